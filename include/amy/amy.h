@@ -1,0 +1,11 @@
+/** @file amy/amy.h
+ *  @brief All of libamy's public headers, and its version.
+ */
+#ifndef AMY_AMY_H
+#define AMY_AMY_H
+
+#include <amy/error.h>
+#include <amy/export.h>
+#include <amy/version.h>
+
+#endif

@@ -1,0 +1,20 @@
+/* Hashes, random bytes and constant-time comparison, on OpenSSL. */
+#ifndef AMY_CORE_DIGEST_H
+#define AMY_CORE_DIGEST_H
+
+#include <amy/error.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+int amy__sha256(const void *data, size_t n, uint8_t ret_digest[32],
+                struct amy_error *err);
+int amy__random(void *ret, size_t n, struct amy_error *err);
+/* 2 * n lower-case digits and a NUL. */
+void amy__hex(const uint8_t *data, size_t n, char *ret);
+bool amy__equal_secret(const void *a, const void *b, size_t n);
+/* Overwrite so that the compiler may not leave it out. */
+void amy__wipe(void *data, size_t n);
+
+#endif

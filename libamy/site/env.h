@@ -1,0 +1,43 @@
+/* The environment a site's workers run in: what bash makes of
+ * repo/.venv/bin/activate and postactivate, in a clean environment, as the
+ * site's user, within 5 s. Values are never logged. */
+#ifndef AMY_SITE_ENV_H
+#define AMY_SITE_ENV_H
+
+#include <amy/clock.h>
+#include <amy/error.h>
+
+#include "site/site.h"
+
+struct event_base;
+struct amy__env_job;
+
+struct amy__env {
+    unsigned refs;
+    char **vars;     /* NULL-terminated "NAME=value" */
+    char *repo_path; /* realpath of repo */
+    char *venv_path; /* realpath of repo/.venv */
+};
+struct amy__env *amy__env_ref(struct amy__env *env);
+void amy__env_unref(struct amy__env *env);
+const char *amy__env_get(const struct amy__env *env, const char *name);
+
+/* rc < 0: err says why (the shell's own last line with it); env is NULL. */
+typedef void (*amy__env_fn)(int rc, struct amy__env *env,
+                            const struct amy_error *err, void *user);
+
+struct amy__env_options {
+    struct event_base *base;
+    const struct amy__site *site; /* ref taken */
+    const char *webapps_path;
+    bool as_person;     /* do not change ids */
+    int64_t timeout_ms; /* [5 s] */
+    const struct amy_clock *borrow_clock;
+};
+/* Completion exactly once, from the loop; cancel gives none. */
+int amy__env_start(const struct amy__env_options *opts, amy__env_fn fn,
+                   void *user, struct amy__env_job **ret_job,
+                   struct amy_error *err);
+void amy__env_cancel(struct amy__env_job *job);
+
+#endif

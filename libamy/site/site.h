@@ -1,0 +1,141 @@
+/* A site as its directory says: the accepted site.yaml, checked and filled with
+ * defaults. Reference counted and read-only once loaded: exchanges under way
+ * keep the one they began with. */
+#ifndef AMY_SITE_SITE_H
+#define AMY_SITE_SITE_H
+
+#include <amy/error.h>
+
+#include "core/buf.h"
+#include "core/str.h"
+#include "net/address.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+enum amy__http_mode {
+    AMY__HTTP_REDIRECT = 0,
+    AMY__HTTP_SERVE,
+    AMY__HTTP_OFF,
+};
+
+enum amy__replace_mode {
+    AMY__REPLACE_ROLLING = 0, /* new ready before the old one drains */
+    AMY__REPLACE_STOP_FIRST,  /* never two at once */
+};
+
+struct amy__site_worker {
+    char *name;
+    char *wsgi;     /* "config.wsgi:application": gunicorn runs it; or NULL */
+    char **command; /* NULL-terminated; NULL when wsgi is set */
+    uint32_t count;
+    uint32_t slots;          /* requests each takes at once [1] */
+    int64_t timeout_ms;      /* [30 s] of the worker (gunicorn --timeout) */
+    int64_t boot_timeout_ms; /* [60 s] until it answers */
+    enum amy__replace_mode replace;
+    int stop_signal;          /* [SIGTERM] */
+    int64_t stop_patience_ms; /* [30 s] then SIGKILL */
+    char **after;             /* names of pools that must be ready, or NULL */
+    bool serves;              /* gets a socket: wsgi, or named by a route */
+    uint32_t line;            /* in site.yaml, for later problems */
+};
+
+enum amy__route_kind {
+    AMY__ROUTE_POOL = 0,
+    AMY__ROUTE_FILES,
+};
+
+struct amy__route {
+    char *path; /* prefix, begins with '/'; "/static/" also matches "/static" */
+    enum amy__route_kind kind;
+    char *pool;         /* AMY__ROUTE_POOL */
+    char *files;        /* AMY__ROUTE_FILES: directory beneath the site's */
+    bool immutable;     /* cache: immutable */
+    int64_t max_age_s;  /* cache: a duration; -1: none given */
+    bool internal;      /* X-Accel-Redirect only */
+    int64_t timeout_ms; /* 0: the pool's default, 60 s */
+};
+
+struct amy__site {
+    unsigned refs;
+    char *domain;
+    char **aliases; /* NULL-terminated, never NULL */
+    bool stage_test;
+    char *user;
+    uid_t uid; /* resolved at load; SITE_UID_UNKNOWN in front processes */
+    gid_t gid;
+    char *tls_certificate; /* file, or NULL: auto */
+    char *tls_key;
+    enum amy__http_mode http;
+    char *health_path; /* [NULL: "/"] */
+    bool health_any_host;
+    struct amy__site_worker *workers;
+    size_t worker_count;
+    struct amy__route *routes; /* longest path first, defaults filled in */
+    size_t route_count;
+    uint64_t body_bytes;   /* [20 MiB] */
+    uint32_t queue_length; /* [1000] requests that wait for a slot */
+    int64_t queue_ms;      /* [30 s] longest wait */
+    int64_t retry_after_s;
+    struct amy__cidr *gate_allow;
+    size_t gate_allow_count;
+    char **gate_except; /* paths; NULL-terminated, never NULL */
+    /* Accepted keys this version does not act on yet, dotted. */
+    char **ignored_keys; /* NULL-terminated, never NULL */
+    uint8_t hash[32];    /* SHA-256 of the YAML */
+};
+
+struct amy__site *amy__site_ref(struct amy__site *site);
+void amy__site_unref(struct amy__site *site);
+
+/* Parse and check YAML text: every problem goes to on_problem; the first error
+ * is returned (AMY_EPARSE; warnings alone do not fail). Touches nothing but the
+ * text: no files, no users. `file` is for the messages. `expect_domain`: the
+ * directory's name (NULL: not compared). */
+int amy__site_parse(struct amy__span yaml, const char *file,
+                    const char *expect_domain, amy_problem_fn on_problem,
+                    void *user, struct amy__site **ret_site,
+                    struct amy_error *err);
+
+/* Read and check a site's directory as the master must: owner and modes of
+ * site.yaml and of every directory above it up to /, not writable by the site's
+ * user (or, started by a person, by anybody but that person); the user exists
+ * and is not root. Appends the YAML bytes accepted to ret_yaml (may be NULL).
+ */
+struct amy__site_rules {
+    bool as_person; /* not root: the site's user must be us */
+    uid_t person;
+};
+int amy__site_load(int webapps_fd, const char *webapps_path, const char *domain,
+                   const struct amy__site_rules *rules,
+                   amy_problem_fn on_problem, void *user,
+                   struct amy__buf *ret_yaml, struct amy__site **ret_site,
+                   struct amy_error *err);
+
+/* Call fn once for each directory of webapps that has a site.yaml, sorted by
+ * name. Not a judgement: load each. Copies whose site.yaml names another site
+ * are refused by amy__site_load with that message. */
+typedef int (*amy__site_name_fn)(const char *domain, void *user);
+int amy__site_each(int webapps_fd, amy__site_name_fn fn, void *user,
+                   struct amy_error *err);
+
+/* The last accepted copy, kept per daemon in its state directory as
+ * {state}/{daemon}/sites/{domain}.yaml; used when site.yaml is refused later.
+ */
+int amy__site_save_copy(int state_fd, const char *daemon, const char *domain,
+                        struct amy__span yaml, struct amy_error *err);
+int amy__site_read_copy(int state_fd, const char *daemon, const char *domain,
+                        struct amy__buf *ret_yaml, struct amy_error *err);
+int amy__site_drop_copy(int state_fd, const char *daemon, const char *domain,
+                        struct amy_error *err);
+
+/* The worker of that name, or NULL. */
+const struct amy__site_worker *amy__site_worker(const struct amy__site *site,
+                                                struct amy__span name);
+/* RFC 1123 name, lower case, at most 253 characters; the only shape of a site's
+ * directory. The message of AMY_EINVAL says what is wrong. */
+int amy__domain_check(struct amy__span name, struct amy_error *err);
+
+#endif
