@@ -1,0 +1,107 @@
+# What scripts/demo and scripts/test share: messages, packages, builds, users.
+# Not for anything that a running site needs: that is the daemons' work.
+#
+# Sourced by bash with `set -euo pipefail`; sets TOP, the top of the checkout.
+
+TOP=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+CACHE=${XDG_CACHE_HOME:-${HOME:-/var/tmp}/.cache}/amy
+
+# The distribution's interpreter, not whatever comes first in PATH: a version
+# manager below somebody's home cannot be run by a site's user.
+PYTHON=/usr/bin/python3
+
+BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev
+    libssl-dev libnghttp2-dev libyaml-dev libjansson-dev)
+UNIT_PACKAGES=(clang clang-format libcmocka-dev libclang-rt-dev python3)
+SITE_PACKAGES=(python3 python3-venv openssl postgresql redis-server)
+BROWSER_PACKAGES=(chromium)
+
+say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
+warn() { printf '\033[1;33mwarning:\033[0m %s\n' "$*" >&2; }
+die() {
+    printf '\033[1;31merror:\033[0m %s\n' "$*" >&2
+    exit 1
+}
+
+is_root() { [ "$(id -u)" -eq 0 ]; }
+
+as_root() {
+    if is_root; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo -- "$@"
+    else
+        die "this needs root and there is no sudo: $*"
+    fi
+}
+
+# as_user USER COMMAND...: as that user with nothing of ours but the command.
+as_user() {
+    local user=$1
+    shift
+    if [ "$(id -un)" = "$user" ]; then
+        "$@"
+    else
+        setpriv --reuid="$user" --regid="$(id -g "$user")" --init-groups \
+            env -i HOME=/nonexistent LANG=C.UTF-8 \
+            PATH=/usr/local/bin:/usr/bin:/bin "$@"
+    fi
+}
+
+# ---- packages --------------------------------------------------------------
+
+is_installed() {
+    local status
+    status=$(dpkg-query -W -f='${db:Status-Status}\n' "$1" 2>/dev/null) || true
+    [ "${status%%$'\n'*}" = installed ]
+}
+
+# Some names differ between releases: clang's runtime is a versioned package on
+# Debian 12, and Ubuntu's chromium is a stub that wants snapd.
+package_name() {
+    case $1 in
+    libclang-rt-dev)
+        local version
+        version=$(apt-cache depends clang 2>/dev/null |
+            sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
+        [ -z "$version" ] || echo "libclang-rt-$version-dev"
+        ;;
+    chromium)
+        [ "$(. /etc/os-release && echo "$ID")" = ubuntu ] || echo chromium
+        ;;
+    *) echo "$1" ;;
+    esac
+}
+
+# need_packages NAME...: installs what is missing, and starts no server by it.
+# Does not touch the network when nothing is missing.
+need_packages() {
+    local wanted name missing=()
+    for wanted in "$@"; do
+        name=$(package_name "$wanted")
+        if [ -n "$name" ] && ! is_installed "$name"; then
+            missing+=("$name")
+        fi
+    done
+    [ ${#missing[@]} -eq 0 ] && return 0
+    command -v apt-get >/dev/null ||
+        die "no apt-get here; please install: ${missing[*]}"
+    say "installing ${missing[*]}"
+    as_root bash -euo pipefail -s -- "${missing[@]}" <"$TOP/scripts/install.sh"
+}
+
+# ---- builds ----------------------------------------------------------------
+
+JOBS=${JOBS:-$(nproc)}
+
+# build_preset PRESET [CMAKE ARGUMENT...] into build/PRESET
+build_preset() {
+    local preset=$1
+    shift
+    local launcher=()
+    if command -v ccache >/dev/null; then
+        launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
+    fi
+    (cd "$TOP" && cmake --preset "$preset" "${launcher[@]}" "$@" >/dev/null &&
+        cmake --build --preset "$preset" -j "$JOBS")
+}
