@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct amy__json; /* reference counted by the owner below it */
+struct amy__json; /* one value and all beneath it; freed by its root */
 
 /* Duplicate keys, trailing bytes and NUL are refused: AMY_EPARSE with line. */
 int amy__json_parse(struct amy__span text, struct amy__json **ret,
@@ -34,9 +34,9 @@ struct amy__json *amy__json_real(double value);
 struct amy__json *amy__json_bool(bool value);
 struct amy__json *amy__json_null(void);
 
-/* Take `value` over, also on failure; a NULL value gives AMY_ENOMEM, so makers
- * can be nested without looking at each. Errors stick to the object: chain sets
- * and look at amy__json_broken() once. */
+/* Take `value` over, also on failure; a NULL value or container gives
+ * AMY_ENOMEM, so makers can be nested without looking at each. What could not
+ * be had is missing then, and nothing else changes. */
 int amy__json_set(struct amy__json *object, const char *key,
                   struct amy__json *value);
 int amy__json_add(struct amy__json *array, struct amy__json *value);
@@ -64,7 +64,8 @@ bool amy__json_is_array(const struct amy__json *json);
 bool amy__json_is_text(const struct amy__json *json);
 bool amy__json_is_int(const struct amy__json *json);
 
-/* One line, keys in insertion order; indent > 0 for people. */
+/* One line, keys in insertion order; indent > 0 for people. 0, AMY_ELIMIT,
+ * AMY_ENOMEM (also when json is NULL); out is as before on failure. */
 int amy__json_write(const struct amy__json *json, int indent,
                     struct amy__buf *out);
 

@@ -21,7 +21,9 @@ typedef void (*amy__io_fn)(int fd, unsigned what, void *user);
 #define AMY__IO_WRITE 2U
 
 /* One shot: arm again from the callback for a period. Arming an armed timer
- * moves it. A timer may be freed in its own callback. */
+ * moves it; below zero counts as zero. A timer may be freed in its own
+ * callback. libevent counts on a coarse clock, so a timer may fire up to 4 ms
+ * before the clock says so: look at the clock, and arm again when early. */
 int amy__timer_create(struct event_base *base, amy__timer_fn fn, void *user,
                       struct amy__timer **ret_timer, struct amy_error *err);
 int amy__timer_arm(struct amy__timer *timer, int64_t after_ms,
@@ -38,7 +40,8 @@ int amy__io_want(struct amy__io *io, unsigned what, struct amy_error *err);
 void amy__io_free(struct amy__io *io);
 
 /* Call fn once at the end of this turn of the loop, however often it is asked
- * for before that. May be freed in its own callback. */
+ * for before that. May be freed in its own callback. Asking from inside the
+ * callback runs it again in the same turn: never do so without an end. */
 int amy__defer_create(struct event_base *base, amy__timer_fn fn, void *user,
                       struct amy__defer **ret_defer, struct amy_error *err);
 void amy__defer_ask(struct amy__defer *defer);

@@ -24,7 +24,8 @@ bool amy__span_eq_nocase(struct amy__span a, struct amy__span b);
 bool amy__span_starts(struct amy__span s, struct amy__span prefix);
 bool amy__span_ends(struct amy__span s, struct amy__span suffix);
 struct amy__span amy__span_trim(struct amy__span s); /* SP and HTAB */
-/* Cut the next piece before sep off *rest; false when nothing is left. */
+/* Cut the next piece before sep off *rest; false when nothing is left. "a,"
+ * has two pieces, the second empty; "" has one; {NULL, 0} has none. */
 bool amy__span_split(struct amy__span *rest, char sep, struct amy__span *piece);
 /* Copy with a NUL; false (and "" in dst) when it does not fit. */
 bool amy__span_copy(struct amy__span s, char *dst, size_t size);
@@ -37,7 +38,9 @@ bool amy__parse_size(struct amy__span s, uint64_t *ret_bytes);
 /* "250ms", "30s", "2m", "1h", "7d", and sums of them in falling order
  * ("1h30m"). A bare number is refused: a unit is part of a duration. */
 bool amy__parse_duration(struct amy__span s, int64_t *ret_ms);
-/* The shortest exact text of the same grammar, as snprintf. */
+/* Exact text of the same grammars, as snprintf: falling units without the empty
+ * ones ("1h30m", "1s500ms", "0s"; below zero counts as zero), the largest
+ * binary unit that fits evenly ("10MiB", "1500B"). */
 int amy__format_duration(int64_t ms, char *buf, size_t size);
 int amy__format_size(uint64_t bytes, char *buf, size_t size);
 
@@ -48,7 +51,8 @@ size_t amy__escape(struct amy__span s, char *buf, size_t size);
 bool amy__add_size(size_t a, size_t b, size_t *ret); /* false: overflow */
 bool amy__mul_size(size_t a, size_t b, size_t *ret);
 
-/* FNV-1a with a per-process random start: for hash tables that peers feed. */
+/* FNV-1a from a start of the caller's: take a random one (core/digest.h) for
+ * tables that peers feed. */
 uint64_t amy__hash(struct amy__span s, uint64_t seed);
 
 #endif

@@ -1,0 +1,78 @@
+/* SHA-256, random bytes and secrets, by OpenSSL. */
+/* Not for TLS or signatures: those are net/tls.c and their rooms. */
+#include "core/digest.h"
+
+#include "core/error.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/rand.h>
+
+#include <limits.h>
+
+static int
+fail(struct amy_error *err, const char *what)
+{
+    unsigned long number = ERR_get_error();
+    const char *reason = ERR_reason_error_string(number);
+
+    (void)amy__err(err, AMY_EIO, "%s: %s", what,
+                   reason == NULL ? "unknown" : reason);
+    if (err != NULL) {
+        err->source = AMY_SOURCE_TLS;
+        err->detail = (int64_t)number;
+    }
+    return AMY_EIO;
+}
+
+int
+amy__sha256(const void *data, size_t n, uint8_t ret_digest[32],
+            struct amy_error *err)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE] = {0};
+
+    if (EVP_Digest(data, n, digest, NULL, EVP_sha256(), NULL) != 1) {
+        return fail(err, "hashing");
+    }
+    for (size_t i = 0; i < 32; i++) {
+        ret_digest[i] = digest[i];
+    }
+    return 0;
+}
+
+int
+amy__random(void *ret, size_t n, struct amy_error *err)
+{
+    if (n > INT_MAX) {
+        return amy__err(err, AMY_EINVAL, "%zu random bytes are too many", n);
+    }
+    if (RAND_bytes(ret, (int)n) != 1) {
+        return fail(err, "random bytes");
+    }
+    return 0;
+}
+
+void
+amy__hex(const uint8_t *data, size_t n, char *ret)
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (size_t i = 0; i < n; i++) {
+        ret[2 * i] = digits[data[i] >> 4];
+        ret[2 * i + 1] = digits[data[i] & 15];
+    }
+    ret[2 * n] = '\0';
+}
+
+bool
+amy__equal_secret(const void *a, const void *b, size_t n)
+{
+    return CRYPTO_memcmp(a, b, n) == 0;
+}
+
+void
+amy__wipe(void *data, size_t n)
+{
+    OPENSSL_cleanse(data, n);
+}
