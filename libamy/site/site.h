@@ -26,6 +26,10 @@ enum amy__replace_mode {
     AMY__REPLACE_STOP_FIRST,  /* never two at once */
 };
 
+/* site.yaml names a user; only the masters may ask who that is. */
+#define AMY__UID_UNKNOWN ((uid_t)-1)
+#define AMY__GID_UNKNOWN ((gid_t)-1)
+
 struct amy__site_worker {
     char *name;
     char *wsgi;     /* "config.wsgi:application": gunicorn runs it; or NULL */
@@ -64,12 +68,14 @@ struct amy__site {
     char **aliases; /* NULL-terminated, never NULL */
     bool stage_test;
     char *user;
-    uid_t uid; /* resolved at load; SITE_UID_UNKNOWN in front processes */
+    uid_t uid; /* resolved at load; AMY__UID_UNKNOWN after a mere parse */
     gid_t gid;
+    uint32_t user_line; /* of `user` in site.yaml, for later problems */
+    uint32_t user_column;
     char *tls_certificate; /* file, or NULL: auto */
     char *tls_key;
     enum amy__http_mode http;
-    char *health_path; /* [NULL: "/"] */
+    char *health_path; /* ["/"] */
     bool health_any_host;
     struct amy__site_worker *workers;
     size_t worker_count;
@@ -130,6 +136,10 @@ int amy__site_read_copy(int state_fd, const char *daemon, const char *domain,
                         struct amy__buf *ret_yaml, struct amy_error *err);
 int amy__site_drop_copy(int state_fd, const char *daemon, const char *domain,
                         struct amy_error *err);
+
+/* "site.yaml:3:5: workers[1].count: 'x' is ... (allowed: ...)", as snprintf. */
+size_t amy__problem_format(const struct amy_problem *problem, char *buf,
+                           size_t size);
 
 /* The worker of that name, or NULL. */
 const struct amy__site_worker *amy__site_worker(const struct amy__site *site,

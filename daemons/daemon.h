@@ -1,0 +1,75 @@
+/* What all daemons of libamy share: arguments, the event base, signals, the
+ * log on stderr, sd_notify(3), duty as PID 1, the exit code. Nothing about
+ * sites, HTTP or workers: that is the library's. */
+#ifndef DAEMON_H
+#define DAEMON_H
+
+#include <amy/log.h>
+
+#include <stdbool.h>
+
+struct event_base;
+struct daemon;
+
+/* Exit codes. */
+#define DAEMON_OK 0
+#define DAEMON_FAILED 1 /* could not start, or --check found something */
+#define DAEMON_USAGE 2
+
+/* Where everything is; never NULL. */
+struct daemon_paths {
+    const char *config;  /* --config [/etc/amy/amy.yaml] */
+    const char *webapps; /* --webapps [NULL: what amy.yaml says, /webapps] */
+    const char *run;     /* --run [$RUNTIME_DIRECTORY, /run/amy] */
+    const char *state;   /* --state [$STATE_DIRECTORY, /var/lib/amy] */
+    bool config_given;   /* then a missing file is an error */
+};
+
+/* One daemon. All calls come from the loop's thread. */
+struct daemon_spec {
+    const char *name;    /* "amy-front" */
+    const char *purpose; /* one line for --help */
+    /* A process that a master started: no arguments, no sd_notify, no duty as
+     * PID 1; paths are empty. */
+    bool is_child;
+    void *user;
+    /* --check: print everything wrong to stdout; returns an exit code. May be
+     * NULL. The base does not run. */
+    int (*check)(struct daemon *daemon, void *user);
+    /* Create everything; negative: it has been logged, exit with
+     * DAEMON_FAILED. Call daemon_ready() now or later. */
+    int (*start)(struct daemon *daemon, void *user);
+    /* SIGHUP. Call daemon_ready() when it is over; further signals are
+     * coalesced to one more reload then. NULL: ignored. */
+    void (*reload)(struct daemon *daemon, void *user);
+    /* SIGTERM, SIGINT: finish what is under way; now: SIGQUIT, or a second
+     * SIGINT. Called at most once each. Call daemon_finish() when done. */
+    void (*stop)(struct daemon *daemon, bool now, void *user);
+    /* SIGUSR1: open log files anew. NULL: ignored. */
+    void (*reopen)(struct daemon *daemon, void *user);
+    /* After the loop ended, also when start failed: free everything. */
+    void (*clear)(struct daemon *daemon, void *user);
+};
+
+/* The whole of main(): returns the exit code. */
+int daemon_main(const struct daemon_spec *spec, int argc, char **argv);
+
+struct event_base *daemon_base(struct daemon *daemon);
+const struct daemon_paths *daemon_paths(const struct daemon *daemon);
+/* Lines to stderr, with a level prefix ("<4>") under the journal and with the
+ * time and level elsewhere; copied by whoever is given it. */
+const struct amy_log *daemon_log(const struct daemon *daemon);
+
+/* READY=1 with STATUS= (sd_notify(3)): after start, and after each reload. */
+void daemon_ready(struct daemon *daemon, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* STATUS= alone. */
+void daemon_status(struct daemon *daemon, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Leave the loop and exit with this code. */
+void daemon_finish(struct daemon *daemon, int code);
+/* One line to the log, at this level. */
+void daemon_say(const struct daemon *daemon, enum amy_log_level level,
+                const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,487 @@
+/* What holds between the keys of a site.yaml, and what follows from them.
+ * Not for the shape of single values: that is the table in spec.c. */
+#include "core/alloc.h"
+#include "site/spec.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEY_SIZE 64
+
+/* What every rule needs; root is the file's tree, for the places. */
+struct rules {
+    struct amy__site *site;
+    const struct amy__node *workers; /* or NULL */
+    const struct amy__node *routes;
+    struct amy__report *report;
+};
+
+/* Where to point: at the value of `name` in map, or at the map itself. */
+static struct amy__place
+place_in(const struct amy__node *map, const char *name, const char *key)
+{
+    const struct amy__node *node =
+        name == NULL ? NULL : amy__node_get(map, name);
+
+    if (node == NULL) {
+        node = map;
+    }
+    return (struct amy__place){
+        .line = node->line, .column = node->column, .key = key};
+}
+
+/* "workers[2].name", or "workers[2]" when name is NULL. */
+static const char *
+item_key(char buf[KEY_SIZE], const char *list, size_t index, const char *name)
+{
+    (void)snprintf(buf, KEY_SIZE, "%s[%zu]%s%s", list, index,
+                   name == NULL ? "" : ".", name == NULL ? "" : name);
+    return buf;
+}
+
+/* --- names --- */
+
+static void
+check_domain(const struct rules *rules, const struct amy__node *root,
+             const char *expect)
+{
+    const char *domain = rules->site->domain;
+    struct amy__place place = place_in(root, "site", "site");
+
+    if (expect == NULL || domain == NULL || strcmp(domain, expect) == 0) {
+        return;
+    }
+    place.allowed = expect;
+    amy__report_error(rules->report, &place,
+                      "names '%.253s', and the directory is another site's or "
+                      "a copy",
+                      domain);
+}
+
+static void
+check_aliases(const struct rules *rules, const struct amy__node *root)
+{
+    const struct amy__node *list = amy__node_get(root, "aliases");
+    const struct amy__node *node = list == NULL ? NULL : list->first;
+    const char *domain = rules->site->domain;
+    char key[KEY_SIZE];
+
+    for (size_t i = 0; node != NULL; i++, node = node->next) {
+        struct amy__place place = {
+            .line = node->line,
+            .column = node->column,
+            .key = item_key(key, "aliases", i, NULL),
+        };
+
+        if (node->text == NULL || node->spoilt) {
+            continue;
+        }
+        if (domain != NULL && strcmp(node->text, domain) == 0) {
+            amy__report_error(rules->report, &place,
+                              "'%.253s' is the site's own name", domain);
+        }
+        for (const struct amy__node *earlier = list->first; earlier != node;
+             earlier = earlier->next) {
+            if (earlier->text != NULL &&
+                strcmp(earlier->text, node->text) == 0) {
+                amy__report_error(rules->report, &place,
+                                  "'%.253s' is given twice, first in line %u",
+                                  node->text, earlier->line);
+                break;
+            }
+        }
+    }
+}
+
+static void
+check_tls(const struct rules *rules, const struct amy__node *root)
+{
+    struct amy__site *site = rules->site;
+    const struct amy__node *tls = amy__node_get(root, "tls");
+    bool automatic = site->tls_certificate == NULL ||
+                     strcmp(site->tls_certificate, "auto") == 0;
+    bool has_key = amy__node_get(tls, "key") != NULL;
+    struct amy__place place = {.key = "tls.key"};
+
+    if (automatic) {
+        amy__free(site->tls_certificate);
+        site->tls_certificate = NULL;
+    }
+    if (tls == NULL || has_key != automatic) {
+        return;
+    }
+    place = place_in(tls, has_key ? "key" : "certificate", "tls.key");
+    amy__report_error(rules->report, &place,
+                      has_key ? "goes only with tls.certificate naming a file"
+                              : "is required with tls.certificate naming a "
+                                "file");
+}
+
+/* --- workers --- */
+
+static void
+check_worker_name(const struct rules *rules, size_t index,
+                  const struct amy__node *node)
+{
+    const struct amy__site_worker *workers = rules->site->workers;
+    char key[KEY_SIZE];
+    struct amy__place place =
+        place_in(node, "name", item_key(key, "workers", index, "name"));
+
+    for (size_t i = 0; workers[index].name != NULL && i < index; i++) {
+        if (workers[i].name != NULL &&
+            strcmp(workers[i].name, workers[index].name) == 0) {
+            amy__report_error(rules->report, &place,
+                              "'%s' is given twice, first in line %u",
+                              workers[index].name, workers[i].line);
+            return;
+        }
+    }
+}
+
+static void
+check_worker_command(const struct rules *rules, size_t index,
+                     const struct amy__node *node)
+{
+    bool wsgi = amy__node_get(node, "wsgi") != NULL;
+    bool command = amy__node_get(node, "command") != NULL;
+    char key[KEY_SIZE];
+    struct amy__place place =
+        place_in(node, NULL, item_key(key, "workers", index, NULL));
+
+    place.allowed = "either wsgi or command";
+    if (wsgi && command) {
+        place.line = amy__node_get(node, "command")->key_line;
+        place.column = amy__node_get(node, "command")->key_column;
+        amy__report_error(rules->report, &place, "has both wsgi and command");
+    } else if (!wsgi && !command) {
+        amy__report_error(rules->report, &place,
+                          "has neither wsgi nor command");
+    }
+}
+
+static bool
+has_unnamed_worker(const struct amy__site *site)
+{
+    for (size_t i = 0; i < site->worker_count; i++) {
+        if (site->workers[i].name == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+check_after(const struct rules *rules, size_t index,
+            const struct amy__node *node)
+{
+    const struct amy__node *after = amy__node_get(node, "after");
+    const struct amy__node *name =
+        after == NULL || after->kind != AMY__NODE_LIST ? NULL : after->first;
+    char key[KEY_SIZE];
+    size_t n = 0;
+
+    /* A worker whose name was faulty may be the one that is meant. */
+    for (; name != NULL && !has_unnamed_worker(rules->site);
+         name = name->next, n++) {
+        char part[24];
+        struct amy__place place = {.line = name->line, .column = name->column};
+
+        (void)snprintf(part, sizeof(part), "after[%zu]", n);
+        place.key = item_key(key, "workers", index, part);
+        place.allowed = "a name under workers";
+        if (name->text != NULL && !name->spoilt && !name->empty &&
+            amy__site_worker(rules->site, amy__span_of(name->text)) == NULL) {
+            amy__report_error(rules->report, &place,
+                              "there are no workers '%.64s'", name->text);
+        }
+    }
+}
+
+/* Can `from` be reached from itself along `after`? Depth is bounded by the
+ * number of workers: a walk longer than that has met one twice. */
+static bool
+reaches(const struct amy__site *site, const struct amy__site_worker *worker,
+        const struct amy__site_worker *goal, uint64_t *seen)
+{
+    uint64_t bit = UINT64_C(1) << (worker - site->workers);
+
+    if ((*seen & bit) != 0) {
+        return false;
+    }
+    *seen |= bit;
+    for (size_t i = 0; worker->after != NULL && worker->after[i] != NULL; i++) {
+        const struct amy__site_worker *next =
+            amy__site_worker(site, amy__span_of(worker->after[i]));
+
+        if (next != NULL && (next == goal || reaches(site, next, goal, seen))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void
+check_cycle(const struct rules *rules, size_t index,
+            const struct amy__node *node)
+{
+    const struct amy__site *site = rules->site;
+    uint64_t seen = 0;
+    char key[KEY_SIZE];
+    struct amy__place place =
+        place_in(node, "after", item_key(key, "workers", index, "after"));
+
+    if (reaches(site, &site->workers[index], &site->workers[index], &seen)) {
+        amy__report_error(rules->report, &place,
+                          "waits for itself in a circle");
+    }
+}
+
+static void
+check_workers(const struct rules *rules)
+{
+    const struct amy__node *node =
+        rules->workers == NULL ? NULL : rules->workers->first;
+
+    for (size_t i = 0; i < rules->site->worker_count && node != NULL;
+         i++, node = node->next) {
+        struct amy__site_worker *worker = &rules->site->workers[i];
+
+        worker->line = node->line;
+        worker->serves = worker->wsgi != NULL;
+        if (node->kind == AMY__NODE_MAP) {
+            check_worker_name(rules, i, node);
+            check_worker_command(rules, i, node);
+            check_after(rules, i, node);
+            check_cycle(rules, i, node);
+        }
+    }
+}
+
+/* --- routes --- */
+
+static void
+check_route_kind(const struct rules *rules, size_t index,
+                 const struct amy__node *node)
+{
+    bool pool = amy__node_get(node, "pool") != NULL;
+    bool files = amy__node_get(node, "files") != NULL;
+    char key[KEY_SIZE];
+    struct amy__place place =
+        place_in(node, NULL, item_key(key, "routes", index, NULL));
+
+    rules->site->routes[index].kind =
+        files ? AMY__ROUTE_FILES : AMY__ROUTE_POOL;
+    place.allowed = "either pool or files";
+    if (pool && files) {
+        amy__report_error(rules->report, &place, "has both pool and files");
+    } else if (!pool && !files) {
+        amy__report_error(rules->report, &place, "has neither pool nor files");
+    }
+}
+
+/* Keys that go with the other kind of route only. */
+static void
+check_route_keys(const struct rules *rules, size_t index,
+                 const struct amy__node *node)
+{
+    static const struct {
+        const char *name;
+        const char *goes_with;
+    } only[] = {{"cache", "files"}, {"internal", "files"}, {"timeout", "pool"}};
+
+    for (size_t i = 0; i < sizeof(only) / sizeof(only[0]); i++) {
+        char key[KEY_SIZE];
+        struct amy__place place = place_in(
+            node, only[i].name, item_key(key, "routes", index, only[i].name));
+
+        if (amy__node_get(node, only[i].name) != NULL &&
+            (amy__node_get(node, "pool") != NULL ||
+             amy__node_get(node, "files") != NULL) &&
+            amy__node_get(node, only[i].goes_with) == NULL) {
+            amy__report_error(rules->report, &place, "goes only with %s",
+                              only[i].goes_with);
+        }
+    }
+}
+
+static void
+check_route_path(const struct rules *rules, size_t index,
+                 const struct amy__node *node)
+{
+    const struct amy__route *routes = rules->site->routes;
+    const struct amy__node *earlier = rules->routes->first;
+    char key[KEY_SIZE];
+    struct amy__place place =
+        place_in(node, "path", item_key(key, "routes", index, "path"));
+
+    for (size_t i = 0; routes[index].path != NULL && i < index;
+         i++, earlier = earlier->next) {
+        if (routes[i].path != NULL &&
+            strcmp(routes[i].path, routes[index].path) == 0) {
+            amy__report_error(rules->report, &place,
+                              "'%.64s' is given twice, first in line %u",
+                              routes[index].path, earlier->line);
+            return;
+        }
+    }
+}
+
+static struct amy__site_worker *
+find_worker(struct amy__site *site, const char *name)
+{
+    for (size_t i = 0; i < site->worker_count; i++) {
+        if (site->workers[i].name != NULL &&
+            strcmp(site->workers[i].name, name) == 0) {
+            return &site->workers[i];
+        }
+    }
+    return NULL;
+}
+
+static void
+check_route_pool(const struct rules *rules, size_t index,
+                 const struct amy__node *node)
+{
+    const char *pool = rules->site->routes[index].pool;
+    struct amy__site_worker *worker =
+        pool == NULL ? NULL : find_worker(rules->site, pool);
+    char key[KEY_SIZE];
+    struct amy__place place =
+        place_in(node, "pool", item_key(key, "routes", index, "pool"));
+
+    if (worker != NULL) {
+        worker->serves = true;
+    } else if (pool != NULL && !has_unnamed_worker(rules->site)) {
+        place.allowed = "a name under workers";
+        amy__report_error(rules->report, &place, "there are no workers '%s'",
+                          pool);
+    }
+}
+
+static void
+check_routes(const struct rules *rules)
+{
+    const struct amy__node *node =
+        rules->routes == NULL ? NULL : rules->routes->first;
+
+    for (size_t i = 0; i < rules->site->route_count && node != NULL;
+         i++, node = node->next) {
+        if (node->kind == AMY__NODE_MAP) {
+            check_route_kind(rules, i, node);
+            check_route_keys(rules, i, node);
+            check_route_path(rules, i, node);
+            check_route_pool(rules, i, node);
+        }
+    }
+}
+
+static bool
+has_route(const struct amy__site *site, const char *path)
+{
+    for (size_t i = 0; i < site->route_count; i++) {
+        if (site->routes[i].path != NULL &&
+            strcmp(site->routes[i].path, path) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Add a route that nobody wrote; pool or files is NULL. */
+static bool
+add_route(struct amy__site *site, const char *path, const char *pool,
+          const char *files)
+{
+    struct amy__route *route = NULL;
+    struct amy__route *routes =
+        amy__realloc(site->routes, (site->route_count + 1) * sizeof(*routes));
+
+    if (routes == NULL) {
+        return false;
+    }
+    site->routes = routes;
+    route = &routes[site->route_count++];
+    *route = (struct amy__route){.kind = pool != NULL ? AMY__ROUTE_POOL
+                                                      : AMY__ROUTE_FILES,
+                                 .max_age_s = -1};
+    route->path = amy__strdup(path);
+    route->pool = pool == NULL ? NULL : amy__strdup(pool);
+    route->files = files == NULL ? NULL : amy__strdup(files);
+    return route->path != NULL && (route->pool != NULL || route->files != NULL);
+}
+
+/* Who answers what no route names: pool web, or else the first WSGI pool. */
+static struct amy__site_worker *
+main_worker(struct amy__site *site)
+{
+    struct amy__site_worker *web = find_worker(site, "web");
+
+    for (size_t i = 0; web == NULL && i < site->worker_count; i++) {
+        if (site->workers[i].wsgi != NULL && site->workers[i].name != NULL) {
+            web = &site->workers[i];
+        }
+    }
+    return web;
+}
+
+static void
+add_default_routes(const struct rules *rules)
+{
+    struct amy__site *site = rules->site;
+    struct amy__site_worker *web = main_worker(site);
+    bool done = true;
+
+    if (web != NULL && !has_route(site, "/")) {
+        web->serves = true;
+        done = add_route(site, "/", web->name, NULL);
+    }
+    if (done && !has_route(site, "/static/") && !has_route(site, "/static")) {
+        done = add_route(site, "/static/", NULL, "static");
+    }
+    if (!done) {
+        rules->report->out_of_memory = true;
+    }
+}
+
+static int
+longest_first(const void *a, const void *b)
+{
+    const struct amy__route *x = a;
+    const struct amy__route *y = b;
+    size_t nx = strlen(x->path);
+    size_t ny = strlen(y->path);
+
+    if (nx != ny) {
+        return nx > ny ? -1 : 1;
+    }
+    return strcmp(x->path, y->path);
+}
+
+void
+amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
+                      const char *expect_domain, struct amy__report *report)
+{
+    struct rules rules = {.site = site,
+                          .workers = amy__node_get(root, "workers"),
+                          .routes = amy__node_get(root, "routes"),
+                          .report = report};
+    const struct amy__node *user = amy__node_get(root, "user");
+
+    site->user_line = user == NULL ? 0 : user->line;
+    site->user_column = user == NULL ? 0 : user->column;
+    check_domain(&rules, root, expect_domain);
+    check_aliases(&rules, root);
+    check_tls(&rules, root);
+    check_workers(&rules);
+    check_routes(&rules);
+    if (!amy__report_is_clean(report)) {
+        return; /* defaults would stand on sand */
+    }
+    add_default_routes(&rules);
+    if (!report->out_of_memory && site->route_count > 1) {
+        qsort(site->routes, site->route_count, sizeof(site->routes[0]),
+              longest_first);
+    }
+}

@@ -1,0 +1,313 @@
+/* The keys of site.yaml as one table, and the life of a struct amy__site.
+ * Not for rules between keys (rules.c) or files and owners (site.c). */
+#include "site/spec.h"
+
+#include "core/alloc.h"
+#include "core/cleanup.h"
+#include "core/digest.h"
+#include "core/error.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+
+#define KIB INT64_C(1024)
+#define MIB (1024 * KIB)
+#define GIB (1024 * MIB)
+#define SECOND INT64_C(1000)
+#define MINUTE (60 * SECOND)
+#define HOUR (60 * MINUTE)
+#define DAY (24 * HOUR)
+
+#define ROW(name, kind_, offset_)                                              \
+    .key = (name), .kind = AMY__FIELD_##kind_, .offset = (offset_)
+/* Of later versions: accepted, checked, named in status. */
+#define LATER(name, kind_)                                                     \
+    .key = (name), .kind = AMY__FIELD_##kind_,                                 \
+    .flags = AMY__FIELD_LATER | AMY__FIELD_UNUSED
+#define INSIDE(name, kind_, more_flags)                                        \
+    .key = (name), .kind = AMY__FIELD_##kind_,                                 \
+    .flags = AMY__FIELD_UNUSED | (more_flags)
+#define END                                                                    \
+    {                                                                          \
+        .key = NULL                                                            \
+    }
+
+#define SITE(member) offsetof(struct amy__site, member)
+#define WORKER(member) offsetof(struct amy__site_worker, member)
+#define ROUTE(member) offsetof(struct amy__route, member)
+
+static const struct amy__word stages[] = {
+    {"production", 0}, {"test", 1}, {NULL, 0}};
+
+static const struct amy__word http_modes[] = {{"redirect", AMY__HTTP_REDIRECT},
+                                              {"serve", AMY__HTTP_SERVE},
+                                              {"off", AMY__HTTP_OFF},
+                                              {NULL, 0}};
+
+static const struct amy__word replace_modes[] = {
+    {"rolling", AMY__REPLACE_ROLLING},
+    {"stop-first", AMY__REPLACE_STOP_FIRST},
+    {NULL, 0}};
+
+static const struct amy__word signals[] = {
+    {"TERM", SIGTERM}, {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"HUP", SIGHUP},
+    {"USR1", SIGUSR1}, {"USR2", SIGUSR2}, {NULL, 0}};
+
+/* "immutable", or how long an answer may be kept. */
+static bool
+set_cache(void *record, struct amy__span text)
+{
+    struct amy__route *route = record;
+    int64_t ms = 0;
+
+    if (text.p == NULL) {
+        route->max_age_s = -1;
+        return true;
+    }
+    if (amy__span_eq(text, AMY_SPAN("immutable"))) {
+        route->immutable = true;
+        return true;
+    }
+    if (!amy__parse_duration(text, &ms) || ms % SECOND != 0 || ms > 366 * DAY) {
+        return false;
+    }
+    route->max_age_s = ms / SECOND;
+    return true;
+}
+
+/* `auto` or a file; what goes with it is a rule. */
+static int
+check_certificate(struct amy__span path, struct amy_error *err)
+{
+    if (!amy__span_eq(path, AMY_SPAN("auto")) &&
+        !amy__span_starts(path, AMY_SPAN("/"))) {
+        return amy__err(err, AMY_EINVAL, "does not begin with '/'");
+    }
+    return 0;
+}
+
+static const struct amy__field tls_fields[] = {
+    {ROW("certificate", TEXT, SITE(tls_certificate)), .standard = "auto",
+     .allowed = "auto, or the path of a PEM file with the whole chain",
+     .check = check_certificate},
+    {ROW("key", TEXT, SITE(tls_key)), .allowed = "the path of a PEM file",
+     .check = check_certificate},
+    END};
+
+static const struct amy__field health_fields[] = {
+    {ROW("path", TEXT, SITE(health_path)), .standard = "/",
+     .allowed = "a path such as /healthz", .check = amy__site_check_url_path},
+    {ROW("any_host", BOOL, SITE(health_any_host)), .standard = "false"},
+    END};
+
+static const struct amy__field stop_fields[] = {
+    {ROW("signal", WORD, WORKER(stop_signal)), .standard = "TERM",
+     .words = signals},
+    {ROW("patience", DURATION, WORKER(stop_patience_ms)), .standard = "30s",
+     .min = 0, .max = DAY},
+    END};
+
+static const struct amy__field worker_fields[] = {
+    {ROW("name", TEXT, WORKER(name)), .flags = AMY__FIELD_REQUIRED,
+     .allowed = "a-z, 0-9, '-' and '_', at most 32 characters",
+     .check = amy__site_check_pool},
+    {ROW("wsgi", TEXT, WORKER(wsgi)),
+     .allowed = "module:callable such as config.wsgi:application",
+     .check = amy__site_check_wsgi},
+    {ROW("command", TEXTS, WORKER(command)), .flags = AMY__FIELD_SOME,
+     .allowed = "a list of the program and its arguments", .max = 256},
+    {ROW("count", COUNT, WORKER(count)), .standard = "1", .min = 1,
+     .max = 1000},
+    {ROW("slots", COUNT, WORKER(slots)), .standard = "1", .min = 1,
+     .max = 1000},
+    {ROW("timeout", DURATION, WORKER(timeout_ms)), .standard = "30s",
+     .min = 2 * SECOND, .max = DAY},
+    {ROW("boot_timeout", DURATION, WORKER(boot_timeout_ms)), .standard = "60s",
+     .min = SECOND, .max = HOUR},
+    {ROW("replace", WORD, WORKER(replace)), .standard = "rolling",
+     .words = replace_modes},
+    {.key = "stop", .kind = AMY__FIELD_MAP, .fields = stop_fields},
+    {ROW("after", TEXTS, WORKER(after)),
+     .allowed = "a list of names of other workers", .max = 64,
+     .check = amy__site_check_pool},
+    {LATER("socket", TEXT), .allowed = "the path of a listener for strangers"},
+    END};
+
+static const struct amy__field route_fields[] = {
+    {ROW("path", TEXT, ROUTE(path)), .flags = AMY__FIELD_REQUIRED,
+     .allowed = "a path such as /reports/", .check = amy__site_check_url_path},
+    {ROW("pool", TEXT, ROUTE(pool)), .allowed = "the name of workers",
+     .check = amy__site_check_pool},
+    {ROW("files", TEXT, ROUTE(files)),
+     .allowed = "a directory beneath the site's, such as repo/staticfiles",
+     .check = amy__site_check_files},
+    {ROW("cache", CUSTOM, ROUTE(max_age_s)),
+     .allowed = "immutable, or a duration such as 1h or 30d", .set = set_cache},
+    {ROW("internal", BOOL, ROUTE(internal)), .flags = AMY__FIELD_LATER,
+     .standard = "false"},
+    {ROW("timeout", DURATION, ROUTE(timeout_ms)), .min = SECOND, .max = DAY},
+    END};
+
+static const struct amy__field limits_fields[] = {
+    {ROW("body", SIZE, SITE(body_bytes)), .standard = "20MiB", .min = 0,
+     .max = 1024 * GIB},
+    {ROW("queue", COUNT, SITE(queue_length)), .standard = "1000", .min = 0,
+     .max = 100000},
+    {ROW("queue_time", DURATION, SITE(queue_ms)), .standard = "30s", .min = 0,
+     .max = HOUR},
+    END};
+
+static const struct amy__field gate_fields[] = {
+    {ROW("retry_after", SECONDS, SITE(retry_after_s)), .standard = "2m",
+     .min = SECOND, .max = 7 * DAY},
+    {ROW("allow", CIDRS, SITE(gate_allow)),
+     .count_offset = SITE(gate_allow_count), .max = 256},
+    {ROW("except", TEXTS, SITE(gate_except)), .flags = AMY__FIELD_NEVER_NULL,
+     .allowed = "a list of paths such as /healthz", .max = 256,
+     .check = amy__site_check_url_path},
+    END};
+
+/* The spelling is settled, the effect comes. */
+static const struct amy__field database_fields[] = {
+    {INSIDE("from", TEXT, AMY__FIELD_REQUIRED),
+     .allowed = "the name of a variable, PG, or service=NAME"},
+    END};
+
+static const struct amy__field redis_fields[] = {
+    {INSIDE("from", TEXT, AMY__FIELD_REQUIRED),
+     .allowed = "the name of a variable"},
+    END};
+
+static const struct amy__field backup_fields[] = {
+    {INSIDE("every", DURATION, 0), .min = MINUTE, .max = 31 * DAY},
+    {INSIDE("keep", COUNT, 0), .min = 1, .max = 100000},
+    {INSIDE("before_deploy", BOOL, 0)},
+    END};
+
+static const struct amy__field logs_fields[] = {
+    {INSIDE("size", SIZE, 0), .min = 64 * KIB, .max = 1024 * GIB},
+    {INSIDE("total", SIZE, 0), .min = MIB, .max = 1024 * GIB},
+    END};
+
+const struct amy__field amy__site_fields[] = {
+    {ROW("site", TEXT, SITE(domain)), .flags = AMY__FIELD_REQUIRED,
+     .allowed = "the name of this directory, a domain",
+     .check = amy__domain_check},
+    {ROW("aliases", TEXTS, SITE(aliases)), .flags = AMY__FIELD_NEVER_NULL,
+     .allowed = "a list of domains", .max = 1000, .check = amy__domain_check},
+    {ROW("stage", BOOL, SITE(stage_test)), .standard = "production",
+     .words = stages},
+    {ROW("user", TEXT, SITE(user)), .flags = AMY__FIELD_REQUIRED,
+     .allowed = "the system user of this site, not root",
+     .check = amy__site_check_user},
+    {.key = "tls", .kind = AMY__FIELD_MAP, .fields = tls_fields},
+    {ROW("http", WORD, SITE(http)), .standard = "redirect",
+     .words = http_modes},
+    {.key = "health", .kind = AMY__FIELD_MAP, .fields = health_fields},
+    {ROW("workers", MAPS, SITE(workers)), .count_offset = SITE(worker_count),
+     .item_size = sizeof(struct amy__site_worker), .max = 64,
+     .fields = worker_fields},
+    {ROW("routes", MAPS, SITE(routes)), .count_offset = SITE(route_count),
+     .item_size = sizeof(struct amy__route), .max = 500,
+     .fields = route_fields},
+    {.key = "limits", .kind = AMY__FIELD_MAP, .fields = limits_fields},
+    {.key = "gate", .kind = AMY__FIELD_MAP, .fields = gate_fields},
+    {LATER("database", MAP), .fields = database_fields},
+    {LATER("redis", MAP), .fields = redis_fields},
+    {LATER("backup", MAP), .fields = backup_fields},
+    {LATER("logs", MAP), .fields = logs_fields},
+    END};
+
+struct amy__site *
+amy__site_ref(struct amy__site *site)
+{
+    site->refs++;
+    return site;
+}
+
+void
+amy__site_unref(struct amy__site *site)
+{
+    if (site == NULL || --site->refs > 0) {
+        return;
+    }
+    amy__fields_clear(amy__site_fields, site);
+    amy__texts_free(site->ignored_keys);
+    amy__free(site);
+}
+
+AMY_DEFINE_CLEANUP(struct amy__site *, amy__site_unref)
+
+/* The tree into the site: keys, then rules. */
+static void
+fill(struct amy__site *site, const struct amy__document *doc,
+     const char *expect_domain, struct amy__report *report)
+{
+    struct amy__fields_reader reader = {.report = report};
+    struct amy__place place = {
+        .line = 1, .column = 1, .allowed = "keys and values, see site-yaml.md"};
+
+    if (doc->root == NULL) {
+        return; /* the reader of the document said why */
+    }
+    if (doc->root->kind != AMY__NODE_MAP) {
+        amy__report_error(report, &place, "%s is not allowed here",
+                          amy__node_kind_name(doc->root));
+        return;
+    }
+    amy__fields_read(&reader, amy__site_fields, doc->root, site);
+    site->ignored_keys = reader.ignored;
+    if (site->ignored_keys == NULL) {
+        site->ignored_keys = amy__calloc(1, sizeof(char *));
+        report->out_of_memory =
+            report->out_of_memory || site->ignored_keys == NULL;
+    }
+    if (!report->out_of_memory) {
+        amy__site_apply_rules(site, doc->root, expect_domain, report);
+    }
+}
+
+int
+amy__site_parse(struct amy__span yaml, const char *file,
+                const char *expect_domain, amy_problem_fn on_problem,
+                void *user, struct amy__site **ret_site, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__report_clear_p) struct amy__report report = {.count = 0};
+    AMY_CLEANUP(amy__document_clear_p) struct amy__document doc = {NULL, NULL};
+    AMY_CLEANUP(amy__site_unref_p)
+    struct amy__site *site = amy__calloc(1, sizeof(*site));
+    int rc = 0;
+
+    if (site == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a site");
+    }
+    site->refs = 1;
+    site->uid = AMY__UID_UNKNOWN;
+    site->gid = AMY__GID_UNKNOWN;
+    rc = amy__sha256(yaml.p, yaml.n, site->hash, err);
+    if (rc < 0) {
+        return rc;
+    }
+    amy__report_init(&report, file);
+    amy__document_read(&doc, yaml, &report);
+    fill(site, &doc, expect_domain, &report);
+    rc = amy__report_finish(&report, AMY_EPARSE, on_problem, user, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_site = AMY_TAKE(site);
+    return 0;
+}
+
+const struct amy__site_worker *
+amy__site_worker(const struct amy__site *site, struct amy__span name)
+{
+    for (size_t i = 0; i < site->worker_count; i++) {
+        if (site->workers[i].name != NULL &&
+            amy__span_eq(amy__span_of(site->workers[i].name), name)) {
+            return &site->workers[i];
+        }
+    }
+    return NULL;
+}

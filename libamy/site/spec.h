@@ -1,0 +1,28 @@
+/* Between spec.c (the keys of site.yaml) and rules.c (what holds between
+ * them). */
+#ifndef AMY_SITE_SPEC_H
+#define AMY_SITE_SPEC_H
+
+#include "site/fields.h"
+#include "site/report.h"
+#include "site/schema.h"
+#include "site/site.h"
+
+/* Every key of site.yaml; fills a struct amy__site. */
+extern const struct amy__field amy__site_fields[];
+
+/* Check what one key cannot know of another, fill in what follows from others
+ * (default routes, which pools serve) and sort the routes. The site may be
+ * partly filled: what was reported already is passed over. */
+void amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
+                           const char *expect_domain,
+                           struct amy__report *report);
+
+/* Checks of single texts, for the table. */
+int amy__site_check_user(struct amy__span name, struct amy_error *err);
+int amy__site_check_pool(struct amy__span name, struct amy_error *err);
+int amy__site_check_url_path(struct amy__span path, struct amy_error *err);
+int amy__site_check_files(struct amy__span path, struct amy_error *err);
+int amy__site_check_wsgi(struct amy__span target, struct amy_error *err);
+
+#endif
