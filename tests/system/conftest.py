@@ -1,0 +1,189 @@
+"""Fixtures: every test has daemons of its own under a directory of its own, so
+that any number of them run side by side; servers are shared where that is safe.
+"""
+
+import fcntl
+import fnmatch
+import itertools
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+TOP = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(TOP / "scripts"))
+
+from hosting import users, venv, walk  # noqa: E402
+from hosting.host import Host  # noqa: E402
+from hosting.services import Postgres, Redis  # noqa: E402
+from hosting.site import APPLICATION, make_directory  # noqa: E402
+from support import TINY_YAML, deploy_tiny, processes_below  # noqa: E402
+
+ROOT_BASE = Path("/srv/amy-test") if users.is_root() else TOP / "build/system-test"
+
+
+# ---- skips must be announced
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "root: needs root, for real uids")
+    config.amy_skipped = []
+
+
+def pytest_collection_modifyitems(items):
+    if not users.is_root():
+        for item in items:
+            if item.get_closest_marker("root"):
+                item.add_marker(pytest.mark.skip(reason="needs root"))
+
+
+def allowed_skips():
+    lines = (TOP / "tests/SKIPS").read_text().splitlines()
+    return [line.split("#")[0].strip() for line in lines if line.split("#")[0].strip()]
+
+
+def pytest_runtest_logreport(report):
+    if report.skipped and not hasattr(report, "wasxfail"):
+        SKIPPED.append(report.nodeid)
+
+
+SKIPPED = []
+
+
+def pytest_sessionfinish(session):
+    unknown = [node for node in SKIPPED
+               if not any(fnmatch.fnmatch(node, pattern) for pattern in allowed_skips())]
+    if unknown and not hasattr(session.config, "workerinput"):
+        print("\nskipped, and not in tests/SKIPS:", *unknown, sep="\n  ")
+        session.exitstatus = 1
+
+
+# ---- directories
+
+
+@pytest.fixture(scope="session")
+def session_root():
+    """Ours alone, with parents that the site's user cannot write."""
+    ROOT_BASE.mkdir(parents=True, exist_ok=True)
+    make_directory(ROOT_BASE)
+    root = Path(tempfile.mkdtemp(prefix="s", dir=ROOT_BASE))
+    make_directory(root)
+    yield root
+    if not os.environ.get("AMY_TEST_KEEP"):
+        shutil.rmtree(root, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def counter():
+    return itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def django_venv():
+    """Built once per set of pins, whoever comes first; the others wait."""
+    ROOT_BASE.mkdir(parents=True, exist_ok=True)
+    requirements = APPLICATION / "requirements.txt"
+    with open(ROOT_BASE / "venv.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return venv.build(ROOT_BASE / f"venv-{venv.requirements_hash(requirements)}", requirements)
+
+
+# ---- servers
+
+
+@pytest.fixture(scope="session")
+def services_directory(session_root):
+    directory = session_root / "sv"
+    make_directory(directory, 0o700, users.site_user())
+    return directory
+
+
+@pytest.fixture(scope="session")
+def postgres(services_directory):
+    server = Postgres(services_directory, users.site_user())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def redis(services_directory):
+    server = Redis(services_directory, users.site_user())
+    server.start()
+    yield server
+    server.stop()
+
+
+# ---- hosts
+
+
+def make_host(root, **options):
+    host = Host(root, **options)
+    # Daemons of a test that fails are stopped all the same.
+    return host
+
+
+def close_host(host):
+    try:
+        host.stop()
+        left = processes_below(host.root)
+        assert not left, f"left over after the daemons ended: {left}"
+    finally:
+        for pid in processes_below(host.root):
+            os.kill(pid, 9)
+
+
+@pytest.fixture
+def new_host(session_root, counter, request):
+    """A function that makes hosts; all are stopped after the test, and nothing
+    may be left of them."""
+    made = []
+
+    def new(**options):
+        host = make_host(session_root / f"h{next(counter)}", **options)
+        made.append(host)
+        return host
+
+    yield new
+    failed = []
+    for host in made:
+        try:
+            close_host(host)
+        except AssertionError as error:
+            failed.append(str(error))
+    assert not failed, "\n".join(failed)
+
+
+@pytest.fixture
+def tiny(new_host, django_venv):
+    """A host with the quick application behind two workers, not yet started."""
+    host = new_host()
+    host.tiny = deploy_tiny(host, "tiny.localhost", django_venv, TINY_YAML)
+    return host
+
+
+@pytest.fixture
+def running(tiny):
+    """The same, serving."""
+    tiny.start_workers()
+    tiny.start_front()
+    return tiny
+
+
+@pytest.fixture(scope="module")
+def stage(session_root, counter, django_venv, postgres, redis):
+    """The demo's site as scripts/demo lays it out, serving, for one module."""
+    host = make_host(session_root / f"h{next(counter)}")
+    site = host.site("demo.localhost")
+    site.deploy_django(postgres.url, redis.url, django_venv)
+    site.write_yaml(site.sample_yaml())
+    try:
+        host.start_workers(ready=False)
+        host.start_front()
+        walk.wait_for(host.workers_are_ready, 60, "all workers are ready")
+        yield walk.Stage(host, site, postgres, redis)
+    finally:
+        close_host(host)

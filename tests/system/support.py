@@ -1,0 +1,112 @@
+"""What several tests need: the quick site, and looking at processes."""
+
+import os
+from pathlib import Path
+
+from hosting import venv
+from hosting.site import copy_file, make_directory
+
+HERE = Path(__file__).resolve().parent
+TINY = "tiny.localhost"
+
+TINY_YAML = """\
+site: {domain}
+user: {user}
+http: serve
+workers:
+  - {{name: web, wsgi: tiny:application, count: 2, timeout: 30s}}
+gate: {{except: [/healthz]}}
+"""
+
+BEAT_WORKER = "  - {name: scheduler, command: [python, beat.py], replace: stop-first}\n"
+
+
+def deploy_tiny(host, domain, base_venv, yaml=TINY_YAML, **variables):
+    """The quick application as a site; formats `yaml` with domain and user."""
+    site = host.site(domain)
+    make_directory(site.repo)
+    for name in ("tiny.py", "beat.py"):
+        copy_file(HERE / "apps" / name, site.repo / name)
+    venv.build_over(site.venv, base_venv)
+    beat = site.directory / "beat"
+    make_directory(beat, 0o700, host.user)
+    site.write_postactivate({"BEAT_FILE": str(beat / "beats"), **variables})
+    site.write_yaml(yaml.format(domain=domain, user=host.user.name))
+    return site
+
+
+def add_to_workers(yaml, line):
+    """One more pool behind the others."""
+    head, marker, rest = yaml.partition("gate:")
+    return head + line.replace("{", "{{").replace("}", "}}") + marker + rest
+
+
+# ---- processes
+
+
+def processes():
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
+
+
+def stat_fields(pid):
+    """The fields of /proc/PID/stat behind the name: state first."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def is_alive(pid):
+    fields = stat_fields(pid)
+    return fields is not None and fields[0] not in {"Z", "X"}
+
+
+def children_of(parent):
+    return [pid for pid in processes()
+            if (fields := stat_fields(pid)) and int(fields[1]) == parent and is_alive(pid)]
+
+
+def command_line(pid):
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def processes_below(root):
+    """Those whose command or working directory is below `root`."""
+    found = []
+    for pid in processes():
+        try:
+            cwd = os.readlink(f"/proc/{pid}/cwd")
+        except OSError:
+            cwd = ""
+        inside = cwd == str(root) or cwd.startswith(f"{root}/")
+        if (inside or f"{root}/" in command_line(pid)) and is_alive(pid) and pid != os.getpid():
+            found.append(pid)
+    return found
+
+
+def status_of_process(pid):
+    """/proc/PID/status as a dictionary."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
+
+
+def identity(pid):
+    """(uids, gids, groups) of a process."""
+    fields = status_of_process(pid)
+    return (set(map(int, fields["Uid"].split())), set(map(int, fields["Gid"].split())),
+            set(map(int, fields["Groups"].split())))
+
+
+def open_files(pid):
+    """What each descriptor of a process stands for."""
+    found = {}
+    directory = f"/proc/{pid}/fd"
+    for number in os.listdir(directory):
+        try:
+            found[int(number)] = os.readlink(f"{directory}/{number}")
+        except FileNotFoundError:
+            pass
+    return found
