@@ -14,7 +14,7 @@ BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev
     libssl-dev libnghttp2-dev libyaml-dev libjansson-dev)
 UNIT_PACKAGES=(clang clang-format libcmocka-dev libclang-rt-dev python3)
 SITE_PACKAGES=(python3 python3-venv openssl postgresql redis-server)
-BROWSER_PACKAGES=(chromium)
+BROWSER_PACKAGES=(chromium chromium-driver)
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
 warn() { printf '\033[1;33mwarning:\033[0m %s\n' "$*" >&2; }
@@ -66,8 +66,8 @@ package_name() {
             sed -n 's/.*Depends: clang-\([0-9]*\)$/\1/p' | head -n 1)
         [ -z "$version" ] || echo "libclang-rt-$version-dev"
         ;;
-    chromium)
-        [ "$(. /etc/os-release && echo "$ID")" = ubuntu ] || echo chromium
+    chromium | chromium-driver)
+        [ "$(. /etc/os-release && echo "$ID")" = ubuntu ] || echo "$1"
         ;;
     *) echo "$1" ;;
     esac

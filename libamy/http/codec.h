@@ -65,7 +65,9 @@ struct amy__codec_ops {
     /* Commands; bytes are appended to out. `end`: no body follows. For h1 the
      * codec writes Content-Length or chunked framing by head->body, adds
      * Connection, and never both lengths. 0, AMY_ELIMIT, AMY_ENOMEM,
-     * AMY_ESTATE. */
+     * AMY_ESTATE. Server side, id 0 answers a message that never became an
+     * exchange (a fault of feed(), a 408): always with Connection: close. With
+     * `end`, head->body still says what a body would have been (HEAD, 304). */
     int (*send_request)(struct amy__codec *codec,
                         const struct amy__request_head *head, bool end,
                         amy__stream_id *ret_id, struct amy__buf *out);
@@ -76,6 +78,12 @@ struct amy__codec_ops {
                               unsigned status, struct amy__buf *out);
     int (*send_body)(struct amy__codec *codec, amy__stream_id id,
                      struct amy__span data, bool end, struct amy__buf *out);
+    /* The caller sends the next n body bytes itself, as they are, behind what
+     * is in out (writev, sendfile: no copy). 0 where the framing allows it (h1
+     * with AMY__BODY_LENGTH or until close); AMY_EUNSUPPORTED: use send_body;
+     * AMY_ELIMIT: more than Content-Length said. */
+    int (*pass_body)(struct amy__codec *codec, amy__stream_id id, uint64_t n,
+                     bool end);
     /* Give up one exchange: h2 RST_STREAM; h1 can only close: AMY_ESTATE. */
     int (*reset)(struct amy__codec *codec, amy__stream_id id, uint32_t code,
                  struct amy__buf *out);

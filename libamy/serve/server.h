@@ -60,7 +60,10 @@ struct amy__server_handler {
     /* Room again after amy__exchange_send() said AMY_EAGAIN. */
     void (*on_room)(struct amy__exchange *x, void *user);
     /* The client left (or broke a limit: a status was sent for us) before the
-     * answer was whole. The exchange still ends with on_done. */
+     * answer was whole; at most once. The handler still ends the exchange with
+     * _reply, _end or _abort, now or later, and on_done follows: a client that
+     * only closed its sending side still gets an answer, else its bytes go
+     * nowhere. Whoever only waits in a queue calls _abort from here. */
     void (*on_gone)(struct amy__exchange *x, void *user);
     /* Exactly once per on_request; last touch; log here. */
     void (*on_done)(struct amy__exchange *x, void *user);

@@ -1,0 +1,138 @@
+"""The site's own PostgreSQL and Redis, from the distribution's packages, run by
+the site's user on unix sockets in a directory of theirs."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from urllib.parse import quote
+
+from hosting.process import Child
+from hosting.users import as_user, clean_environment
+from hosting.wait import wait_for
+
+SOCKET_PATH_MAX = 107
+START_S = 60
+
+
+def postgres_bin():
+    """The newest server that is installed."""
+    found = Path("/usr/lib/postgresql").glob("*/bin/postgres")
+    versions = sorted(found, key=lambda path: int(re.sub(r"\D", "", path.parts[4]) or 0))
+    if not versions:
+        raise FileNotFoundError("no PostgreSQL server in /usr/lib/postgresql")
+    return versions[-1].parent
+
+
+def check_socket_path(path):
+    if len(os.fsencode(path)) > SOCKET_PATH_MAX:
+        raise ValueError(f"too long for a unix socket ({SOCKET_PATH_MAX} bytes): {path}")
+    return path
+
+
+def run_as(user, argv, **options):
+    return subprocess.run(
+        as_user(user, argv), env=clean_environment(), cwd="/", text=True,
+        stdin=subprocess.DEVNULL, capture_output=True, **options,
+    )
+
+
+class Postgres:
+    """A cluster in `directory`/data, its socket in `directory`."""
+
+    DATABASE = "guestbook"
+
+    def __init__(self, directory, user):
+        self.directory = Path(directory)
+        self.user = user
+        self.bin = postgres_bin()
+        self.data = self.directory / "data"
+        self.socket = check_socket_path(self.directory / ".s.PGSQL.5432")
+        self.child = None
+
+    @property
+    def url(self):
+        host = quote(str(self.directory), safe="")
+        return f"postgresql://{quote(self.user.name)}@/{self.DATABASE}?host={host}"
+
+    def create(self):
+        """initdb, unless that was done in an earlier run."""
+        if (self.data / "PG_VERSION").exists():
+            return
+        argv = [self.bin / "initdb", "-D", self.data, "-U", self.user.name, "-A", "peer",
+                "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
+        done = run_as(self.user, argv)
+        if done.returncode != 0:
+            raise RuntimeError(f"initdb failed:\n{done.stdout}{done.stderr}")
+
+    def start(self):
+        self.create()
+        argv = [self.bin / "postgres", "-D", self.data, "-k", self.directory,
+                "-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"]
+        self.child = Child("postgres", argv, self.directory / "postgres.log", self.user,
+                           death_signal="INT")
+        wait_for(self.is_ready, START_S, "PostgreSQL answers")
+        if not self.query("SELECT 1 FROM pg_database WHERE datname = 'guestbook'", "postgres"):
+            self.query("CREATE DATABASE guestbook", "postgres")
+
+    def is_ready(self):
+        if self.child.code is not None:
+            raise RuntimeError(f"PostgreSQL ended:\n{self.child.output()}")
+        ask = run_as(self.user, [self.bin / "pg_isready", "-q", "-h", self.directory])
+        return ask.returncode == 0
+
+    def query(self, sql, database=DATABASE):
+        """Rows as lines, columns separated by |."""
+        argv = [self.bin / "psql", "-X", "-At", "-v", "ON_ERROR_STOP=1",
+                "-h", self.directory, "-d", database, "-c", sql]
+        done = run_as(self.user, argv)
+        if done.returncode != 0:
+            raise RuntimeError(f"psql: {done.stderr.strip()}")
+        return done.stdout.strip()
+
+    def stop(self):
+        if self.child is not None:
+            # INT: "fast", which does not wait for the site's connections.
+            self.child.stop(number=signal.SIGINT)
+            self.child = None
+
+
+class Redis:
+    """A server on the socket `directory`/redis.sock and on no port."""
+
+    def __init__(self, directory, user):
+        self.directory = Path(directory)
+        self.user = user
+        self.socket = check_socket_path(self.directory / "redis.sock")
+        self.child = None
+
+    @property
+    def url(self):
+        return f"unix://{quote(str(self.socket))}?db=0"
+
+    def start(self):
+        argv = ["redis-server", "--port", "0", "--unixsocket", self.socket,
+                "--unixsocketperm", "700", "--dir", self.directory,
+                "--daemonize", "no", "--appendonly", "no"]
+        self.child = Child("redis", argv, self.directory / "redis.log", self.user)
+        wait_for(self.is_ready, START_S, "Redis answers")
+
+    def is_ready(self):
+        if self.child.code is not None:
+            raise RuntimeError(f"Redis ended:\n{self.child.output()}")
+        return self.command("PING") == "+PONG"
+
+    def command(self, *words):
+        """The first line of the answer, as Redis wrote it."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(self.socket))
+            client.sendall((" ".join(words) + "\r\n").encode())
+            return client.recv(4096).split(b"\r\n")[0].decode()
+
+    def stop(self):
+        if self.child is not None:
+            self.child.stop()
+            self.child = None

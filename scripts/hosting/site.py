@@ -1,0 +1,127 @@
+"""A site's directory as DESIGN.md's section 3 draws it."""
+
+import os
+import secrets
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from hosting import venv
+from hosting.users import as_user, clean_environment, is_root
+
+TOP = Path(__file__).resolve().parents[2]
+APPLICATION = TOP / "examples/django-site"
+SAMPLE = TOP / "examples/site-directory"
+
+ACTIVATED = '. "$0/bin/activate" && . "$0/bin/postactivate" && cd "$0/.." && exec "$@"'
+
+
+class Site:
+    """One directory of webapps. Who deploys (root, or the person) owns it all
+    but what the site's user writes."""
+
+    def __init__(self, webapps, domain, user):
+        self.directory = Path(webapps) / domain
+        self.domain = domain
+        self.user = user
+
+    repo = property(lambda self: self.directory / "repo")
+    venv = property(lambda self: self.repo / ".venv")
+    yaml = property(lambda self: self.directory / "site.yaml")
+    logs = property(lambda self: self.directory / "logs")
+    maintenance_on = property(lambda self: self.directory / "maintenance_on.html")
+    maintenance_off = property(lambda self: self.directory / "maintenance_off.html")
+
+    def make(self):
+        """The directories and pages; what stands there already is kept."""
+        make_directory(self.directory)
+        make_directory(self.logs, 0o750, self.user)
+        make_directory(self.directory / "DB_backups", 0o700, self.user)
+        make_directory(self.directory / "maintenance")
+        copy_file(SAMPLE / "maintenance/icon.svg", self.directory / "maintenance/icon.svg")
+        copy_file(SAMPLE / "down.html", self.directory / "down.html")
+        if not self.maintenance_on.exists():
+            copy_file(SAMPLE / "maintenance_off.html", self.maintenance_off)
+
+    def write_yaml(self, text):
+        """Replaced by rename, as an editor or Ansible does."""
+        new = self.directory / ".site.yaml.new"
+        new.write_text(text)
+        new.chmod(0o644)
+        new.rename(self.yaml)
+
+    def sample_yaml(self):
+        """The sample's site.yaml for this domain and user."""
+        text = (SAMPLE / "site.yaml").read_text()
+        return text.replace("demo.localhost", self.domain).replace(
+            "user: amy-demo ", f"user: {self.user.name} "
+        )
+
+    def copy_application(self, source=APPLICATION):
+        ignore = shutil.ignore_patterns("__pycache__", ".venv", "staticfiles")
+        shutil.copytree(source, self.repo, dirs_exist_ok=True, ignore=ignore)
+        subprocess.run(["chmod", "-R", "u+rwX,go+rX,go-w", str(self.repo)], check=True)
+
+    def write_postactivate(self, variables):
+        """The settings, where the workers and `amyctl run` find them. They hold
+        secrets: only the site's group may read them."""
+        file = self.venv / "bin/postactivate"
+        new = file.with_name("postactivate.new")
+        lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
+        new.touch(mode=0o640)
+        new.write_text("# Sourced after activate; the settings of this site.\n" + "".join(lines))
+        if is_root():
+            os.chown(new, 0, self.user.gid)
+        new.rename(file)
+
+    def read_secret_key(self):
+        """That of an earlier run, or a new one."""
+        file = self.directory.parent.parent / f"{self.domain}.secret"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_urlsafe(48))
+        return file.read_text()
+
+    def deploy_django(self, database_url, redis_url, base_venv=None):
+        """Code, environment, tables, static files: a deployment in small."""
+        self.copy_application()
+        if base_venv is None:
+            venv.build(self.venv, self.repo / "requirements.txt")
+        else:
+            venv.build_over(self.venv, base_venv)
+        self.write_postactivate({
+            "DJANGO_SECRET_KEY": self.read_secret_key(),
+            "DJANGO_ALLOWED_HOSTS": self.domain,
+            "DATABASE_URL": database_url,
+            "AMY_REDIS_URL": redis_url,
+        })
+        self.manage("migrate", "--verbosity", "0", user=self.user)
+        self.manage("collectstatic", "--noinput", "--verbosity", "0")
+
+    def manage(self, *arguments, user=None):
+        return self.run("python", "manage.py", *arguments, user=user)
+
+    def run(self, *argv, user=None):
+        """In the site's environment; `user` None: whoever deploys."""
+        shell = ["bash", "-c", ACTIVATED, self.venv, *argv]
+        done = subprocess.run(
+            as_user(user, shell), env=clean_environment(), cwd="/", text=True,
+            stdin=subprocess.DEVNULL, capture_output=True, check=False,
+        )
+        if done.returncode != 0:
+            raise RuntimeError(f"{' '.join(argv)}:\n{done.stdout}{done.stderr}")
+        return done.stdout
+
+
+def make_directory(path, mode=0o755, owner=None):
+    path.mkdir(exist_ok=True)
+    path.chmod(mode)
+    if owner is not None and is_root():
+        os.chown(path, owner.uid, owner.gid)
+
+
+def copy_file(source, target):
+    if not target.exists():
+        shutil.copyfile(source, target)
+        target.chmod(0o644)

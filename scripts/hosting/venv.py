@@ -1,0 +1,84 @@
+"""Python environments: a real one from pinned wheels, and quick ones over it."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+PYTHON = "/usr/bin/python3"
+STAMP = ".requirements"
+SCRIPTS = ("gunicorn", "django-admin", "rq", "rqworker")
+
+
+def cache_directory():
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(
+        os.environ.get("HOME") or "/var/tmp", ".cache"
+    )
+    return Path(home) / "amy"
+
+
+def requirements_hash(requirements):
+    """Changes with the pins and with the interpreter."""
+    requirements = Path(requirements)
+    digest = hashlib.sha256(subprocess.check_output([PYTHON, "-VV"]))
+    for file in (requirements, requirements.with_name("constraints.txt")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def run(*argv):
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("PYTHON")
+    }
+    environment |= {
+        "PIP_ROOT_USER_ACTION": "ignore", "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_QUIET": "1",
+    }
+    done = subprocess.run(
+        list(map(str, argv)), env=environment, stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+    )
+    if done.returncode != 0:
+        sys.stderr.write(done.stdout)
+        raise RuntimeError(f"{Path(str(argv[0])).name} failed: {' '.join(map(str, argv))}")
+
+
+def build(directory, requirements):
+    """A venv with all that `requirements` pins.
+
+    The wheels are kept in the user's cache, so that the next clone needs no
+    network; nothing is done when the venv stands for the same pins already.
+    """
+    directory = Path(directory)
+    wanted = requirements_hash(requirements)
+    stamp = directory / STAMP
+    if stamp.exists() and stamp.read_text() == f"{wanted} {directory}":
+        return directory
+    run(PYTHON, "-m", "venv", "--clear", directory)
+    pip = [directory / "bin/python", "-m", "pip"]
+    wheels = cache_directory() / f"wheels-{wanted}"
+    if not (wheels / "complete").exists():
+        run(*pip, "wheel", "--wheel-dir", wheels, "-r", requirements)
+        (wheels / "complete").touch()
+    run(*pip, "install", "--no-index", "--find-links", wheels, "-r", requirements)
+    # Others run it: whatever the umask, they may read and not write.
+    run("chmod", "-R", "u+rwX,go+rX,go-w", directory)
+    stamp.write_text(f"{wanted} {directory}")
+    return directory
+
+
+def build_over(directory, base):
+    """A venv of its own, in no time, that sees the packages of `base`."""
+    directory = Path(directory)
+    run(PYTHON, "-m", "venv", "--without-pip", directory)
+    site_packages = next(directory.glob("lib/python3*/site-packages"))
+    shared = next(Path(base).glob("lib/python3*/site-packages"))
+    (site_packages / "shared.pth").write_text(f"{shared}\n")
+    for name in SCRIPTS:
+        original = Path(base) / "bin" / name
+        if original.exists():
+            script = directory / "bin" / name
+            body = original.read_text().split("\n", 1)[1]
+            script.write_text(f"#!{directory}/bin/python\n{body}")
+            script.chmod(0o755)
+    return directory

@@ -1,0 +1,315 @@
+"""The walk: what a visitor and an operator do with the demo, step by step.
+
+scripts/demo --check takes it without a person, and tests/system takes the same
+steps. Each step is a function of one `Stage` and raises when something is wrong.
+"""
+
+import hashlib
+import json
+import os
+import re
+import signal
+from dataclasses import dataclass
+
+from hosting import browser as browsers
+from hosting.host import Host
+from hosting.rawhttp import format_request
+from hosting.services import Postgres, Redis
+from hosting.site import Site
+from hosting.wait import wait_for
+
+UPLOAD_BYTES = 20_000_000
+SOON_S = 30
+
+
+@dataclass
+class Stage:
+    """What the steps need."""
+
+    host: Host
+    site: Site
+    postgres: Postgres
+    redis: Redis
+
+    @property
+    def domain(self):
+        return self.site.domain
+
+    def get(self, path="/", **options):
+        return self.host.get(self.domain, path, **options)
+
+    def workers(self, pool="web"):
+        return workers_of(self.host.status(), self.domain, pool)
+
+    def front_processes(self):
+        return merged(self.host.status(), "processes")
+
+
+# ---- reading `amyctl status --json`
+
+
+def merged(status, key):
+    """The first list called `key` of either daemon's part."""
+    for part in [status, *(value for value in status.values() if isinstance(value, dict))]:
+        if key in part:
+            return part[key]
+    raise KeyError(f"no {key} in the status: {json.dumps(status)[:500]}")
+
+
+def site_parts(status, domain):
+    """What each daemon says about one site, as one dictionary."""
+    found = {}
+    parts = [status, *(value for value in status.values() if isinstance(value, dict))]
+    for part in parts:
+        for entry in part.get("sites", []):
+            if entry["site"] == domain:
+                problems = found.get("problems", []) + entry.get("problems", [])
+                found |= entry | {"problems": problems}
+    if not found:
+        raise KeyError(f"no site {domain} in the status: {json.dumps(status)[:500]}")
+    return found
+
+
+def workers_of(status, domain, pool):
+    for entry in site_parts(status, domain).get("pools", []):
+        if entry["name"] == pool:
+            return entry["workers"]
+    return []
+
+
+# ---- forms, without a browser
+
+
+def submit(stage, path, fields, file=None):
+    """Fetch the page, take its token, post the form; the answer to the post."""
+    page = stage.get(path)
+    assert page.status == 200, f"GET {path}: {page.status}"
+    token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.text)[1]
+    cookie = page.get("set-cookie").split(";")[0]
+    boundary = "amy-walk-boundary"
+    parts = []
+    for name, value in {"csrfmiddlewaretoken": token, **fields}.items():
+        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+                     f"{value}\r\n".encode())
+    if file is not None:
+        parts.append(f'--{boundary}\r\nContent-Disposition: form-data; name="file"; '
+                     f'filename="walk.bin"\r\nContent-Type: application/octet-stream\r\n\r\n'
+                     .encode() + file + b"\r\n")
+    parts.append(f"--{boundary}--\r\n".encode())
+    return stage.get(path, method="POST", body=b"".join(parts), headers={
+        "Content-Type": f"multipart/form-data; boundary={boundary}",
+        "Cookie": cookie,
+        "Referer": stage.host.url(stage.domain, path),
+    })
+
+
+# ---- the steps
+
+
+def redirects_to_https(stage):
+    """Plain HTTP is sent to HTTPS."""
+    answer = stage.get("/slow/?s=0", tls=False)
+    assert answer.status in {301, 308}, answer.status
+    assert answer.get("location") == stage.host.url(stage.domain, "/slow/?s=0"), answer.fields
+
+
+def browser_signs_guest_book(stage):
+    """A browser signs the guest book over TLS 1.3, and an rq job runs."""
+    if not browsers.is_available():
+        return form_signs_guest_book(stage)
+    name = f"Ada {os.getpid()}"
+    certificate = stage.host.certificates / stage.domain / "fullchain.pem"
+    with browsers.Browser(certificate) as browser:
+        browser.open(stage.host.url(stage.domain))
+        browser.fill("[name=name]", name)
+        browser.fill("[name=message]", "Signed by Chromium.")
+        browser.click("main button")
+        browser.wait_for_text(name)
+        expect_entry(stage, name)
+        browser.open(stage.host.url(stage.domain, "/jobs/"))
+        browser.fill("[name=limit]", "1000")
+        browser.click("main button")
+        browser.wait_for_text("168", "[data-field=result]")
+        versions = browser.tls_versions()
+        assert versions == {"TLS 1.3"}, versions
+    return None
+
+
+def form_signs_guest_book(stage):
+    """The same by plain requests, where no browser is to be had."""
+    name = f"Grace {os.getpid()}"
+    answer = submit(stage, "/", {"name": name, "message": "Signed by hand."})
+    assert answer.status == 302, answer.status
+    assert name in stage.get("/").text
+    expect_entry(stage, name)
+    assert run_job(stage, 1000) == 168
+    with stage.host.connect(stage.domain) as connection:
+        assert connection.raw.version() == "TLSv1.3"
+
+
+def expect_entry(stage, name):
+    rows = stage.postgres.query(f"SELECT count(*) FROM pages_entry WHERE name = '{name}'",
+                                stage.postgres.DATABASE)
+    assert rows == "1", f"{rows} rows in PostgreSQL"
+
+
+def run_job(stage, limit, **fields):
+    """Enqueue the count of primes, wait for the worker, return the result."""
+    answer = submit(stage, "/jobs/", {"limit": limit, **fields})
+    assert answer.status == 302, answer.status
+    url = answer.get("location").rstrip("/") + ".json"
+
+    def finished():
+        state = json.loads(stage.get(url).body)
+        assert state["state"] != "failed", state
+        return state["done"] and state
+
+    return wait_for(finished, SOON_S, "the job is finished")["result"]
+
+
+def scheduler_runs_a_job(stage):
+    """A job for later goes through the scheduler."""
+    assert run_job(stage, 100, later="on") == 25
+
+
+def takes_a_large_upload(stage):
+    """20 MB arrive whole."""
+    data = os.urandom(1 << 16) * (UPLOAD_BYTES >> 16)
+    answer = submit(stage, "/upload/", {}, file=data)
+    assert answer.status == 200, (answer.status, answer.text[:300])
+    assert hashlib.sha256(data).hexdigest() in answer.text
+    assert f"{len(data)} bytes" in answer.text
+
+
+def streams(stage):
+    """The first line is here long before the last one is written."""
+    with stage.host.connect(stage.domain) as connection:
+        connection.request("GET", "/stream/lines?lines=3&gap_ms=1000",
+                           {"Host": stage.domain, "Connection": "close"})
+        first = connection.read_some_until(b"1 0.")
+        assert b"3 2." not in first, "the answer was held back"
+        rest = connection.read_rest()
+        assert b"3 2." in rest, rest
+
+
+def serves_static_files(stage):
+    """Hashed names may be kept for ever; a second look is answered by 304."""
+    page = stage.get("/")
+    path = re.search(r'href="(/static/pages/site\.[0-9a-f]+\.css)"', page.text)[1]
+    answer = stage.get(path)
+    assert answer.status == 200 and b"--paper" in answer.body, answer.status
+    assert "immutable" in answer.get("cache-control"), answer.fields
+    again = stage.get(path, headers={"If-None-Match": answer.get("etag")})
+    assert again.status == 304 and again.body == b"", again.status
+
+
+def health_is_good(stage):
+    """/healthz reaches database and Redis, under any name."""
+    answer = stage.get("/healthz", headers={"Host": "10.1.2.3"})
+    assert answer.status == 200 and json.loads(answer.body)["healthy"], answer.text
+
+
+def gate_closes_and_opens(stage):
+    """`amyctl maintenance on` gives every request 503 with the page; `off` opens."""
+    page = stage.site.maintenance_off.read_bytes()
+    stage.host.amyctl("maintenance", "on", stage.domain)
+    assert stage.site.maintenance_on.exists() and not stage.site.maintenance_off.exists()
+    try:
+        expect_closed(stage, page)
+    finally:
+        stage.host.amyctl("maintenance", "off", stage.domain)
+    assert stage.site.maintenance_off.read_bytes() == page
+    assert stage.get("/").status == 200
+
+
+def expect_closed(stage, page):
+    """Every kind of request gets the page."""
+    body = bytes(UPLOAD_BYTES)
+    for method, path, sent in (("GET", "/", b""), ("HEAD", "/", b""), ("POST", "/upload/", body),
+                               ("GET", "/static/pages/site.css", b""), ("GET", "/nowhere", b""),
+                               ("DELETE", "/", b"")):
+        expect_page(stage.get(path, method=method, body=sent), page, method)
+    with stage.host.connect(stage.domain) as connection:
+        fields = {"Host": stage.domain}
+        connection.send(format_request("GET", "/", fields) * 3)
+        for _ in range(3):
+            expect_page(connection.read_response(), page, "GET")
+    problem = stage.get("/", headers={"Accept": "application/json"})
+    assert problem.status == 503, problem.status
+    assert problem.get("content-type").startswith("application/problem+json"), problem.fields
+    assert json.loads(problem.body)["status"] == 503
+    assert stage.get("/maintenance/icon.svg").status == 200
+    assert stage.get("/healthz").status == 200, "site.yaml lists it under gate.except"
+
+
+def expect_page(answer, page, method):
+    assert answer.status == 503, f"{method}: {answer.status}"
+    assert answer.body == (b"" if method == "HEAD" else page), f"{method}: {answer.body[:200]}"
+    assert int(answer.get("retry-after")) > 0
+    assert "no-store" in answer.get("cache-control")
+
+
+def worker_comes_back(stage):
+    """A web worker is killed; another takes its place and the site answers."""
+    victim = stage.workers()[0]
+    os.kill(victim["pid"], signal.SIGKILL)
+
+    def replaced():
+        now = stage.workers()[0]
+        return now["state"] == "ready" and now["pid"] != victim["pid"] and now
+
+    now = wait_for(replaced, SOON_S, "a new worker is ready")
+    assert now["restarts"] > victim["restarts"], now
+    assert stage.get("/").status == 200
+
+
+def front_process_comes_back(stage):
+    """A front process is killed; the others and a new one serve on."""
+    victim = stage.front_processes()[0]
+    os.kill(victim["pid"], signal.SIGKILL)
+
+    def replaced():
+        now = stage.front_processes()[0]
+        return now["state"] == "ready" and now["pid"] != victim["pid"]
+
+    wait_for(replaced, SOON_S, "a new front process is ready")
+    for _ in range(8):
+        assert stage.get("/").status == 200
+
+
+def status_tells_all(stage):
+    """`amyctl status` for people and for programs."""
+    text = stage.host.amyctl("status").stdout
+    assert stage.domain in text, text
+    status = stage.host.status()
+    site = site_parts(status, stage.domain)
+    assert site["gate"]["state"] == "open", site["gate"]
+    assert {pool["name"] for pool in site["pools"]} == {"web", "rq", "scheduler"}
+    for pool in site["pools"]:
+        for worker in pool["workers"]:
+            assert worker["state"] == "ready" and worker["pid"] > 1, worker
+            assert worker["rss_bytes"] > 1 << 20, worker
+    assert site["slots"]["web"]["total"] == len(stage.workers()), site["slots"]
+    assert stage.domain in site["certificate"]["names"], site["certificate"]
+    assert site["problems"] == [], site["problems"]
+
+
+STEPS = (
+    redirects_to_https, browser_signs_guest_book, scheduler_runs_a_job, takes_a_large_upload,
+    streams, serves_static_files, health_is_good, gate_closes_and_opens, worker_comes_back,
+    front_process_comes_back, status_tells_all,
+)
+
+
+def walk(stage, say=print):
+    """All steps; returns how many failed."""
+    failed = 0
+    for step in STEPS:
+        title = step.__doc__.splitlines()[0]
+        try:
+            step(stage)
+            say(f"ok    {title}")
+        except Exception as error:  # the next step may tell more
+            failed += 1
+            say(f"FAIL  {title}\n      {type(error).__name__}: {error}")
+    return failed
