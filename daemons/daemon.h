@@ -16,13 +16,13 @@ struct daemon;
 #define DAEMON_FAILED 1 /* could not start, or --check found something */
 #define DAEMON_USAGE 2
 
-/* Where everything is; never NULL. */
+/* The command line, as given; NULL: not given, the defaults are the library's.
+ */
 struct daemon_paths {
-    const char *config;  /* --config [/etc/amy/amy.yaml] */
-    const char *webapps; /* --webapps [NULL: what amy.yaml says, /webapps] */
-    const char *run;     /* --run [$RUNTIME_DIRECTORY, /run/amy] */
-    const char *state;   /* --state [$STATE_DIRECTORY, /var/lib/amy] */
-    bool config_given;   /* then a missing file is an error */
+    const char *config;  /* --config FILE */
+    const char *webapps; /* --webapps DIR */
+    const char *run;     /* --run DIR */
+    const char *state;   /* --state DIR */
 };
 
 /* One daemon. All calls come from the loop's thread. */
@@ -30,7 +30,7 @@ struct daemon_spec {
     const char *name;    /* "amy-front" */
     const char *purpose; /* one line for --help */
     /* A process that a master started: no arguments, no sd_notify, no duty as
-     * PID 1; paths are empty. */
+     * PID 1; no path is given. */
     bool is_child;
     void *user;
     /* --check: print everything wrong to stdout; returns an exit code. May be

@@ -38,7 +38,7 @@ int amy__read_file_at(int dir_fd, const char *name, size_t max,
                       struct amy_error *err);
 
 /* Write whole, fsync, rename over name, fsync the directory: readers see the
- * old or the new bytes. */
+ * old or the new bytes. A name with a slash is AMY_EINVAL. */
 int amy__write_file_at(int dir_fd, const char *name, const void *data, size_t n,
                        mode_t mode, struct amy_error *err);
 
@@ -46,8 +46,9 @@ int amy__write_file_at(int dir_fd, const char *name, const void *data, size_t n,
  * descriptor. */
 int amy__sealed_memfd(const char *name, const void *data, size_t n,
                       struct amy_error *err);
-/* Map a memfd read-only (MAP_SHARED); refuses one that is not sealed against
- * shrinking, so that a peer cannot cause SIGBUS. munmap by the caller. */
+/* Map a memfd read-only (MAP_SHARED; NULL and 0 when it is empty); refuses one
+ * that is not sealed against shrinking, so that a peer cannot cause SIGBUS.
+ * munmap by the caller. */
 int amy__map_sealed(int fd, size_t max, const void **ret_data, size_t *ret_n,
                     struct amy_error *err);
 
@@ -63,12 +64,16 @@ amy__close_p(int *fd)
 }
 
 /* Touch files as another user: setfsuid, setfsgid and no supplementary groups
- * for this thread until _end. When the process is not root, ids must be its
- * own and nothing changes. Never nested; never around callbacks. */
+ * for this thread until _end. When uid is our own (root's or a person's)
+ * nothing changes; when it is not and we are not root, AMY_EDENIED. Never
+ * nested; never around callbacks. */
+#define AMY__AS_USER_GROUPS 64 /* more of our own: AMY_EINVAL */
 struct amy__as_user {
-    uint32_t fsuid;
-    uint32_t fsgid;
+    uid_t fsuid;
+    gid_t fsgid;
     bool changed;
+    size_t group_count;
+    gid_t groups[AMY__AS_USER_GROUPS];
 };
 int amy__as_user_begin(uid_t uid, gid_t gid, struct amy__as_user *ret_saved,
                        struct amy_error *err);
