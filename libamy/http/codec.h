@@ -60,7 +60,8 @@ struct amy__codec_ops {
     int64_t (*feed)(struct amy__codec *codec, struct amy__span data,
                     struct amy__codec_fault *ret_fault);
     /* The peer's end of stream. 0: fine here (an until-close body ends with
-     * on_end); AMY_EPROTO: in the middle of a message. */
+     * on_end); AMY_EPROTO: in the middle of a message, or (client) before the
+     * answer. */
     int (*eof)(struct amy__codec *codec);
     /* Commands; bytes are appended to out. `end`: no body follows. For h1 the
      * codec writes Content-Length or chunked framing by head->body, adds
@@ -90,9 +91,11 @@ struct amy__codec_ops {
     /* Bytes the codec itself wants to send (h2 SETTINGS, WINDOW_UPDATE). */
     int (*flush)(struct amy__codec *codec, struct amy__buf *out);
     /* The exchange is answered whole: the next message may be taken. True when
-     * the connection goes on, false when it must be closed. */
+     * the connection goes on, false when it must be closed (also when the
+     * request's body was not read to its end). Not from inside on_request or
+     * on_body. */
     bool (*next)(struct amy__codec *codec, amy__stream_id id);
-    /* Server: is no message begun (idle connection)? */
+    /* Is no message begun (idle connection)? */
     bool (*idle)(const struct amy__codec *codec);
     void (*free)(struct amy__codec *codec);
 };

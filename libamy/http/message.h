@@ -70,7 +70,8 @@ struct amy__field {
     uint16_t flags;
 };
 /* Set by the parser: hop-by-hop (RFC 9110 7.6.1: the fixed list, and fields
- * named by Connection that may be named there), never forwarded. */
+ * named by Connection that may be named there), never forwarded. Codecs do not
+ * write such fields, nor any that frames a message. */
 #define AMY__FIELD_HOP 1U
 
 enum amy__body_kind {
@@ -81,7 +82,7 @@ enum amy__body_kind {
 };
 
 /* A request's head. Every span lives as long as the bytes given to the codec:
- * during on_head only, unless the receiver copies them. */
+ * during on_request only, unless the receiver copies them. */
 struct amy__request_head {
     enum amy__method method;
     struct amy__span method_text;
@@ -100,6 +101,8 @@ struct amy__request_head {
     bool keep_alive;         /* the client would send another request */
     bool expect_continue;
     bool upgrade_websocket; /* RFC 6455 4: GET, 1.1, no body, both fields */
+    uint16_t refuse; /* 0, or what the handler must answer unless its gate
+                        answers first: 405 (CONNECT, TRACE), 417 (Expect) */
     size_t field_count;
     struct amy__field fields[AMY__FIELDS_MAX];
 };
