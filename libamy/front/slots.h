@@ -1,20 +1,20 @@
 /* Slot words: which front process runs a request on which slot of which worker.
- * One memfd of the master, mapped writable by every front process. Pure but for
- * the ring callback: the simulation drives it with as many "processes" as it
- * likes in one.
+ * One memfd of the master, mapped writable by every front process. Pure: the
+ * simulation drives it with as many "processes" as it likes in one.
  *
  * Layout (all 64-bit words, seq_cst):
  *   word[slot]              0 free, else incarnation << 16 | process + 1
  *   waiting[pool][process]  enqueue time (us, monotonic) of the oldest request
  *                           that waits there, 0: none
+ *   mask[pool]              a bit per process: look at its waiting word
  * A request is queued by writing its waiting word first and looking at the
  * slots after; a slot is freed by clearing its word first and looking at the
  * waiting words after. So one of the two always sees the other, and no request
- * waits while a slot is free. */
+ * waits while a slot is free. Who was rung may find more free slots than it has
+ * requests: it looks at the waiting words then and passes the ring on. */
 #ifndef AMY_FRONT_SLOTS_H
 #define AMY_FRONT_SLOTS_H
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -29,16 +29,20 @@ size_t amy__slots_bytes(void);
 /* memory: zeroed, amy__slots_bytes() large, page aligned. */
 struct amy__slots *amy__slots_over(void *memory);
 
-/* Take one slot; false when it is another's (or another incarnation's). */
+/* Take one slot; false when it is taken, by whomever. */
 bool amy__slot_claim(struct amy__slots *slots, uint32_t slot, uint16_t process,
                      uint64_t incarnation);
-/* Give it back. The process whose oldest request should be woken, or -1. */
+/* Give it back; what is no longer ours (buried, reset) is left alone. Returns
+ * the process whose oldest request should be woken, maybe the caller's own, or
+ * -1. */
 int amy__slot_release(struct amy__slots *slots, uint32_t slot, uint16_t process,
                       uint64_t incarnation, uint32_t pool);
 /* Publish the age of this process' oldest waiting request of a pool; 0: none.
  * Look for a free slot after this, never before. */
 void amy__slots_wait(struct amy__slots *slots, uint32_t pool, uint16_t process,
                      int64_t oldest_us);
+/* The process with the oldest request waiting for this pool, or -1. */
+int amy__slots_oldest(const struct amy__slots *slots, uint32_t pool);
 /* The master, when a process died: clear its words and waiting words. Returns
  * the number cleared; every other process must be rung then. */
 size_t amy__slots_bury(struct amy__slots *slots, uint16_t process);

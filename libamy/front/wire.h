@@ -18,19 +18,38 @@
 enum amy__wire_type {
     /* master -> process */
     AMY__WIRE_FDS = 1, /* descriptors for the message that follows */
-    /* {bundle, index, processes, settings{...}, listeners:[{fd,tls,tag}],
-     *  words_fd, slots_fd, events:[fd...], ticket_keys_fd,
-     *  sites:[{name, index, yaml_fd, chain_fd, key_fd, dir_fd, run_fd,
-     *          access_fd, error_fd, page_fd, down_fd}]}
+    /* {bundle, index, processes,
+     *  settings: {trusted: ["10.0.0.0/8"...], connections, https_port,
+     *             spool_fd},
+     *  listeners: [{fd, tls, tag}], words_fd, slots_fd, events: [fd...],
+     *  ticket_keys_fd,
+     *  sites: [{name, index, yaml_fd, chain_fd, key_fd, dir_fd, run_fd,
+     *           access_fd, error_fd, page_fd, serial, down_fd}]}
      * "fd" numbers count the descriptors received since the last message other
-     * than FDS. Answered by ACK or REFUSE within 5 s. */
+     * than FDS; a key that is missing or -1: none. Answered by ACK or REFUSE
+     * within 5 s.
+     *  index (of the process): its number in slot words and its place in
+     *      events, which are the processes' eventfds in order.
+     *  words_fd: memfd of 64-bit words, one per site by its index: 0 open, else
+     *      the serial of the page to show; mapped read-only, kept for life.
+     *  slots_fd: memfd of amy__slots_bytes(), mapped writable.
+     *  https_port: where redirects go; 0: 443.
+     *  tag (of a listener): the port it is known by (X-Forwarded-Port).
+     *  page_fd, serial: what PAGE would say, for a new process.
+     * words_fd, slots_fd, events and listeners come once, in the first bundle
+     * of a process' life. */
     AMY__WIRE_PREPARE = 2,
     AMY__WIRE_COMMIT = 3,  /* {bundle} */
     AMY__WIRE_ABANDON = 4, /* {bundle} */
-    /* {site, page_fd, serial}: the page to show while words[site] == serial.
-     * Answered by ACK; only then is the word flipped. */
+    /* {site: "example.org", page_fd, serial}: the page to show while its word
+     * is serial. Answered by ACK; only then is the word flipped. */
     AMY__WIRE_PAGE = 5,
-    /* {site, pool, slot, slots, generation, position, incarnation, name} */
+    /* {site: "example.org", pool: "web", pool_index, slot, slots, generation,
+     *  position, incarnation, name: "web/1.0"}
+     *  name: the socket, beneath the site's run_fd; slot: first word of slots;
+     *  pool_index: of the waiting words; incarnation: unique in the master's
+     *  life, 48 bits. Sites stay the same: sent after COMMIT to a new process,
+     *  never again because of a later bundle. */
     AMY__WIRE_WORKER_ADD = 6,
     AMY__WIRE_WORKER_DEL = 7, /* {site, pool, incarnation} */
     AMY__WIRE_DRAIN = 8,      /* finish and exit */
@@ -38,9 +57,12 @@ enum amy__wire_type {
     AMY__WIRE_LISTENERS = 10, /* {listeners:[...]}: serve these too (adopted
                                  from a dead process) */
     /* process -> master */
-    AMY__WIRE_ACK = 32,     /* {bundle} or {page} */
-    AMY__WIRE_REFUSE = 33,  /* {bundle, reason} */
-    AMY__WIRE_FIGURES = 34, /* {ask, connections, requests, queue:{...}, ...} */
+    AMY__WIRE_ACK = 32,    /* {bundle} or {site, page: serial} */
+    AMY__WIRE_REFUSE = 33, /* {bundle, reason} */
+    /* {ask, connections, idle, requests, refused, shed, bytes_in, bytes_out,
+     *  sites: [{name, requests, s2xx, s3xx, s4xx, s5xx, lines_lost,
+     *           pools: [{name, waiting, oldest_ms}]}]} */
+    AMY__WIRE_FIGURES = 34,
 };
 
 struct amy__wire_header {
