@@ -1,0 +1,22 @@
+/* sd_notify(3) in plain code: a datagram to the socket that systemd names. */
+#ifndef DAEMON_NOTIFY_H
+#define DAEMON_NOTIFY_H
+
+#include <stdint.h>
+
+struct event_base;
+struct notify;
+
+/* Reads NOTIFY_SOCKET and WATCHDOG_USEC and takes them out of the environment;
+ * beats the watchdog from then on. NULL when nobody listens (or memory is out):
+ * all calls take that. */
+struct notify *notify_create(struct event_base *base);
+void notify_free(struct notify *notify);
+
+/* READY=1, RELOADING=1 (with MONOTONIC_USEC) or STOPPING=1, and a status. */
+void notify_ready(const struct notify *notify, const char *status);
+void notify_reloading(const struct notify *notify);
+void notify_stopping(const struct notify *notify);
+void notify_status(const struct notify *notify, const char *status);
+
+#endif
