@@ -65,10 +65,16 @@ struct amy__codec_ops {
     int (*eof)(struct amy__codec *codec);
     /* Commands; bytes are appended to out. `end`: no body follows. For h1 the
      * codec writes Content-Length or chunked framing by head->body, adds
-     * Connection, and never both lengths. 0, AMY_ELIMIT, AMY_ENOMEM,
-     * AMY_ESTATE. Server side, id 0 answers a message that never became an
-     * exchange (a fault of feed(), a 408): always with Connection: close. With
-     * `end`, head->body still says what a body would have been (HEAD, 304). */
+     * Connection, and never both lengths; Host comes from head->authority.
+     * Fields marked hop-by-hop are left out. An answer to HEAD, and 204, 205
+     * and 304, have no body: what is sent for it is dropped; head->body still
+     * says what it would have been. Server side, id 0 answers a message that
+     * never became an exchange (a fault of feed(), a 408): always with
+     * Connection: close.
+     * 0; AMY_ELIMIT, AMY_ENOMEM; AMY_EINVAL: a byte in the head that would
+     * split the message; AMY_ESTATE: not now, or more or less body than
+     * announced (the connection can only be closed). On failure nothing was
+     * appended. */
     int (*send_request)(struct amy__codec *codec,
                         const struct amy__request_head *head, bool end,
                         amy__stream_id *ret_id, struct amy__buf *out);

@@ -145,6 +145,18 @@ amy__h1_send_body(struct amy__codec *codec, amy__stream_id id,
 }
 
 int
+amy__h1_pass_body(struct amy__codec *codec, amy__stream_id id, uint64_t n,
+                  bool end)
+{
+    struct amy__h1 *h1 = amy__h1_of(codec);
+
+    if (!h1->head_sent || id != h1->id) {
+        return AMY_ESTATE;
+    }
+    return amy__h1_pass(&h1->sender, n, end);
+}
+
+int
 amy__h1_reset(struct amy__codec *codec, amy__stream_id id, uint32_t code,
               struct amy__buf *out)
 {

@@ -59,6 +59,8 @@ int amy__h1_end_head(struct amy__h1 *h1, struct amy__buf *out, size_t len);
 /* Operations that are the same on both sides. */
 int amy__h1_send_body(struct amy__codec *codec, amy__stream_id id,
                       struct amy__span data, bool end, struct amy__buf *out);
+int amy__h1_pass_body(struct amy__codec *codec, amy__stream_id id, uint64_t n,
+                      bool end);
 int amy__h1_reset(struct amy__codec *codec, amy__stream_id id, uint32_t code,
                   struct amy__buf *out);
 int amy__h1_flush(struct amy__codec *codec, struct amy__buf *out);

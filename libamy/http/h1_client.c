@@ -236,6 +236,7 @@ static const struct amy__codec_ops client_ops = {
     .send_answer = client_send_answer,
     .send_informational = client_send_informational,
     .send_body = amy__h1_send_body,
+    .pass_body = amy__h1_pass_body,
     .reset = amy__h1_reset,
     .flush = amy__h1_flush,
     .next = client_next,

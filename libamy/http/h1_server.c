@@ -122,13 +122,6 @@ server_feed(struct amy__codec *codec, struct amy__span data,
     }
     n = feed_request(h1, data, ret_fault);
     if (n < 0) {
-        if (h1->step == AMY__H1_STEP_HEAD) {
-            /* What is answered now is no exchange of the past. */
-            h1->head_sent = false;
-            h1->to_head = false;
-            h1->old = false;
-            h1->sender = (struct amy__h1_sender){0};
-        }
         h1->step = AMY__H1_STEP_BROKEN;
         h1->keep_alive = false;
     }
@@ -192,14 +185,20 @@ connection_of(const struct amy__h1 *h1, bool keep_alive)
     return h1->old ? AMY__H1_CONNECTION_KEEP : AMY__H1_CONNECTION_SILENT;
 }
 
-/* One answer for each request, and one for a fault. */
+/* One answer for each request; id 0 for what never became one (a fault, or a
+ * head that does not come to its end). */
 static bool
 may_answer(const struct amy__h1 *h1, amy__stream_id id)
 {
-    if (h1->head_sent || h1->step == AMY__H1_STEP_HEAD) {
+    bool begun = h1->step == AMY__H1_STEP_BODY || h1->step == AMY__H1_STEP_DONE;
+
+    if (h1->head_sent) {
         return false;
     }
-    return id == h1->id || (id == 0 && h1->step == AMY__H1_STEP_BROKEN);
+    if (id == 0) {
+        return !begun;
+    }
+    return id == h1->id && h1->step != AMY__H1_STEP_HEAD;
 }
 
 static int
@@ -209,8 +208,8 @@ server_send_answer(struct amy__codec *codec, amy__stream_id id,
 {
     struct amy__h1 *h1 = amy__h1_of(codec);
     struct framing f = framing_of(h1, head);
-    bool keep_alive =
-        h1->keep_alive && head->keep_alive && f.sent != AMY__BODY_UNTIL_CLOSE;
+    bool keep_alive = h1->keep_alive && head->keep_alive && id != 0 &&
+                      f.sent != AMY__BODY_UNTIL_CLOSE;
     size_t len = out->len;
     int rc = 0;
 
@@ -228,6 +227,9 @@ server_send_answer(struct amy__codec *codec, amy__stream_id id,
     }
     h1->head_sent = true;
     h1->keep_alive = keep_alive;
+    if (id == 0) {
+        h1->step = AMY__H1_STEP_BROKEN;
+    }
     h1->sender = (struct amy__h1_sender){.kind = f.sent, .left = f.length};
     return end ? amy__h1_end_head(h1, out, len) : 0;
 }
@@ -241,7 +243,7 @@ server_send_informational(struct amy__codec *codec, amy__stream_id id,
     if (status < 100 || status > 199 || status == 101) {
         return AMY_EINVAL;
     }
-    if (!may_answer(h1, id)) {
+    if (id == 0 || !may_answer(h1, id)) {
         return AMY_ESTATE;
     }
     if (h1->old) {
@@ -262,6 +264,8 @@ server_next(struct amy__codec *codec, amy__stream_id id)
     }
     h1->step = AMY__H1_STEP_HEAD;
     h1->head_sent = false;
+    h1->to_head = false;
+    h1->old = false;
     return true;
 }
 
@@ -293,6 +297,7 @@ static const struct amy__codec_ops server_ops = {
     .send_answer = server_send_answer,
     .send_informational = server_send_informational,
     .send_body = amy__h1_send_body,
+    .pass_body = amy__h1_pass_body,
     .reset = amy__h1_reset,
     .flush = amy__h1_flush,
     .next = server_next,

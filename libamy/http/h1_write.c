@@ -251,3 +251,26 @@ amy__h1_write_body(struct amy__buf *out, struct amy__h1_sender *sender,
     sender->done = end;
     return 0;
 }
+
+int
+amy__h1_pass(struct amy__h1_sender *sender, uint64_t n, bool end)
+{
+    if (sender->kind != AMY__BODY_LENGTH &&
+        sender->kind != AMY__BODY_UNTIL_CLOSE) {
+        return AMY_EUNSUPPORTED;
+    }
+    if (sender->done) {
+        return AMY_ESTATE;
+    }
+    if (sender->kind == AMY__BODY_LENGTH) {
+        if (n > sender->left) {
+            return AMY_ELIMIT;
+        }
+        if (end && n < sender->left) {
+            return AMY_ESTATE;
+        }
+        sender->left -= n;
+    }
+    sender->done = end;
+    return 0;
+}

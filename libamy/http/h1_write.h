@@ -31,5 +31,8 @@ int amy__h1_write_answer(struct amy__buf *out,
  * AMY_ENOMEM. */
 int amy__h1_write_body(struct amy__buf *out, struct amy__h1_sender *sender,
                        struct amy__span data, bool end);
+/* n bytes go out past us. 0; AMY_ELIMIT: more than announced; AMY_ESTATE: an
+ * end too early, or after the end; AMY_EUNSUPPORTED: not in this framing. */
+int amy__h1_pass(struct amy__h1_sender *sender, uint64_t n, bool end);
 
 #endif

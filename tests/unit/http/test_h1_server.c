@@ -592,7 +592,6 @@ test_send_answer_after_a_fault_closes(void **state)
 
     (void)state;
     amy__buf_init(&out, 4096);
-    assert_int_equal(answer_empty(codec, 0, true, &out), AMY_ESTATE);
     assert_int_equal(recorder_feed(&r, codec, AMY_SPAN("GET\r\n"), 0),
                      AMY_EPROTO);
     assert_int_equal(answer_empty(codec, 0, true, &out), 0);
@@ -603,6 +602,79 @@ test_send_answer_after_a_fault_closes(void **state)
     codec->ops->free(codec);
     amy__buf_clear(&out);
     recorder_clear(&r);
+}
+
+/* A 408: the second request began and does not come to its end. */
+static void
+test_send_answer_to_an_unfinished_head_closes(void **state)
+{
+    struct recorder r;
+    struct amy__codec *codec = new_server(&r);
+    struct amy__buf out;
+
+    (void)state;
+    amy__buf_init(&out, 4096);
+    (void)recorder_feed(&r, codec, AMY_SPAN("HEAD / HTTP/1.1\r\n" HOST "\r\n"),
+                        0);
+    assert_int_equal(answer_empty(codec, 0, true, &out), AMY_ESTATE);
+    assert_int_equal(answer_empty(codec, 1, true, &out), 0);
+    assert_true(codec->ops->next(codec, 1));
+    (void)recorder_feed(&r, codec, AMY_SPAN("GET / HT"), 0);
+    assert_false(codec->ops->idle(codec));
+    out.len = 0;
+    assert_int_equal(answer_empty(codec, 1, true, &out), AMY_ESTATE);
+    assert_int_equal(answer_empty(codec, 0, true, &out), 0);
+    assert_int_equal(amy__buf_append(&out, "", 1), 0);
+    assert_string_equal(out.data, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n"
+                                  "Connection: close\r\n\r\n");
+    assert_false(codec->ops->next(codec, 1));
+    codec->ops->free(codec);
+    amy__buf_clear(&out);
+    recorder_clear(&r);
+}
+
+static void
+test_pass_body_only_where_bytes_go_out_as_they_are(void **state)
+{
+    static const struct {
+        const char *request;
+        enum amy__body_kind body;
+        int rc;
+    } cases[] = {
+        {GET HOST "\r\n", AMY__BODY_LENGTH, 0},
+        {GET HOST "\r\n", AMY__BODY_CHUNKED, AMY_EUNSUPPORTED},
+        {"GET / HTTP/1.0\r\n\r\n", AMY__BODY_CHUNKED, 0},
+        {"HEAD / HTTP/1.1\r\n" HOST "\r\n", AMY__BODY_LENGTH, AMY_EUNSUPPORTED},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct amy__answer_head head = answer_of(200, cases[i].body, 5);
+        struct recorder r;
+        struct amy__codec *codec = new_server(&r);
+        struct amy__buf out;
+
+        amy__buf_init(&out, 4096);
+        (void)recorder_feed(&r, codec, amy__span_of(cases[i].request), 0);
+        assert_int_equal(codec->ops->pass_body(codec, 1, 5, true), AMY_ESTATE);
+        assert_int_equal(codec->ops->send_answer(codec, 1, &head, false, &out),
+                         0);
+        assert_int_equal(codec->ops->pass_body(codec, 1, 3, false),
+                         cases[i].rc);
+        if (cases[i].rc == 0 && cases[i].body == AMY__BODY_LENGTH) {
+            assert_int_equal(codec->ops->pass_body(codec, 1, 3, true),
+                             AMY_ELIMIT);
+            assert_int_equal(codec->ops->pass_body(codec, 1, 1, true),
+                             AMY_ESTATE);
+            assert_int_equal(codec->ops->pass_body(codec, 1, 2, true), 0);
+            assert_int_equal(codec->ops->pass_body(codec, 1, 0, true),
+                             AMY_ESTATE);
+            assert_true(codec->ops->next(codec, 1));
+        }
+        codec->ops->free(codec);
+        amy__buf_clear(&out);
+        recorder_clear(&r);
+    }
 }
 
 static void
@@ -788,6 +860,8 @@ main(void)
         cmocka_unit_test(test_send_answer_framed_by_status_method_and_version),
         cmocka_unit_test(test_feed_pipelined_waits_for_next),
         cmocka_unit_test(test_send_answer_after_a_fault_closes),
+        cmocka_unit_test(test_send_answer_to_an_unfinished_head_closes),
+        cmocka_unit_test(test_pass_body_only_where_bytes_go_out_as_they_are),
         cmocka_unit_test(test_send_body_other_than_announced_refused),
         cmocka_unit_test(test_send_answer_splitting_value_refused),
         cmocka_unit_test(test_send_no_room_leaves_all_as_before),
