@@ -128,10 +128,12 @@ class Host:
 
     # ---- amyctl and the control sockets
 
+    def amyctl_argv(self, *arguments):
+        return [binaries() / "amyctl", *self.options(), *arguments]
+
     def amyctl(self, *arguments, user=None, check=True):
-        argv = [binaries() / "amyctl", *self.options(), *arguments]
         done = subprocess.run(
-            as_user(user, argv), env=clean_environment(**sanitizer_options()), cwd="/",
+            as_user(user, self.amyctl_argv(*arguments)), env=clean_environment(**sanitizer_options()), cwd="/",
             stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=120,
         )
         if check and done.returncode != 0:

@@ -66,6 +66,10 @@ def clean_environment(**more):
     }
 
 
+def group_id(name):
+    return grp.getgrnam(name).gr_gid
+
+
 def _exists(lookup, name):
     try:
         lookup(name)

@@ -120,13 +120,8 @@ def redis(services_directory):
 # ---- hosts
 
 
-def make_host(root, **options):
-    host = Host(root, **options)
-    # Daemons of a test that fails are stopped all the same.
-    return host
-
-
 def close_host(host):
+    """Stop its daemons; nothing may be left, and what is left is ended."""
     try:
         host.stop()
         left = processes_below(host.root)
@@ -143,7 +138,7 @@ def new_host(session_root, counter, request):
     made = []
 
     def new(**options):
-        host = make_host(session_root / f"h{next(counter)}", **options)
+        host = Host(session_root / f"h{next(counter)}", **options)
         made.append(host)
         return host
 
@@ -155,6 +150,14 @@ def new_host(session_root, counter, request):
         except AssertionError as error:
             failed.append(str(error))
     assert not failed, "\n".join(failed)
+
+
+@pytest.fixture(scope="module")
+def host_for_module(session_root, counter):
+    """A host that the tests of one module share."""
+    host = Host(session_root / f"h{next(counter)}")
+    yield host
+    close_host(host)
 
 
 @pytest.fixture
@@ -176,7 +179,7 @@ def running(tiny):
 @pytest.fixture(scope="module")
 def stage(session_root, counter, django_venv, postgres, redis):
     """The demo's site as scripts/demo lays it out, serving, for one module."""
-    host = make_host(session_root / f"h{next(counter)}")
+    host = Host(session_root / f"h{next(counter)}")
     site = host.site("demo.localhost")
     site.deploy_django(postgres.url, redis.url, django_venv)
     site.write_yaml(site.sample_yaml())

@@ -21,6 +21,18 @@ def page(running):
     return running.tiny.maintenance_off.read_bytes()
 
 
+@pytest.fixture(scope="module")
+def closed(host_for_module, django_venv):
+    """A closed site for the tests that only ask: (host, page)."""
+    host = host_for_module
+    site = deploy_tiny(host, TINY, django_venv)
+    host.start_workers()
+    host.start_front()
+    page = site.maintenance_off.read_bytes()
+    close(host)
+    return host, page
+
+
 def close(host):
     host.amyctl("maintenance", "on", TINY)
 
@@ -43,19 +55,19 @@ def is_open(host):
     ("GET", "/no/such/path", b""), ("GET", "/?query=1", b""), ("PROPFIND", "/", b""),
 ])
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
-def test_every_request_gets_the_page(running, page, method, path, body, tls):
-    close(running)
-    walk.expect_page(running.get(TINY, path, method, body=body, tls=tls), page, method)
+def test_every_request_gets_the_page(closed, method, path, body, tls):
+    host, page = closed
+    walk.expect_page(host.get(TINY, path, method, body=body, tls=tls), page, method)
 
 
-def test_options_of_the_server_gets_the_page(running, page):
-    close(running)
-    walk.expect_page(running.get(TINY, "*", "OPTIONS", tls=False), page, "OPTIONS")
+def test_options_of_the_server_gets_the_page(closed):
+    host, page = closed
+    walk.expect_page(host.get(TINY, "*", "OPTIONS", tls=False), page, "OPTIONS")
 
 
-def test_pipelined_requests_get_the_page_each(running, page):
-    close(running)
-    with running.connect(TINY, tls=False) as connection:
+def test_pipelined_requests_get_the_page_each(closed):
+    host, page = closed
+    with host.connect(TINY, tls=False) as connection:
         connection.send(format_request("GET", "/", {"Host": TINY}) * 5
                         + format_request("HEAD", "/", {"Host": TINY})
                         + format_request("GET", "/last", {"Host": TINY}))
@@ -63,9 +75,9 @@ def test_pipelined_requests_get_the_page_each(running, page):
             walk.expect_page(connection.read_response(method), page, method)
 
 
-def test_expectation_is_answered_by_the_page_at_once(running, page):
-    close(running)
-    with running.connect(TINY, tls=False) as connection:
+def test_expectation_is_answered_by_the_page_at_once(closed):
+    host, page = closed
+    with host.connect(TINY, tls=False) as connection:
         connection.send(format_request("POST", "/echo", {
             "Host": TINY, "Expect": "100-continue", "Content-Length": "1000000"}))
         answer = connection.read_response("POST")
@@ -81,19 +93,19 @@ def test_expectation_is_answered_by_the_page_at_once(running, page):
     ("application/json;q=0.5, text/html", "text/html"),
     ("application/json, */*;q=0.1", "application/problem+json"),
 ])
-def test_form_of_the_page_follows_accept(running, accept, wanted):
-    close(running)
-    answer = running.get(TINY, headers={"Accept": accept} if accept else {}, tls=False)
+def test_form_of_the_page_follows_accept(closed, accept, wanted):
+    host, _ = closed
+    answer = host.get(TINY, headers={"Accept": accept} if accept else {}, tls=False)
     assert answer.status == 503
     assert answer.get("content-type").startswith(wanted)
     assert "accept" in (answer.get("vary") or "").lower()
 
 
-def test_challenges_and_listed_paths_and_assets_pass(running):
-    close(running)
-    assert running.get(TINY, "/healthz", tls=False).status == 200
-    assert running.get(TINY, "/maintenance/icon.svg", tls=False).status == 200
-    challenge = running.get(TINY, "/.well-known/acme-challenge/token", tls=False)
+def test_challenges_and_listed_paths_and_assets_pass(closed):
+    host, _ = closed
+    assert host.get(TINY, "/healthz", tls=False).status == 200
+    assert host.get(TINY, "/maintenance/icon.svg", tls=False).status == 200
+    challenge = host.get(TINY, "/.well-known/acme-challenge/token", tls=False)
     assert challenge.status != 503
 
 
