@@ -12,8 +12,10 @@ PYTHON=/usr/bin/python3
 
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev
     libssl-dev libnghttp2-dev libyaml-dev libjansson-dev)
-UNIT_PACKAGES=(clang clang-format libcmocka-dev libclang-rt-dev python3)
+CHECK_PACKAGES=(git clang clang-format libcmocka-dev libclang-rt-dev g++ python3)
 SITE_PACKAGES=(python3 python3-venv openssl postgresql redis-server)
+SYSTEM_PACKAGES=(python3-pytest python3-pytest-xdist python3-pytest-timeout
+    strace iproute2)
 BROWSER_PACKAGES=(chromium chromium-driver)
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }
@@ -104,4 +106,26 @@ build_preset() {
     fi
     (cd "$TOP" && cmake --preset "$preset" "${launcher[@]}" "$@" >/dev/null &&
         cmake --build --preset "$preset" -j "$JOBS")
+}
+
+# usable_build PRESET DIRECTORY: prints the directory with the daemons of a build.
+# That is the build itself, unless the checkout lies where a site's user cannot
+# come (below /root, or in a temporary directory of root's): then a copy is
+# installed below DIRECTORY, which everybody may enter.
+usable_build() {
+    local preset=$1 prefix=$2/$1
+    if ! is_root || can_everybody_enter "$TOP/build"; then
+        echo "$TOP/build/$preset/daemons"
+        return
+    fi
+    # Programs and library stay together wherever the copy lies.
+    cmake --preset "$preset" -S "$TOP" -DCMAKE_INSTALL_LIBDIR=lib \
+        '-DCMAKE_INSTALL_RPATH=$ORIGIN/../lib' >/dev/null
+    rm -rf "$prefix"
+    cmake --install "$TOP/build/$preset" --prefix "$prefix" >/dev/null
+    echo "$prefix/bin"
+}
+
+can_everybody_enter() {
+    setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$1"
 }

@@ -26,8 +26,8 @@ def free_port():
 
 
 def binaries():
-    """Where the daemons were built; AMY_BUILD chooses another build."""
-    return Path(os.environ.get("AMY_BUILD") or TOP / "build/release") / "daemons"
+    """Where the daemons were built; AMY_BIN chooses another build."""
+    return Path(os.environ.get("AMY_BIN") or TOP / "build/release/daemons")
 
 
 class Host:

@@ -13,6 +13,9 @@ from hosting.users import as_user, clean_environment, is_root
 TOP = Path(__file__).resolve().parents[2]
 APPLICATION = TOP / "examples/django-site"
 SAMPLE = TOP / "examples/site-directory"
+# Where tests lay out sites. Nobody but root may write the directories above a
+# site, which rules out /tmp and /var/tmp.
+TEST_BASE = Path("/srv/amy-test") if is_root() else TOP / "build/system-test"
 
 ACTIVATED = '. "$0/bin/activate" && . "$0/bin/postactivate" && cd "$0/.." && exec "$@"'
 

@@ -19,10 +19,8 @@ sys.path.insert(0, str(TOP / "scripts"))
 from hosting import users, venv, walk  # noqa: E402
 from hosting.host import Host  # noqa: E402
 from hosting.services import Postgres, Redis  # noqa: E402
-from hosting.site import APPLICATION, make_directory  # noqa: E402
+from hosting.site import APPLICATION, TEST_BASE, make_directory  # noqa: E402
 from support import TINY_YAML, deploy_tiny, processes_below  # noqa: E402
-
-ROOT_BASE = Path("/srv/amy-test") if users.is_root() else TOP / "build/system-test"
 
 
 # ---- skips must be announced
@@ -67,9 +65,9 @@ def pytest_sessionfinish(session):
 @pytest.fixture(scope="session")
 def session_root():
     """Ours alone, with parents that the site's user cannot write."""
-    ROOT_BASE.mkdir(parents=True, exist_ok=True)
-    make_directory(ROOT_BASE)
-    root = Path(tempfile.mkdtemp(prefix="s", dir=ROOT_BASE))
+    TEST_BASE.mkdir(parents=True, exist_ok=True)
+    make_directory(TEST_BASE)
+    root = Path(tempfile.mkdtemp(prefix="s", dir=TEST_BASE))
     make_directory(root)
     yield root
     if not os.environ.get("AMY_TEST_KEEP"):
@@ -84,11 +82,11 @@ def counter():
 @pytest.fixture(scope="session")
 def django_venv():
     """Built once per set of pins, whoever comes first; the others wait."""
-    ROOT_BASE.mkdir(parents=True, exist_ok=True)
+    TEST_BASE.mkdir(parents=True, exist_ok=True)
     requirements = APPLICATION / "requirements.txt"
-    with open(ROOT_BASE / "venv.lock", "w") as lock:
+    with open(TEST_BASE / "venv.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return venv.build(ROOT_BASE / f"venv-{venv.requirements_hash(requirements)}", requirements)
+        return venv.build(TEST_BASE / f"venv-{venv.requirements_hash(requirements)}", requirements)
 
 
 # ---- servers
