@@ -18,6 +18,11 @@ struct amy__buf {
 
 void amy__buf_init(struct amy__buf *buf, size_t max);
 void amy__buf_clear(struct amy__buf *buf); /* frees; may be used again */
+static inline void
+amy__buf_clear_p(struct amy__buf *buf)
+{
+    amy__buf_clear(buf);
+}
 /* 0, AMY_ELIMIT or AMY_ENOMEM; on failure the buffer is as before. */
 int amy__buf_reserve(struct amy__buf *buf, size_t more);
 int amy__buf_append(struct amy__buf *buf, const void *data, size_t n);
