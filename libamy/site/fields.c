@@ -123,10 +123,10 @@ allowed_text(const struct amy__field *field, char *buf, size_t size)
     case AMY__FIELD_TEXTS:
         return "a list of texts";
     case AMY__FIELD_CIDRS:
-        return "a list of addresses or networks such as 192.0.2.7, "
+        return "addresses or networks such as 192.0.2.7, "
                "10.0.0.0/8 or 2001:db8::/32";
     case AMY__FIELD_ADDRESSES:
-        return "a list of addresses such as \"*:443\", 127.0.0.1:8443, "
+        return "addresses such as \"*:443\", 127.0.0.1:8443, "
                "\"[::1]:8443\"";
     case AMY__FIELD_MAP:
         return "keys and values";

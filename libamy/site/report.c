@@ -16,6 +16,7 @@
 
 struct amy__report_item {
     struct amy_problem problem;
+    char *file; /* NULL: the report's */
     char *key;
     char *message;
     char *allowed;
@@ -31,6 +32,7 @@ amy__report_init(struct amy__report *report, const char *borrow_file)
 static void
 clear_item(struct amy__report_item *item)
 {
+    amy__free(item->file);
     amy__free(item->key);
     amy__free(item->message);
     amy__free(item->allowed);
@@ -81,12 +83,16 @@ keep(struct amy__report *report, const struct amy__place *place,
         return;
     }
     report->items = items;
-    if (!copy_text(place->key, &item.key) ||
+    if (!copy_text(place->file, &item.file) ||
+        !copy_text(place->key, &item.key) ||
         !copy_text(message, &item.message) ||
         !copy_text(place->allowed, &item.allowed)) {
         clear_item(&item);
         report->out_of_memory = true;
         return;
+    }
+    if (item.file != NULL) {
+        item.problem.file = item.file;
     }
     item.problem.key = item.key;
     item.problem.message = item.message;

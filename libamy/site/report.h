@@ -1,5 +1,6 @@
-/* The problems of one file, collected while it is read and handed over in the
- * order of their places once it is read to its end. */
+/* The problems of one file (or of what surrounds it), collected while it is
+ * read and handed over in the order of their places once it is read to its end.
+ */
 #ifndef AMY_SITE_REPORT_H
 #define AMY_SITE_REPORT_H
 
@@ -24,8 +25,9 @@ struct amy__report {
     bool out_of_memory;
 };
 
-/* Where a problem is and what it is about; key and allowed may be NULL. */
+/* Where a problem is and what it is about; texts may be NULL and are copied. */
 struct amy__place {
+    const char *file; /* NULL: the report's */
     uint32_t line;
     uint32_t column;
     const char *key;

@@ -105,15 +105,23 @@ int amy__site_parse(struct amy__span yaml, const char *file,
                     void *user, struct amy__site **ret_site,
                     struct amy_error *err);
 
+/* Whom the files of a site may belong to and whom it may run as. */
+struct amy__site_rules {
+    bool
+        as_person; /* not root: files may be ours, the site's user must be us */
+    uid_t person;
+    const char *borrow_front_user; /* refused as a site's user [amy] */
+};
+
 /* Read and check a site's directory as the master must: owner and modes of
  * site.yaml and of every directory above it up to /, not writable by the site's
  * user (or, started by a person, by anybody but that person); the user exists
  * and is not root. Appends the YAML bytes accepted to ret_yaml (may be NULL).
- */
-struct amy__site_rules {
-    bool as_person; /* not root: the site's user must be us */
-    uid_t person;
-};
+ * Every fault goes to on_problem, those of owners with the file or directory
+ * concerned and no line.
+ * @return 0, AMY_ENOTFOUND (no such directory, or no site.yaml in it; nothing
+ *         is reported), AMY_EPARSE (what it says), AMY_EDENIED (who may write
+ *         it), AMY_EINVAL (no domain, no regular file), AMY_ENOMEM, AMY_EIO. */
 int amy__site_load(int webapps_fd, const char *webapps_path, const char *domain,
                    const struct amy__site_rules *rules,
                    amy_problem_fn on_problem, void *user,
@@ -128,14 +136,42 @@ int amy__site_each(int webapps_fd, amy__site_name_fn fn, void *user,
                    struct amy_error *err);
 
 /* The last accepted copy, kept per daemon in its state directory as
- * {state}/{daemon}/sites/{domain}.yaml; used when site.yaml is refused later.
- */
+ * {state}/{daemon}/sites/{domain}/site.yaml (a directory each, because a domain
+ * of 253 characters leaves no room for a suffix); used when site.yaml is
+ * refused later. Root's alone: mode 0600 in 0700. */
 int amy__site_save_copy(int state_fd, const char *daemon, const char *domain,
                         struct amy__span yaml, struct amy_error *err);
+/* AMY_ENOTFOUND when there is none; appends to ret_yaml. */
 int amy__site_read_copy(int state_fd, const char *daemon, const char *domain,
                         struct amy__buf *ret_yaml, struct amy_error *err);
+/* None is success too. */
 int amy__site_drop_copy(int state_fd, const char *daemon, const char *domain,
                         struct amy_error *err);
+
+/* Where a daemon finds its sites and keeps its copies. */
+struct amy__site_source {
+    int webapps_fd;
+    const char *webapps_path;
+    int state_fd;       /* -1: no copies are kept or used */
+    const char *daemon; /* "front", "workers": whose copies */
+    struct amy__site_rules rules;
+    amy_problem_fn on_problem; /* may be NULL */
+    void *problem_user;
+};
+/* What amy__site_accept did. */
+#define AMY__SITE_ACCEPTED 0
+#define AMY__SITE_FROM_COPY 1
+
+/* Load a site as both daemons do: what is good is copied to the state
+ * directory; what is not is reported, and the last good copy is given instead.
+ * ret_yaml (may be NULL) gets the bytes of the one given.
+ * A copy that cannot be saved is a warning to on_problem, not a failure.
+ * @return AMY__SITE_ACCEPTED; AMY__SITE_FROM_COPY with the cause in err;
+ *         negative as amy__site_load when there is no usable copy either. A
+ *         site whose site.yaml is gone is gone: AMY_ENOTFOUND, copy dropped. */
+int amy__site_accept(const struct amy__site_source *source, const char *domain,
+                     struct amy__buf *ret_yaml, struct amy__site **ret_site,
+                     struct amy_error *err);
 
 /* "site.yaml:3:5: workers[1].count: 'x' is ... (allowed: ...)", as snprintf. */
 size_t amy__problem_format(const struct amy_problem *problem, char *buf,

@@ -76,15 +76,20 @@ set_cache(void *record, struct amy__span text)
     return true;
 }
 
+static int
+check_absolute(struct amy__span path, struct amy_error *err)
+{
+    if (!amy__span_starts(path, AMY_SPAN("/"))) {
+        return amy__err(err, AMY_EINVAL, "does not begin with '/'");
+    }
+    return 0;
+}
+
 /* `auto` or a file; what goes with it is a rule. */
 static int
 check_certificate(struct amy__span path, struct amy_error *err)
 {
-    if (!amy__span_eq(path, AMY_SPAN("auto")) &&
-        !amy__span_starts(path, AMY_SPAN("/"))) {
-        return amy__err(err, AMY_EINVAL, "does not begin with '/'");
-    }
-    return 0;
+    return amy__span_eq(path, AMY_SPAN("auto")) ? 0 : check_absolute(path, err);
 }
 
 static const struct amy__field tls_fields[] = {
@@ -92,7 +97,7 @@ static const struct amy__field tls_fields[] = {
      .allowed = "auto, or the path of a PEM file with the whole chain",
      .check = check_certificate},
     {ROW("key", TEXT, SITE(tls_key)), .allowed = "the path of a PEM file",
-     .check = check_certificate},
+     .check = check_absolute},
     END};
 
 static const struct amy__field health_fields[] = {
@@ -116,7 +121,7 @@ static const struct amy__field worker_fields[] = {
      .allowed = "module:callable such as config.wsgi:application",
      .check = amy__site_check_wsgi},
     {ROW("command", TEXTS, WORKER(command)), .flags = AMY__FIELD_SOME,
-     .allowed = "a list of the program and its arguments", .max = 256},
+     .allowed = "the program and its arguments, as a list", .max = 256},
     {ROW("count", COUNT, WORKER(count)), .standard = "1", .min = 1,
      .max = 1000},
     {ROW("slots", COUNT, WORKER(slots)), .standard = "1", .min = 1,
@@ -128,9 +133,8 @@ static const struct amy__field worker_fields[] = {
     {ROW("replace", WORD, WORKER(replace)), .standard = "rolling",
      .words = replace_modes},
     {.key = "stop", .kind = AMY__FIELD_MAP, .fields = stop_fields},
-    {ROW("after", TEXTS, WORKER(after)),
-     .allowed = "a list of names of other workers", .max = 64,
-     .check = amy__site_check_pool},
+    {ROW("after", TEXTS, WORKER(after)), .allowed = "names of other workers",
+     .max = 64, .check = amy__site_check_pool},
     {LATER("socket", TEXT), .allowed = "the path of a listener for strangers"},
     END};
 
@@ -164,7 +168,7 @@ static const struct amy__field gate_fields[] = {
     {ROW("allow", CIDRS, SITE(gate_allow)),
      .count_offset = SITE(gate_allow_count), .max = 256},
     {ROW("except", TEXTS, SITE(gate_except)), .flags = AMY__FIELD_NEVER_NULL,
-     .allowed = "a list of paths such as /healthz", .max = 256,
+     .allowed = "paths such as /healthz", .max = 256,
      .check = amy__site_check_url_path},
     END};
 
@@ -195,7 +199,8 @@ const struct amy__field amy__site_fields[] = {
      .allowed = "the name of this directory, a domain",
      .check = amy__domain_check},
     {ROW("aliases", TEXTS, SITE(aliases)), .flags = AMY__FIELD_NEVER_NULL,
-     .allowed = "a list of domains", .max = 1000, .check = amy__domain_check},
+     .allowed = "domains such as www.example.org", .max = 1000,
+     .check = amy__domain_check},
     {ROW("stage", BOOL, SITE(stage_test)), .standard = "production",
      .words = stages},
     {ROW("user", TEXT, SITE(user)), .flags = AMY__FIELD_REQUIRED,

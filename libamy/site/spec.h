@@ -1,5 +1,5 @@
-/* Between spec.c (the keys of site.yaml) and rules.c (what holds between
- * them). */
+/* The tables of keys, and what spec.c (the keys of site.yaml) and rules.c (what
+ * holds between them) have of each other. */
 #ifndef AMY_SITE_SPEC_H
 #define AMY_SITE_SPEC_H
 
@@ -10,6 +10,9 @@
 
 /* Every key of site.yaml; fills a struct amy__site. */
 extern const struct amy__field amy__site_fields[];
+
+/* Every key of amy.yaml; fills a struct amy__settings. */
+extern const struct amy__field amy__settings_fields[];
 
 /* Check what one key cannot know of another, fill in what follows from others
  * (default routes, which pools serve) and sort the routes. The site may be
