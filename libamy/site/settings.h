@@ -5,6 +5,7 @@
 
 #include <amy/error.h>
 
+#include "core/str.h"
 #include "net/address.h"
 
 #include <stdbool.h>
@@ -17,14 +18,14 @@ struct amy__settings {
     char *state;        /* [$STATE_DIRECTORY, /var/lib/amy] */
     char *certificates; /* [/etc/letsencrypt/live] */
     char *spool;        /* [{state}/spool] for request bodies, unlinked files */
-    /* front: {https: [...], http: [...], processes: N, user: amy,
-     * trusted: [CIDR]} */
+    /* front: {https: [...], http: [...], processes: N, connections: N,
+     * user: amy, trusted: [CIDR]} */
     struct amy__address *https;
     size_t https_count; /* [*:443] */
     struct amy__address *http;
     size_t http_count;    /* [*:80] */
     uint32_t processes;   /* [number of CPUs] */
-    uint32_t connections; /* per process [from RLIMIT_NOFILE] */
+    uint32_t connections; /* per process [0: from RLIMIT_NOFILE] */
     char *front_user;     /* [amy] */
     struct amy__cidr *trusted;
     size_t trusted_count; /* proxies whose X-Forwarded-For counts [none] */
@@ -37,6 +38,18 @@ struct amy__settings_args {
     const char *run;
     const char *state;
 };
+/* Parse and check the YAML alone: no files, no variables; what is derived
+ * (spool, processes ...) has its default already. Paths of args are NULL. */
+int amy__settings_parse(struct amy__span yaml, const char *file,
+                        amy_problem_fn on_problem, void *user,
+                        struct amy__settings **ret_settings,
+                        struct amy_error *err);
+
+/* Read the file, then the environment (RUNTIME_DIRECTORY, STATE_DIRECTORY: set
+ * by systemd), then args. Relative paths are made absolute. The file must
+ * belong to root or to us and be writable by its owner only.
+ * @return 0, AMY_ENOTFOUND (config was given and is missing), AMY_EPARSE,
+ *         AMY_EDENIED (owner or mode), AMY_EIO, AMY_ENOMEM. */
 int amy__settings_load(const struct amy__settings_args *args,
                        amy_problem_fn on_problem, void *user,
                        struct amy__settings **ret_settings,

@@ -1,0 +1,336 @@
+/* amy.yaml, systemd's variables and the command line, as one struct.
+ * Not for anything of one site: spec.c. */
+#include "site/settings.h"
+
+#include "core/alloc.h"
+#include "core/buf.h"
+#include "core/cleanup.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "site/fields.h"
+#include "site/owner.h"
+#include "site/report.h"
+#include "site/schema.h"
+#include "site/spec.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DEFAULT_CONFIG "/etc/amy/amy.yaml"
+#define DEFAULT_WEBAPPS "/webapps"
+#define DEFAULT_RUN "/run/amy"
+#define DEFAULT_STATE "/var/lib/amy"
+#define HTTPS_PORT 443
+#define HTTP_PORT 80
+#define MAX_PROCESSES 256
+
+AMY_DEFINE_CLEANUP(struct amy__settings *, amy__settings_free)
+
+#define AT(member) offsetof(struct amy__settings, member)
+
+static int
+check_absolute(struct amy__span path, struct amy_error *err)
+{
+    if (!amy__span_starts(path, AMY_SPAN("/"))) {
+        return amy__err(err, AMY_EINVAL, "does not begin with '/'");
+    }
+    return 0;
+}
+
+static const struct amy__field front_fields[] = {
+    {.key = "https",
+     .kind = AMY__FIELD_ADDRESSES,
+     .offset = AT(https),
+     .count_offset = AT(https_count),
+     .standard = "[\"*:443\"]",
+     .min = HTTPS_PORT,
+     .max = 32},
+    {.key = "http",
+     .kind = AMY__FIELD_ADDRESSES,
+     .offset = AT(http),
+     .count_offset = AT(http_count),
+     .standard = "[\"*:80\"]",
+     .min = HTTP_PORT,
+     .max = 32},
+    {.key = "processes",
+     .kind = AMY__FIELD_COUNT,
+     .offset = AT(processes),
+     .min = 1,
+     .max = MAX_PROCESSES},
+    {.key = "connections",
+     .kind = AMY__FIELD_COUNT,
+     .offset = AT(connections),
+     .min = 16,
+     .max = 1000000},
+    {.key = "user",
+     .kind = AMY__FIELD_TEXT,
+     .offset = AT(front_user),
+     .standard = "amy",
+     .allowed = "a system user, not root",
+     .check = amy__site_check_user},
+    {.key = "trusted",
+     .kind = AMY__FIELD_CIDRS,
+     .offset = AT(trusted),
+     .count_offset = AT(trusted_count),
+     .max = 1000},
+    {.key = NULL}};
+
+const struct amy__field amy__settings_fields[] = {
+    {.key = "certificates",
+     .kind = AMY__FIELD_TEXT,
+     .offset = AT(certificates),
+     .standard = "/etc/letsencrypt/live",
+     .allowed = "an absolute path",
+     .check = check_absolute},
+    {.key = "spool",
+     .kind = AMY__FIELD_TEXT,
+     .offset = AT(spool),
+     .allowed = "an absolute path",
+     .check = check_absolute},
+    {.key = "front", .kind = AMY__FIELD_MAP, .fields = front_fields},
+    {.key = NULL}};
+
+void
+amy__settings_free(struct amy__settings *settings)
+{
+    if (settings == NULL) {
+        return;
+    }
+    amy__fields_clear(amy__settings_fields, settings);
+    amy__free(settings->webapps);
+    amy__free(settings->run);
+    amy__free(settings->state);
+    amy__free(settings);
+}
+
+/* One address on all interfaces, unless the key was given, even as []. */
+static bool
+default_listener(const struct amy__node *front, const char *key, uint16_t port,
+                 struct amy__address **list, size_t *count)
+{
+    if (amy__node_get(front, key) != NULL) {
+        return true;
+    }
+    *list = amy__calloc(1, sizeof(**list));
+    if (*list == NULL) {
+        return false;
+    }
+    *count = 1;
+    return amy__address_parse(AMY_SPAN("*"), port, *list, NULL) == 0;
+}
+
+static uint32_t
+cpu_count(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (n < 1) {
+        return 1;
+    }
+    return n > MAX_PROCESSES ? MAX_PROCESSES : (uint32_t)n;
+}
+
+static void
+fill_defaults(struct amy__settings *settings, const struct amy__node *root,
+              struct amy__report *report)
+{
+    const struct amy__node *front = amy__node_get(root, "front");
+
+    if (!default_listener(front, "https", HTTPS_PORT, &settings->https,
+                          &settings->https_count) ||
+        !default_listener(front, "http", HTTP_PORT, &settings->http,
+                          &settings->http_count)) {
+        report->out_of_memory = true;
+    }
+    if (settings->processes == 0) {
+        settings->processes = cpu_count();
+    }
+}
+
+static void
+fill(struct amy__settings *settings, struct amy__span yaml,
+     struct amy__report *report)
+{
+    AMY_CLEANUP(amy__document_clear_p) struct amy__document doc = {NULL, NULL};
+    struct amy__fields_reader reader = {.report = report};
+    struct amy__place place = {
+        .line = 1, .column = 1, .allowed = "keys and values"};
+
+    if (yaml.n > 0) {
+        amy__document_read(&doc, yaml, report);
+    }
+    if (doc.root != NULL && doc.root->kind != AMY__NODE_MAP) {
+        amy__report_error(report, &place, "%s is not allowed here",
+                          amy__node_kind_name(doc.root));
+        return;
+    }
+    amy__fields_read(&reader, amy__settings_fields, doc.root, settings);
+    amy__texts_free(reader.ignored); /* no key of amy.yaml is for later */
+    fill_defaults(settings, doc.root, report);
+}
+
+int
+amy__settings_parse(struct amy__span yaml, const char *file,
+                    amy_problem_fn on_problem, void *user,
+                    struct amy__settings **ret_settings, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__report_clear_p) struct amy__report report = {.count = 0};
+    AMY_CLEANUP(amy__settings_free_p)
+    struct amy__settings *settings = amy__calloc(1, sizeof(*settings));
+    int rc = 0;
+
+    if (settings == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating settings");
+    }
+    amy__report_init(&report, file);
+    fill(settings, yaml, &report);
+    rc = amy__report_finish(&report, AMY_EPARSE, on_problem, user, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_settings = AMY_TAKE(settings);
+    return 0;
+}
+
+/* --- the file --- */
+
+static int
+check_owner(const struct stat *st, const char *path, amy_problem_fn on_problem,
+            void *user, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__report_clear_p) struct amy__report report = {.count = 0};
+    struct amy__site_rules rules = {.as_person = geteuid() != 0,
+                                    .person = geteuid()};
+
+    amy__report_init(&report, path);
+    amy__owner_check_file(&rules, st, path, &report);
+    return amy__report_finish(&report, AMY_EDENIED, on_problem, user, err);
+}
+
+/* The bytes of amy.yaml; a default one that is missing has none. */
+static int
+read_config(const struct amy__settings_args *args, const char *path,
+            struct amy__buf *yaml, amy_problem_fn on_problem, void *user,
+            struct amy_error *err)
+{
+    struct amy_error why = AMY_ERROR_INIT;
+    struct amy_problem problem = {
+        .struct_size = sizeof(problem), .file = path, .message = why.msg};
+    struct stat st;
+    int rc =
+        amy__read_file_at(AT_FDCWD, path, AMY__YAML_MAX_BYTES, yaml, &st, &why);
+
+    if (rc == AMY_ENOTFOUND && args->config == NULL) {
+        return 0;
+    }
+    if (rc < 0) {
+        if (on_problem != NULL) {
+            on_problem(&problem, user);
+        }
+        return amy__err(err, rc, "%s: %s", path, why.msg);
+    }
+    return check_owner(&st, path, on_problem, user, err);
+}
+
+/* --- directories --- */
+
+/* systemd gives a list when a unit has several; the first is ours. */
+static bool
+first_directory(const char *variable, char *buf, size_t size)
+{
+    struct amy__span rest = amy__span_of(secure_getenv(variable));
+    struct amy__span first = {NULL, 0};
+
+    return amy__span_split(&rest, ':', &first) && first.n > 0 &&
+           amy__span_copy(first, buf, size);
+}
+
+static int
+set_absolute(const char *path, char **target, struct amy_error *err)
+{
+    char here[PATH_MAX];
+    char whole[2 * PATH_MAX];
+
+    if (path[0] == '/') {
+        *target = amy__strdup(path);
+    } else if (getcwd(here, sizeof(here)) == NULL) {
+        return amy__err_sys(err, errno, "looking for this directory's name");
+    } else {
+        (void)snprintf(whole, sizeof(whole), "%s/%s", here, path);
+        *target = amy__strdup(whole);
+    }
+    return *target == NULL ? amy__err(err, AMY_ENOMEM, "keeping '%s'", path)
+                           : 0;
+}
+
+/* The argument, else the variable, else the standard. */
+static int
+set_directory(const char *arg, const char *variable, const char *standard,
+              char **target, struct amy_error *err)
+{
+    char buf[PATH_MAX];
+
+    if (arg != NULL) {
+        return set_absolute(arg, target, err);
+    }
+    if (variable != NULL && first_directory(variable, buf, sizeof(buf))) {
+        return set_absolute(buf, target, err);
+    }
+    return set_absolute(standard, target, err);
+}
+
+static int
+set_spool(struct amy__settings *settings, struct amy_error *err)
+{
+    char path[PATH_MAX];
+
+    if (settings->spool != NULL) {
+        return 0;
+    }
+    (void)snprintf(path, sizeof(path), "%s/spool", settings->state);
+    return set_absolute(path, &settings->spool, err);
+}
+
+int
+amy__settings_load(const struct amy__settings_args *args,
+                   amy_problem_fn on_problem, void *user,
+                   struct amy__settings **ret_settings, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__buf_clear_p) struct amy__buf yaml = {NULL, 0, 0, 0};
+    AMY_CLEANUP(amy__settings_free_p) struct amy__settings *settings = NULL;
+    const char *path = args->config == NULL ? DEFAULT_CONFIG : args->config;
+    int rc = 0;
+
+    amy__buf_init(&yaml, AMY__YAML_MAX_BYTES);
+    rc = read_config(args, path, &yaml, on_problem, user, err);
+    if (rc == 0) {
+        rc = amy__settings_parse(amy__buf_span(&yaml), path, on_problem, user,
+                                 &settings, err);
+    }
+    if (rc == 0) {
+        rc = set_directory(args->webapps, NULL, DEFAULT_WEBAPPS,
+                           &settings->webapps, err);
+    }
+    if (rc == 0) {
+        rc = set_directory(args->run, "RUNTIME_DIRECTORY", DEFAULT_RUN,
+                           &settings->run, err);
+    }
+    if (rc == 0) {
+        rc = set_directory(args->state, "STATE_DIRECTORY", DEFAULT_STATE,
+                           &settings->state, err);
+    }
+    if (rc == 0) {
+        rc = set_spool(settings, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_settings = AMY_TAKE(settings);
+    return 0;
+}
