@@ -7,6 +7,7 @@
 #include <amy/clock.h>
 #include <amy/error.h>
 
+#include "core/str.h"
 #include "site/site.h"
 
 struct event_base;
@@ -22,19 +23,33 @@ struct amy__env *amy__env_ref(struct amy__env *env);
 void amy__env_unref(struct amy__env *env);
 const char *amy__env_get(const struct amy__env *env, const char *name);
 
-/* rc < 0: err says why (the shell's own last line with it); env is NULL. */
+/* From NUL-terminated "NAME=value" records as `env -0` writes them. What bash
+ * adds of its own (_, SHLVL, PWD, OLDPWD, PS1) and what is no plain name
+ * (exported functions) is left out. Copies both paths.
+ * @return 0, AMY_EPARSE (not such records), AMY_ENOMEM */
+int amy__env_from_records(struct amy__span records, const char *repo_path,
+                          const char *venv_path, struct amy__env **ret_env,
+                          struct amy_error *err);
+
+/* rc < 0: err says why (the shell's own last line with it); env is NULL.
+ * AMY_EPARSE: a file failed; AMY_ETIMEOUT; AMY_ELIMIT: more than 1 MiB. */
 typedef void (*amy__env_fn)(int rc, struct amy__env *env,
                             const struct amy_error *err, void *user);
 
 struct amy__env_options {
     struct event_base *base;
     const struct amy__site *site; /* ref taken */
-    const char *webapps_path;
-    bool as_person;     /* do not change ids */
-    int64_t timeout_ms; /* [5 s] */
+    const char *webapps_path;     /* absolute */
+    bool as_person;               /* do not change ids */
+    int64_t timeout_ms;           /* [5 s] */
     const struct amy_clock *borrow_clock;
 };
-/* Completion exactly once, from the loop; cancel gives none. */
+/* Look at repo/, .venv/, activate, postactivate and python as the site's user,
+ * then start the shell. Completion exactly once, from the loop; cancel gives
+ * none, and waits the moment that a killed shell takes to end.
+ * @return 0, AMY_ENOTFOUND (err.msg names what is missing), AMY_EPARSE (a file
+ *         with Windows line ends), AMY_EDENIED, AMY_EINVAL, AMY_EAGAIN ... of
+ *         amy__spawn. fn is not called then. */
 int amy__env_start(const struct amy__env_options *opts, amy__env_fn fn,
                    void *user, struct amy__env_job **ret_job,
                    struct amy_error *err);
