@@ -49,6 +49,18 @@ amy__mono_ms(const struct amy_clock *clock)
 }
 
 int64_t
+amy__mono_us(const struct amy_clock *clock)
+{
+    struct timespec now = {0};
+
+    if (clock != NULL) {
+        return clock->mono_ms(clock->user) * 1000;
+    }
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+int64_t
 amy__wall_ms(const struct amy_clock *clock)
 {
     return clock == NULL ? read_ms(CLOCK_REALTIME)

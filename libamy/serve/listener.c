@@ -1,0 +1,153 @@
+/* Accepting: in batches, and what happens when descriptors run out. */
+/* Not for opening sockets: that is net/listen.c. */
+#include "core/alloc.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "serve/internal.h"
+
+#include <event2/event.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Of one listener in one turn, so that those already here get their share. */
+#define ACCEPT_BATCH 64
+
+void
+amy__listeners_pause(struct amy__server *server)
+{
+    struct amy__listener *listener = NULL;
+
+    if (server->paused) {
+        return;
+    }
+    server->paused = true;
+    LIST_FOREACH(listener, &server->listeners, link)
+    {
+        (void)event_del(&listener->event);
+    }
+}
+
+void
+amy__listeners_resume(struct amy__server *server)
+{
+    struct amy__listener *listener = NULL;
+
+    if (!server->paused || server->draining) {
+        return;
+    }
+    server->paused = false;
+    LIST_FOREACH(listener, &server->listeners, link)
+    {
+        (void)event_add(&listener->event, NULL);
+    }
+}
+
+/* Nobody idle can be sent away: leave the rest in the kernel's queue until a
+ * connection closes, or the tick. */
+static void
+wait_for_descriptors(struct amy__server *server, const char *why)
+{
+    uint32_t swallowed = 0;
+
+    amy__listeners_pause(server);
+    if (amy__log_allow(&server->log_limit, 5, 60000, amy__server_now_ms(server),
+                       &swallowed)) {
+        amy__log(&server->log, AMY_LOG_WARN,
+                 "not accepting for now: %s open=%u swallowed=%u", why,
+                 server->figures.open, swallowed);
+    }
+}
+
+/* True when accepting may go on. */
+static bool
+make_room(struct amy__server *server, int sys_errno)
+{
+    if (sys_errno == ECONNABORTED || sys_errno == EINTR ||
+        sys_errno == EPROTO || sys_errno == EPERM) {
+        return true; /* that one left; the next may be fine */
+    }
+    if (sys_errno == EMFILE || sys_errno == ENFILE) {
+        if (amy__waiting_shed(server)) {
+            return true;
+        }
+        wait_for_descriptors(server, "no descriptors left");
+    } else if (sys_errno != EAGAIN) {
+        wait_for_descriptors(server, "accept fails");
+    }
+    return false;
+}
+
+static void
+on_acceptable(int fd, short what, void *user)
+{
+    struct amy__listener *listener = user;
+    struct amy__server *server = listener->server;
+
+    (void)what;
+    (void)amy__server_now(server);
+    for (int i = 0; i < ACCEPT_BATCH && !server->paused; i++) {
+        struct amy__address peer = {.len = sizeof(peer.sa)};
+        int got = 0;
+
+        if (server->figures.open >= server->limits.connections &&
+            !amy__waiting_shed(server)) {
+            wait_for_descriptors(server, "all connections in use");
+            return;
+        }
+        got = accept4(fd, (struct sockaddr *)&peer.sa, &peer.len,
+                      SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (got >= 0) {
+            amy__connection_accept(listener, got, &peer);
+        } else if (!make_room(server, errno)) {
+            return;
+        }
+    }
+}
+
+int
+amy__server_listen(struct amy__server *server, int listen_fd,
+                   struct amy__tls *tls, uint32_t tag, struct amy_error *err)
+{
+    struct amy__listener *listener = amy__calloc(1, sizeof(*listener));
+    int on = 1;
+
+    if (listener == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a listener");
+    }
+    *listener = (struct amy__listener){
+        .server = server, .tls = tls, .fd = listen_fd, .tag = tag};
+    /* Accepted sockets inherit it; unix sockets refuse it, which is fine. */
+    (void)setsockopt(listen_fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (fcntl(listen_fd, F_SETFL, fcntl(listen_fd, F_GETFL) | O_NONBLOCK) < 0 ||
+        event_assign(&listener->event, server->base, listen_fd,
+                     EV_READ | EV_PERSIST, on_acceptable, listener) != 0 ||
+        (!server->paused && event_add(&listener->event, NULL) != 0)) {
+        amy__free(listener);
+        return amy__err_sys(err, errno, "watching listening socket %d",
+                            listen_fd);
+    }
+    LIST_INSERT_HEAD(&server->listeners, listener, link);
+    return 0;
+}
+
+void
+amy__server_unlisten(struct amy__server *server, int listen_fd)
+{
+    struct amy__listener *listener = NULL;
+
+    LIST_FOREACH(listener, &server->listeners, link)
+    {
+        if (listener->fd == listen_fd) {
+            (void)event_del(&listener->event);
+            LIST_REMOVE(listener, link);
+            amy__close(&listener->fd);
+            amy__free(listener);
+            return;
+        }
+    }
+}
