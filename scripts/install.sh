@@ -56,9 +56,10 @@ install "$@" || {
     install "$@"
 }
 
-# Ours are started by hand in their own directories: not at the next boot.
+# Ours are started by hand in their own directories: not at the next boot. It
+# is update-rc.d that tells systemd too, whether systemd is there or not.
 for package in "$@"; do
-    if [ "$package" = redis-server ] && command -v systemctl >/dev/null; then
-        systemctl disable --quiet redis-server 2>/dev/null || true
+    if [ "$package" = redis-server ]; then
+        update-rc.d redis-server disable >/dev/null 2>&1 || true
     fi
 done

@@ -96,16 +96,22 @@ need_packages() {
 
 JOBS=${JOBS:-$(nproc)}
 
-# build_preset PRESET [CMAKE ARGUMENT...] into build/PRESET
+# build_preset PRESET [CMAKE ARGUMENT...] into build/PRESET; what the compiler
+# says is shown when it fails.
 build_preset() {
-    local preset=$1
+    local preset=$1 log=$TOP/build/$1.log launcher=()
     shift
-    local launcher=()
     if command -v ccache >/dev/null; then
         launcher=(-DCMAKE_C_COMPILER_LAUNCHER=ccache)
     fi
-    (cd "$TOP" && cmake --preset "$preset" "${launcher[@]}" "$@" >/dev/null &&
-        cmake --build --preset "$preset" -j "$JOBS")
+    mkdir -p "$TOP/build"
+    if ! (cd "$TOP" && cmake --preset "$preset" "${launcher[@]}" "$@" &&
+        cmake --build --preset "$preset" -j "$JOBS") >"$log" 2>&1; then
+        grep -v '^\[[0-9]*/[0-9]*\] \(Building\|Linking\|Creating\)' "$log" |
+            tail -n 100 >&2
+        return 1
+    fi
+    tail -n 1 "$log"
 }
 
 # usable_build PRESET DIRECTORY: prints the directory with the daemons of a build.

@@ -116,7 +116,7 @@ int
 amy__site_check_user(struct amy__span name, struct amy_error *err)
 {
     if (amy__span_eq(name, AMY_SPAN("root"))) {
-        return amy__err(err, AMY_EINVAL, "is refused: a site never runs as it");
+        return amy__err(err, AMY_EINVAL, "is refused");
     }
     if (name.n > USER_MAX) {
         return amy__err(err, AMY_EINVAL,

@@ -241,17 +241,17 @@ test_load_tells_owners_and_contents_at_once(void **state)
     (void)state;
     tree_file(&tree, FILE_NAME, "site: example.org\nuser: root\nstge: test\n");
     assert_int_equal(chmod(tree_path(&tree, FILE_NAME), 0646), 0);
-    expect("example.org", AMY_EDENIED,
-           "TOP/webapps/example.org/site.yaml: can be written by anybody "
-           "(mode 0646) (allowed: mode 0755 for directories, 0644 for files, "
-           "or less)\n"
-           "TOP/webapps/example.org/site.yaml:2:7: user: 'root' is refused: a "
-           "site never runs as it (allowed: the system user of this site, not "
-           "root)\n"
-           "TOP/webapps/example.org/site.yaml:3:1: stge: unknown key, did you "
-           "mean 'stage'? (allowed: site, aliases, stage, user, tls, http, "
-           "health, workers, routes, limits, gate, database, redis, backup, "
-           "logs)\n");
+    expect(
+        "example.org", AMY_EDENIED,
+        "TOP/webapps/example.org/site.yaml: can be written by anybody "
+        "(mode 0646) (allowed: mode 0755 for directories, 0644 for files, "
+        "or less)\n"
+        "TOP/webapps/example.org/site.yaml:2:7: user: 'root' is refused (allowed: the system user of this site, not "
+        "root)\n"
+        "TOP/webapps/example.org/site.yaml:3:1: stge: unknown key, did you "
+        "mean 'stage'? (allowed: site, aliases, stage, user, tls, http, "
+        "health, workers, routes, limits, gate, database, redis, backup, "
+        "logs)\n");
 }
 
 /* Each kind of thing that is no regular file. */

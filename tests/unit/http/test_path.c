@@ -1,0 +1,107 @@
+#include "amy_test.h"
+
+#include <amy/error.h>
+
+#include "http/path.h"
+
+#include <string.h>
+
+static void
+test_normalise_resolves_to_a_name(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *name;
+    } cases[] = {
+        {"/", "/"},
+        {"/a/b.css", "/a/b.css"},
+        {"/a/", "/a/"},
+        {"//a///b", "/a/b"},
+        {"/./a/./b/.", "/a/b/"},
+        {"/a/../b", "/b"},
+        {"/a/..", "/"},
+        {"/a/b/../../c/", "/c/"},
+        {"/a/%2e%2E/b", "/b"},
+        {"/a%20b%c3%a4", "/a b\xc3\xa4"},
+        {"/%2541", "/%41"}, /* decoded once */
+        {"/...", "/..."},
+        {"/..a/.b", "/..a/.b"},
+        {"/a\\b", "/a\\b"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char name[64];
+
+        assert_int_equal(amy__path_normalise(amy__span_of(cases[i].path), name,
+                                             sizeof(name)),
+                         strlen(cases[i].name));
+        assert_string_equal(name, cases[i].name);
+    }
+}
+
+static void
+test_normalise_malformed_is_eparse(void **state)
+{
+    static const char *const cases[] = {
+        "",       "a",        "*",      "/..",
+        "/../a",  "/a/../..", "/%2e.",  "/%00",
+        "/a%00b", "/a%2fb",   "/a%2Fb", "/%",
+        "/%4",    "/%zz",     "/%4g",   "/a/%2e%2e/%2e%2e",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char name[64];
+
+        assert_int_equal(
+            amy__path_normalise(amy__span_of(cases[i]), name, sizeof(name)),
+            AMY_EPARSE);
+    }
+    assert_int_equal(
+        amy__path_normalise((struct amy__span){"/a\0b", 4}, (char[8]){0}, 8),
+        AMY_EPARSE);
+}
+
+static void
+test_normalise_without_room_is_elimit(void **state)
+{
+    (void)state;
+    for (size_t size = 0; size < 7; size++) {
+        char name[7] = {0};
+
+        assert_int_equal(amy__path_normalise(AMY_SPAN("/abc/d"), name, size),
+                         AMY_ELIMIT);
+    }
+    assert_int_equal(amy__path_normalise(AMY_SPAN("/abc/d"), (char[7]){0}, 7),
+                     6);
+}
+
+static void
+test_percent_encode_never_halves_a_code(void **state)
+{
+    char buf[16];
+
+    (void)state;
+    assert_int_equal(
+        amy__percent_encode(AMY_SPAN("/a b\xff"), true, buf, sizeof(buf)), 9);
+    assert_string_equal(buf, "/a%20b%FF");
+    assert_int_equal(amy__percent_encode(AMY_SPAN("/a"), false, buf, 16), 4);
+    assert_string_equal(buf, "%2Fa");
+    assert_int_equal(amy__percent_encode(AMY_SPAN("a bc"), true, buf, 4), 6);
+    assert_string_equal(buf, "a");
+    assert_int_equal(amy__percent_encode(AMY_SPAN("a"), true, buf, 0), 1);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_normalise_resolves_to_a_name),
+        cmocka_unit_test(test_normalise_malformed_is_eparse),
+        cmocka_unit_test(test_normalise_without_room_is_elimit),
+        cmocka_unit_test(test_percent_encode_never_halves_a_code),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
