@@ -172,12 +172,13 @@ report_value(struct amy__fields_reader *reader, const struct amy__node *node,
 
 static void
 report_kind(struct amy__fields_reader *reader, const struct amy__node *node,
-            const struct amy__field *field)
+            const struct amy__field *field, const char *belongs)
 {
-    char message[64];
+    char message[80];
 
-    (void)snprintf(message, sizeof(message), "%s is not allowed here",
-                   node->empty ? "an empty value" : amy__node_kind_name(node));
+    (void)snprintf(message, sizeof(message), "%s where %s belongs",
+                   node->empty ? "nothing" : amy__node_kind_name(node),
+                   belongs);
     report_node(reader, node, field, message);
 }
 
@@ -325,7 +326,7 @@ is_value(struct amy__fields_reader *reader, const struct amy__field *field,
     if (node->kind == AMY__NODE_TEXT && !node->empty && !node->spoilt) {
         return true;
     }
-    report_kind(reader, node, field);
+    report_kind(reader, node, field, "a single value");
     return false;
 }
 
@@ -435,7 +436,7 @@ is_list(struct amy__fields_reader *reader, const struct amy__field *field,
         const struct amy__node *node)
 {
     if (node->kind != AMY__NODE_LIST) {
-        report_kind(reader, node, field);
+        report_kind(reader, node, field, "a list");
         return false;
     }
     if (field->max > 0 && node->count > (size_t)field->max) {
@@ -506,7 +507,7 @@ read_network(struct amy__fields_reader *reader, const struct amy__field *field,
             if (parse_item(field, child->text, items, *count, &err)) {
                 (*count)++;
             } else {
-                report_value(reader, child, field, "is not allowed");
+                report_node(reader, child, field, err.msg);
             }
         }
         leave(reader, old);
@@ -526,7 +527,7 @@ read_maps(struct amy__fields_reader *reader, const struct amy__field *field,
         size_t old = enter_item(reader, i);
 
         if (child->kind != AMY__NODE_MAP) {
-            report_kind(reader, child, field);
+            report_kind(reader, child, field, "a map");
             amy__fields_read(reader, field->fields, NULL,
                              items + i * field->item_size);
         } else {
@@ -609,7 +610,7 @@ read_field(struct amy__fields_reader *reader, const struct amy__field *field,
         if (node->kind == AMY__NODE_MAP) {
             amy__fields_read(reader, field->fields, node, record);
         } else {
-            report_kind(reader, node, field);
+            report_kind(reader, node, field, "a map");
         }
         return;
     case AMY__FIELD_TEXT:

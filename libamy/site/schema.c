@@ -472,6 +472,10 @@ amy__document_read(struct amy__document *ret_doc, struct amy__span text,
                           AMY__YAML_MAX_BYTES / 1024);
         return;
     }
+    if (amy__span_starts(text, AMY_SPAN("\xEF\xBB\xBF"))) {
+        text.p += 3; /* a byte order mark, which some editors leave */
+        text.n -= 3;
+    }
     copy = amy__calloc(1, text.n + 1);
     if (copy == NULL) {
         report->out_of_memory = true;

@@ -166,7 +166,7 @@ fill(struct amy__settings *settings, struct amy__span yaml,
         amy__document_read(&doc, yaml, report);
     }
     if (doc.root != NULL && doc.root->kind != AMY__NODE_MAP) {
-        amy__report_error(report, &place, "%s is not allowed here",
+        amy__report_error(report, &place, "%s where a map belongs",
                           amy__node_kind_name(doc.root));
         return;
     }

@@ -257,7 +257,7 @@ fill(struct amy__site *site, const struct amy__document *doc,
         return; /* the reader of the document said why */
     }
     if (doc->root->kind != AMY__NODE_MAP) {
-        amy__report_error(report, &place, "%s is not allowed here",
+        amy__report_error(report, &place, "%s where a map belongs",
                           amy__node_kind_name(doc->root));
         return;
     }

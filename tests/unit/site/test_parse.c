@@ -2,82 +2,29 @@
 
 #include "core/alloc.h"
 #include "site/site.h"
+#include "tree.h"
 
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* All problems of the last parse, a line each. */
-static struct {
-    char text[64 * 1024];
-    size_t n;
-} lines;
-
-static void
-add_line(const struct amy_problem *problem, void *user)
-{
-    (void)user;
-    assert_int_equal(problem->struct_size, sizeof(*problem));
-    lines.n += amy__problem_format(problem, lines.text + lines.n,
-                                   sizeof(lines.text) - lines.n);
-    assert_true(lines.n + 1 < sizeof(lines.text));
-    lines.text[lines.n++] = '\n';
-    lines.text[lines.n] = '\0';
-}
-
-static int
-parse(const char *yaml, struct amy__site **ret_site)
-{
-    struct amy_error err = AMY_ERROR_INIT;
-    int rc = 0;
-
-    lines.n = 0;
-    lines.text[0] = '\0';
-    rc = amy__site_parse(amy__span_of(yaml), "site.yaml", "example.org",
-                         add_line, NULL, ret_site, &err);
-    /* The error is the first line, cut to its size. */
-    if (rc < 0) {
-        assert_int_equal(err.code, rc);
-        assert_int_equal(strncmp(err.msg, lines.text, strlen(err.msg)), 0);
-    }
-    return rc;
-}
-
 static struct amy__site *
 good(const char *yaml)
 {
     struct amy__site *site = NULL;
-    int rc = parse(yaml, &site);
+    int rc = 0;
 
-    assert_string_equal(lines.text, "");
+    problems_clear();
+    rc = amy__site_parse(amy__span_of(yaml), "site.yaml", "example.org",
+                         problems_add, NULL, &site, NULL);
+
+    assert_string_equal(problems_text(), "");
     assert_int_equal(rc, 0);
     return site;
 }
 
 #define MINIMUM "site: example.org\nuser: amy-example\n"
-
-static void
-expect_problems(const char *yaml, const char *expected)
-{
-    struct amy__site *site = NULL;
-    int rc = parse(yaml, &site);
-
-    assert_string_equal(lines.text, expected);
-    assert_int_equal(rc, AMY_EPARSE);
-    assert_null(site);
-}
-
-/* As above, with the two required keys before `yaml`. */
-static void
-expect_after_minimum(const char *yaml, const char *expected)
-{
-    char text[4096];
-
-    assert_true(snprintf(text, sizeof(text), "%s%s", MINIMUM, yaml) <
-                (int)sizeof(text));
-    expect_problems(text, expected);
-}
 
 static void
 test_parse_of_two_keys_fills_every_default(void **state)
@@ -206,22 +153,52 @@ test_parse_of_the_example_reads_the_rest(void **state)
 }
 
 static void
-test_parse_finds_three_faults_at_once(void **state)
+test_parse_of_crlf_and_bom_is_the_same(void **state)
 {
+    struct amy__site *site =
+        good("\xEF\xBB\xBFsite: example.org\r\nuser: \"amy-example\"\r\n");
+
     (void)state;
-    expect_after_minimum(
-        "workers:\n"
-        "  - {name: web, wsgi: a.b:c, timeout: 30}\n"
-        "stage: test\n"
-        "stage: production\n"
-        "limit: {body: 1MiB}\n",
-        "site.yaml:4:39: workers[0].timeout: '30' is no duration in range "
-        "(allowed: a duration with its unit such as 500ms, 30s or 2m, 2s to "
-        "1d)\n"
-        "site.yaml:6:1: key 'stage' is given twice, first in line 5\n"
-        "site.yaml:7:1: limit: unknown key, did you mean 'limits'? (allowed: "
-        "site, aliases, stage, user, tls, http, health, workers, routes, "
-        "limits, gate, database, redis, backup, logs)\n");
+    assert_string_equal(site->user, "amy-example");
+    amy__site_unref(site);
+}
+
+static void
+test_parse_routes_the_root_to_the_right_pool(void **state)
+{
+    struct amy__site *site =
+        good(MINIMUM "workers:\n- {name: api, wsgi: a}\n"
+                     "- {name: web, command: [node, s.js], slots: 8}\n");
+
+    (void)state;
+    assert_string_equal(site->routes[1].path, "/");
+    assert_string_equal(site->routes[1].pool, "web");
+    assert_true(site->workers[1].serves);
+    assert_int_equal(site->workers[1].slots, 8);
+    amy__site_unref(site);
+    site = good(MINIMUM "workers: [{name: api, wsgi: a}]\n");
+    assert_string_equal(site->routes[1].pool, "api");
+    amy__site_unref(site);
+    site = good(MINIMUM "workers: [{name: rq, command: [a]}]\n"
+                        "routes: [{path: /, files: public, cache: 1h},"
+                        " {path: /static, files: s}]\n");
+    assert_int_equal(site->route_count, 2);
+    assert_int_equal(site->routes[1].max_age_s, 3600);
+    assert_false(site->workers[0].serves);
+    amy__site_unref(site);
+}
+
+static void
+test_parse_reads_certificate_files(void **state)
+{
+    struct amy__site *site =
+        good(MINIMUM "tls: {certificate: /a.pem, key: /b.pem}\nhttp: off\n");
+
+    (void)state;
+    assert_string_equal(site->tls_certificate, "/a.pem");
+    assert_string_equal(site->tls_key, "/b.pem");
+    assert_int_equal(site->http, AMY__HTTP_OFF);
+    amy__site_unref(site);
 }
 
 int
@@ -231,7 +208,9 @@ main(void)
         cmocka_unit_test(test_parse_of_two_keys_fills_every_default),
         cmocka_unit_test(test_parse_of_the_example_reads_its_workers),
         cmocka_unit_test(test_parse_of_the_example_reads_the_rest),
-        cmocka_unit_test(test_parse_finds_three_faults_at_once),
+        cmocka_unit_test(test_parse_of_crlf_and_bom_is_the_same),
+        cmocka_unit_test(test_parse_routes_the_root_to_the_right_pool),
+        cmocka_unit_test(test_parse_reads_certificate_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -193,16 +193,16 @@ test_faults_are_told_at_once(void **state)
         "front)\n"
         "amy.yaml:2:8: spool: 'srv' does not begin with '/' (allowed: an "
         "absolute path)\n"
-        "amy.yaml:4:11: front.https[0]: 'localhost:1' is not allowed "
+        "amy.yaml:4:11: front.https[0]: 'localhost:1' is no address "
         "(allowed: addresses such as \"*:443\", 127.0.0.1:8443, "
         "\"[::1]:8443\")\n"
         "amy.yaml:5:14: front.processes: '0' is no number in range "
         "(allowed: a number from 1 to 256)\n"
         "amy.yaml:6:9: front.user: 'root' is refused (allowed: a system user, not root)\n"
-        "amy.yaml:7:12: front.trusted: a single value is not allowed here "
+        "amy.yaml:7:12: front.trusted: a single value where a list belongs "
         "(allowed: addresses or networks such as 192.0.2.7, 10.0.0.0/8 or "
         "2001:db8::/32)\n");
-    expect("[]", "amy.yaml:1:1: a list is not allowed here (allowed: keys and "
+    expect("[]", "amy.yaml:1:1: a list where a map belongs (allowed: keys and "
                  "values)\n");
 }
 
