@@ -105,8 +105,8 @@ class Host:
             process["state"] == "ready" for process in report["processes"]
         )
 
-    def workers_are_ready(self):
-        still_runs(self.workers)
+    def workers_are_ready(self, child=None):
+        still_runs(child or self.workers)
         report = self.daemon_status("workers")
         return report and all(
             worker["state"] == "ready"
