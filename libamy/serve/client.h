@@ -66,9 +66,11 @@ int amy__call_start(struct amy__client *client,
 /* Back-pressure: stop and go on reading the answer. */
 void amy__call_pause(struct amy__call *call);
 void amy__call_resume(struct amy__call *call);
-/* Nobody wants the answer any more. detach: keep reading and discarding until
- * the server is done with it, then on_end or on_fail (the slot stays taken till
- * then); else the connection closes now and no callback comes. */
+/* Nobody wants the answer any more. detach: keep reading and discarding,
+ * without a timeout, until the server is done with it, then on_end or on_fail
+ * (the slot stays taken till then); cancel: the connection closes now, no
+ * callback comes.
+ */
 void amy__call_detach(struct amy__call *call);
 void amy__call_cancel(struct amy__call *call);
 
