@@ -541,6 +541,8 @@ read_maps(struct amy__fields_reader *reader, const struct amy__field *field,
 
 /* --- one key --- */
 
+/* A map within a map has its defaults set twice: absent, then given. Each way
+ * here must stand that. */
 static void
 set_standard(struct amy__fields_reader *reader, const struct amy__field *field,
              void *record)
@@ -551,6 +553,10 @@ set_standard(struct amy__fields_reader *reader, const struct amy__field *field,
         return;
     } else if (field->kind == AMY__FIELD_TEXTS &&
                (field->flags & AMY__FIELD_NEVER_NULL) != 0) {
+        char ***target = at(record, field->offset);
+
+        amy__texts_free(*target);
+        *target = NULL;
         (void)make_items(reader, field, 1, sizeof(char *), record);
     } else if (field->kind == AMY__FIELD_CUSTOM) {
         (void)field->set(record, (struct amy__span){NULL, 0});
