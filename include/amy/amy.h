@@ -4,8 +4,11 @@
 #ifndef AMY_AMY_H
 #define AMY_AMY_H
 
+#include <amy/clock.h>
+#include <amy/control.h>
 #include <amy/error.h>
 #include <amy/export.h>
+#include <amy/log.h>
 #include <amy/version.h>
 
 #endif

@@ -74,8 +74,7 @@ bool
 amy__control_is_admin(const struct amy__control_call *call)
 {
     AMY_CHECK(call, AMY__CONTROL_CALL_MAGIC);
-    return call->uid == 0 || call->uid == geteuid() ||
-           is_in_admin_group(call);
+    return call->uid == 0 || call->uid == geteuid() || is_in_admin_group(call);
 }
 
 bool

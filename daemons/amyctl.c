@@ -1,0 +1,429 @@
+/* amyctl: asks the daemons over their control sockets and prints. */
+/* Not for anything it would have to know itself: the daemons decide. */
+#include <amy/error.h>
+#include <amy/version.h>
+
+#include "ctl_ask.h"
+#include "ctl_show.h"
+#include "ctl_text.h"
+
+#include <getopt.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define EXIT_USAGE 2
+#define STATUS_MS 10000U
+#define CHANGE_MS 60000U /* a reload may wait for a shell and for probes */
+
+struct options {
+    const char *run;
+    bool json;
+};
+
+typedef int (*command_fn)(const struct options *options, int argc, char **argv);
+
+struct command {
+    const char *name;
+    int min; /* arguments */
+    int max;
+    command_fn fn;
+    const char *usage;
+    const char *help;
+};
+
+static int
+fail(const char *what)
+{
+    (void)fprintf(stderr, "amyctl: %s\n", what);
+    return EXIT_FAILURE;
+}
+
+/* What a name in a path may have: nothing that would need encoding. */
+static bool
+is_name(const char *text)
+{
+    return text[0] != '\0' && strlen(text) < 256 &&
+           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                        "0123456789.-_") == strlen(text);
+}
+
+static void
+set_ask(struct ask *ask, const char *daemon, const char *method,
+        uint32_t timeout_ms)
+{
+    *ask = (struct ask){
+        .daemon = daemon, .method = method, .timeout_ms = timeout_ms};
+}
+
+/* Ask both daemons how they are. asks[0]: front. EXIT_SUCCESS when at least one
+ * answered. */
+static int
+ask_status(const struct options *options, struct ask asks[2])
+{
+    set_ask(&asks[0], "front", "GET", STATUS_MS);
+    set_ask(&asks[1], "workers", "GET", STATUS_MS);
+    for (size_t i = 0; i < 2; i++) {
+        (void)snprintf(asks[i].path, sizeof(asks[i].path), "/v1/status");
+    }
+    if (ask_all(options->run, asks, 2) < 0) {
+        return fail("making an event base failed");
+    }
+    if (ask_succeeded(&asks[0]) || ask_succeeded(&asks[1])) {
+        return EXIT_SUCCESS;
+    }
+    ask_complain(&asks[0], options->run, "");
+    ask_complain(&asks[1], options->run, "");
+    return EXIT_FAILURE;
+}
+
+static const char *
+reason_of(const struct ask *ask, char buf[320])
+{
+    if (ask->code != 0) {
+        (void)snprintf(buf, 320, "%s%s",
+                       ask_found_nobody(ask) ? "does not run: " : "",
+                       ask->reason);
+    } else {
+        (void)snprintf(buf, 320, "answers with HTTP status %u", ask->status);
+    }
+    return buf;
+}
+
+static json_t *
+merge(const struct ask asks[2], const char *site)
+{
+    char front[320] = "";
+    char workers[320] = "";
+
+    return show_merge(ask_succeeded(&asks[0]) ? asks[0].json : NULL,
+                      reason_of(&asks[0], front),
+                      ask_succeeded(&asks[1]) ? asks[1].json : NULL,
+                      reason_of(&asks[1], workers), site);
+}
+
+static int
+no_such_site(const char *site)
+{
+    (void)fprintf(stderr, "amyctl: there is no site '%s'\n", site);
+    return EXIT_FAILURE;
+}
+
+static int
+run_status(const struct options *options, int argc, char **argv)
+{
+    const char *site = argc > 0 ? argv[0] : NULL;
+    struct ask asks[2];
+    json_t *merged = NULL;
+    int code = ask_status(options, asks);
+
+    if (code == EXIT_SUCCESS) {
+        merged = merge(asks, site);
+        if (site != NULL &&
+            json_array_size(json_object_get(merged, "sites")) == 0) {
+            code = no_such_site(site);
+        } else if (options->json) {
+            (void)json_dumpf(merged, stdout, JSON_INDENT(2));
+            (void)printf("\n");
+        } else {
+            show_status(merged);
+        }
+    }
+    json_decref(merged);
+    ask_clear(asks, 2);
+    return code;
+}
+
+static int
+show_gate_of(const struct options *options, const char *site)
+{
+    struct ask asks[2];
+    json_t *merged = NULL;
+    int code = ask_status(options, asks);
+
+    if (code == EXIT_SUCCESS && !ask_succeeded(&asks[0])) {
+        ask_complain(&asks[0], options->run, site);
+        code = EXIT_FAILURE;
+    } else if (code == EXIT_SUCCESS) {
+        merged = merge(asks, site);
+        if (json_array_size(json_object_get(merged, "sites")) == 0) {
+            code = no_such_site(site);
+        } else {
+            show_gate(json_array_get(json_object_get(merged, "sites"), 0));
+        }
+    }
+    json_decref(merged);
+    ask_clear(asks, 2);
+    return code;
+}
+
+/* Ask, and complain about what failed. Nobody there is a failure only when
+ * nobody else was there either: what does not run has nothing to change, and
+ * reads everything when it starts. */
+static int
+ask_for_change(const struct options *options, struct ask *asks, size_t n,
+               const char *subject)
+{
+    size_t done = 0;
+    size_t failed = 0;
+
+    if (ask_all(options->run, asks, n) < 0) {
+        return fail("making an event base failed");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (ask_succeeded(&asks[i])) {
+            done++;
+            continue;
+        }
+        ask_complain(&asks[i], options->run, subject);
+        failed += !ask_found_nobody(&asks[i]);
+    }
+    ask_clear(asks, n);
+    return done > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int
+run_maintenance(const struct options *options, int argc, char **argv)
+{
+    const char *word = argv[0];
+    const char *site = argv[1];
+    bool on = strcmp(word, "on") == 0;
+    struct ask ask;
+    int code = 0;
+
+    (void)argc;
+    if (!is_name(site)) {
+        return no_such_site(site);
+    }
+    if (strcmp(word, "status") == 0) {
+        return show_gate_of(options, site);
+    }
+    if (!on && strcmp(word, "off") != 0) {
+        (void)fprintf(stderr, "amyctl: maintenance is on, off or status\n");
+        return EXIT_USAGE;
+    }
+    set_ask(&ask, "front", "PUT", CHANGE_MS);
+    ask.body = on ? "{\"state\":\"closed\"}" : "{\"state\":\"open\"}";
+    (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/gate", site);
+    code = ask_for_change(options, &ask, 1, site);
+    if (code == EXIT_SUCCESS) {
+        text_print(TEXT_BOLD, "%s", site);
+        text_print(TEXT_PLAIN, "  is %s\n",
+                   on ? "closed for maintenance" : "open");
+    }
+    return code;
+}
+
+static int
+run_reload(const struct options *options, int argc, char **argv)
+{
+    const char *site = argc > 0 ? argv[0] : NULL;
+    struct ask asks[2];
+    int code = 0;
+
+    if (site != NULL && !is_name(site)) {
+        return no_such_site(site);
+    }
+    set_ask(&asks[0], "front", "POST", CHANGE_MS);
+    set_ask(&asks[1], "workers", "POST", CHANGE_MS);
+    for (size_t i = 0; i < 2; i++) {
+        if (site == NULL) {
+            (void)snprintf(asks[i].path, sizeof(asks[i].path), "/v1/reload");
+        } else {
+            (void)snprintf(asks[i].path, sizeof(asks[i].path),
+                           "/v1/sites/%s/reload", site);
+        }
+    }
+    code = ask_for_change(options, asks, 2, site == NULL ? "" : site);
+    if (code == EXIT_SUCCESS) {
+        text_print(TEXT_BOLD, "%s", site == NULL ? "all sites" : site);
+        text_print(TEXT_PLAIN, "  reloaded\n");
+    }
+    return code;
+}
+
+static int
+restart_pool(const struct options *options, const char *site, const char *pool)
+{
+    struct ask ask;
+    int code = 0;
+
+    if (!is_name(pool)) {
+        (void)fprintf(stderr, "amyctl: there is no pool '%s'\n", pool);
+        return EXIT_FAILURE;
+    }
+    set_ask(&ask, "workers", "POST", CHANGE_MS);
+    (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/pools/%s/restart",
+                   site, pool);
+    code = ask_for_change(options, &ask, 1, site);
+    if (code == EXIT_SUCCESS) {
+        text_print(TEXT_BOLD, "%s", site);
+        text_print(TEXT_PLAIN, "  pool %s restarts\n", pool);
+    }
+    return code;
+}
+
+/* Without a pool: all that the site has. */
+static int
+restart_all(const struct options *options, const char *site)
+{
+    struct ask asks[2];
+    json_t *merged = NULL;
+    const json_t *pools = NULL;
+    const json_t *pool = NULL;
+    size_t i = 0;
+    int code = ask_status(options, asks);
+
+    if (code == EXIT_SUCCESS && !ask_succeeded(&asks[1])) {
+        ask_complain(&asks[1], options->run, site);
+        code = EXIT_FAILURE;
+    }
+    if (code == EXIT_SUCCESS) {
+        merged = merge(asks, site);
+        pools = json_object_get(
+            json_array_get(json_object_get(merged, "sites"), 0), "pools");
+        if (json_array_size(pools) == 0) {
+            (void)fprintf(stderr, "amyctl: site '%s' has no workers\n", site);
+            code = EXIT_FAILURE;
+        }
+    }
+    json_array_foreach(pools, i, pool)
+    {
+        const char *name = json_string_value(json_object_get(pool, "name"));
+
+        if (restart_pool(options, site, name == NULL ? "" : name) != 0) {
+            code = EXIT_FAILURE;
+        }
+    }
+    json_decref(merged);
+    ask_clear(asks, 2);
+    return code;
+}
+
+static int
+run_restart(const struct options *options, int argc, char **argv)
+{
+    if (!is_name(argv[0])) {
+        return no_such_site(argv[0]);
+    }
+    return argc > 1 ? restart_pool(options, argv[0], argv[1])
+                    : restart_all(options, argv[0]);
+}
+
+static const struct command COMMANDS[] = {
+    {"status", 0, 1, run_status, "status [SITE] [--json]",
+     "sites, gates, workers, certificates, problems"},
+    {"maintenance", 2, 2, run_maintenance, "maintenance on|off|status SITE",
+     "close a site with its page, open it again"},
+    {"reload", 0, 1, run_reload, "reload [SITE]",
+     "read site.yaml again; what is wrong stays as it was"},
+    {"restart", 1, 2, run_restart, "restart SITE [POOL]",
+     "start the workers anew"},
+};
+#define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
+
+static void
+print_help(void)
+{
+    (void)printf("usage: amyctl [OPTION...] COMMAND\n\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        (void)printf("  %-32s %s\n", COMMANDS[i].usage, COMMANDS[i].help);
+    }
+    (void)printf(
+        "\n"
+        "  --run DIR    where the control sockets are"
+        " [$RUNTIME_DIRECTORY, /run/amy]\n"
+        "  --json       status for programs\n"
+        "  --help       show this\n"
+        "  --version    show the version\n\n"
+        "--config, --webapps and --state are taken, so that one set of options\n"
+        "fits all programs, and not needed here.\n\n"
+        "exit: 0 done, 1 refused or failed, 2 not understood\n");
+}
+
+static int
+usage(const char *what, const char *value)
+{
+    if (what != NULL) {
+        (void)fprintf(stderr, "amyctl: %s%s\n", what, value);
+    }
+    (void)fprintf(stderr, "try 'amyctl --help'\n");
+    return EXIT_USAGE;
+}
+
+enum option_id {
+    OPTION_RUN = 1,
+    OPTION_JSON,
+    OPTION_HELP,
+    OPTION_VERSION,
+    OPTION_OTHER,
+};
+
+/* An exit code, or -1 to go on. */
+static int
+read_options(struct options *options, int argc, char **argv)
+{
+    static const struct option known[] = {
+        {"run", required_argument, NULL, OPTION_RUN},
+        {"json", no_argument, NULL, OPTION_JSON},
+        {"help", no_argument, NULL, OPTION_HELP},
+        {"version", no_argument, NULL, OPTION_VERSION},
+        {"config", required_argument, NULL, OPTION_OTHER},
+        {"webapps", required_argument, NULL, OPTION_OTHER},
+        {"state", required_argument, NULL, OPTION_OTHER},
+        {NULL, 0, NULL, 0},
+    };
+
+    for (;;) {
+        switch (getopt_long(argc, argv, "", known, NULL)) {
+        case OPTION_RUN:
+            options->run = optarg;
+            break;
+        case OPTION_JSON:
+            options->json = true;
+            break;
+        case OPTION_OTHER:
+            break;
+        case OPTION_HELP:
+            print_help();
+            return EXIT_SUCCESS;
+        case OPTION_VERSION:
+            (void)printf("amyctl %s\n", amy_version());
+            return EXIT_SUCCESS;
+        case -1:
+            return -1;
+        default:
+            return usage(NULL, NULL);
+        }
+    }
+}
+
+int
+main(int argc, char **argv)
+{
+    const char *run = getenv("RUNTIME_DIRECTORY");
+    struct options options = {.run = run == NULL ? "/run/amy" : run};
+    int code = read_options(&options, argc, argv);
+    int left = argc - optind;
+
+    if (code >= 0) {
+        return code;
+    }
+    text_begin(stdout);
+    if (left == 0) {
+        return usage("what shall be done?", "");
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        const struct command *command = &COMMANDS[i];
+
+        if (strcmp(argv[optind], command->name) != 0) {
+            continue;
+        }
+        if (left - 1 < command->min || left - 1 > command->max) {
+            return usage("usage: amyctl ", command->usage);
+        }
+        return command->fn(&options, left - 1, argv + optind + 1);
+    }
+    return usage("there is no command ", argv[optind]);
+}

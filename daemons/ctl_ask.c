@@ -1,0 +1,142 @@
+/* Control requests of amyctl, side by side on one event base. */
+/* Not for showing what came back: that is ctl_show.c. */
+#include "ctl_ask.h"
+
+#include <amy/control.h>
+
+#include "ctl_text.h"
+
+#include <event2/event.h>
+
+#include <stdio.h>
+#include <string.h>
+
+struct round {
+    struct event_base *base;
+    size_t pending;
+};
+
+/* What a callback needs: its question and the round it belongs to. */
+struct slot {
+    struct ask *ask;
+    struct round *round;
+    struct amy_control_request *request;
+};
+
+#define SLOTS_MAX 64
+
+static void
+on_done(struct amy_control_request *request,
+        const struct amy_control_answer *answer, void *user)
+{
+    struct slot *slot = user;
+
+    (void)request;
+    slot->ask->code = answer->code;
+    slot->ask->status = answer->status;
+    (void)snprintf(slot->ask->reason, sizeof(slot->ask->reason), "%s",
+                   answer->reason);
+    if (answer->body_bytes > 0) {
+        slot->ask->json = json_loadb(answer->body, answer->body_bytes, 0, NULL);
+    }
+    slot->round->pending--;
+    if (slot->round->pending == 0) {
+        (void)event_base_loopbreak(slot->round->base);
+    }
+}
+
+static void
+start(struct slot *slot, const char *run)
+{
+    struct amy_control_options opts = AMY_CONTROL_OPTIONS_INIT;
+    struct amy_error err = AMY_ERROR_INIT;
+    struct ask *ask = slot->ask;
+
+    opts.base = slot->round->base;
+    opts.run_directory = run;
+    opts.daemon = ask->daemon;
+    opts.method = ask->method;
+    opts.path = ask->path;
+    opts.body = ask->body;
+    opts.timeout_ms = ask->timeout_ms;
+    opts.on_done = on_done;
+    opts.user = slot;
+    ask->code = amy_control_start(&opts, &slot->request, &err);
+    if (ask->code == 0) {
+        slot->round->pending++;
+    } else {
+        (void)snprintf(ask->reason, sizeof(ask->reason), "%s", err.msg);
+    }
+}
+
+int
+ask_all(const char *run, struct ask *asks, size_t n)
+{
+    struct round round = {.base = event_base_new()};
+    struct slot slots[SLOTS_MAX] = {{0}};
+
+    if (round.base == NULL || n > SLOTS_MAX) {
+        return -1;
+    }
+    for (size_t i = 0; i < n; i++) {
+        slots[i] = (struct slot){.ask = &asks[i], .round = &round};
+        start(&slots[i], run);
+    }
+    if (round.pending > 0) {
+        (void)event_base_dispatch(round.base);
+    }
+    for (size_t i = 0; i < n; i++) {
+        amy_control_free(slots[i].request);
+    }
+    event_base_free(round.base);
+    return 0;
+}
+
+void
+ask_clear(struct ask *asks, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        json_decref(asks[i].json);
+        asks[i].json = NULL;
+    }
+}
+
+bool
+ask_succeeded(const struct ask *ask)
+{
+    return ask->code == 0 && ask->status >= 200 && ask->status < 300;
+}
+
+bool
+ask_found_nobody(const struct ask *ask)
+{
+    return ask->code == AMY_ECONN || ask->code == AMY_ENOTFOUND;
+}
+
+void
+ask_complain(const struct ask *ask, const char *run, const char *subject)
+{
+    const char *detail =
+        json_string_value(json_object_get(ask->json, "detail"));
+    const json_t *problems = json_object_get(ask->json, "problems");
+    const json_t *problem = NULL;
+    size_t i = 0;
+
+    text_begin(stderr);
+    if (ask_found_nobody(ask)) {
+        text_print(TEXT_PLAIN, "amyctl: amy-%s does not run (%s/%s.sock: %s)\n",
+                   ask->daemon, run, ask->daemon, ask->reason);
+    } else if (ask->code != 0) {
+        text_print(TEXT_PLAIN, "amyctl: amy-%s: %s\n", ask->daemon,
+                   ask->reason);
+    } else {
+        text_print(TEXT_PLAIN, "amyctl: %s%samy-%s: %s\n", subject,
+                   subject[0] == '\0' ? "" : ": ", ask->daemon,
+                   detail == NULL ? "no reason given" : detail);
+    }
+    json_array_foreach(problems, i, problem)
+    {
+        text_problem(problem, "  ");
+    }
+    text_begin(stdout);
+}

@@ -1,0 +1,314 @@
+/* amyctl status for people. */
+/* Not for asking the daemons: that is ctl_ask.c. */
+#include "ctl_show.h"
+
+#include "ctl_text.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define SOON_MS (14LL * 86400000) /* a certificate that ends in two weeks */
+
+static const char *
+text_at(const json_t *object, const char *key)
+{
+    const char *text = json_string_value(json_object_get(object, key));
+
+    return text == NULL ? "" : text;
+}
+
+static int64_t
+int_at(const json_t *object, const char *key)
+{
+    return json_integer_value(json_object_get(object, key));
+}
+
+static enum text_style
+style_of_state(const char *state)
+{
+    static const char *const bad[] = {"failed", "killed", "closed"};
+
+    if (strcmp(state, "ready") == 0 || strcmp(state, "open") == 0) {
+        return TEXT_GOOD;
+    }
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        if (strcmp(state, bad[i]) == 0) {
+            return TEXT_BAD;
+        }
+    }
+    return TEXT_WARN;
+}
+
+static void
+heading(struct table *table, const char *const *names)
+{
+    table_row(table);
+    for (size_t i = 0; names[i] != NULL; i++) {
+        table_cell(table, TEXT_FAINT, "%s", names[i]);
+    }
+}
+
+/* A figure, or nothing where it says nothing. */
+static void
+duration_cell(struct table *table, int64_t ms)
+{
+    char text[32] = "";
+
+    table_cell(table, TEXT_PLAIN, "%s",
+               ms < 0 ? "-" : text_duration(ms, text, sizeof(text)));
+}
+
+static void
+bytes_cell(struct table *table, int64_t bytes)
+{
+    char text[32] = "";
+
+    table_cell(table, TEXT_PLAIN, "%s",
+               bytes <= 0 ? "-" : text_bytes(bytes, text, sizeof(text)));
+}
+
+static void
+pid_cell(struct table *table, int64_t pid)
+{
+    if (pid > 0) {
+        table_cell(table, TEXT_PLAIN, "%" PRId64, pid);
+    } else {
+        table_cell(table, TEXT_PLAIN, "-");
+    }
+}
+
+static void
+daemon_row(struct table *table, const char *name, const json_t *part)
+{
+    const char *error = text_at(part, "error");
+    char up[32] = "";
+
+    table_row(table);
+    table_cell(table, TEXT_BOLD, "%s", name);
+    if (error[0] != '\0') {
+        table_cell(table, TEXT_BAD, "down");
+        table_cell(table, TEXT_PLAIN, "%s", error);
+        return;
+    }
+    table_cell(table, TEXT_GOOD, "up %s",
+               text_duration(int_at(part, "since_ms"), up, sizeof(up)));
+    table_cell(table, TEXT_PLAIN, "%s, pid %" PRId64 "%s",
+               text_at(part, "version"), int_at(part, "pid"),
+               json_is_true(json_object_get(part, "as_person"))
+                   ? ", all as the person who started it"
+                   : "");
+}
+
+static void
+show_processes(const json_t *front)
+{
+    static const char *const names[] = {
+        "process",     "pid",  "state",    "age",      "memory",
+        "connections", "idle", "requests", "restarts", NULL};
+    const json_t *processes = json_object_get(front, "processes");
+    const json_t *process = NULL;
+    struct table *table = NULL;
+    size_t i = 0;
+
+    if (json_array_size(processes) == 0) {
+        return;
+    }
+    table = table_create("lrlrrrrrr");
+    heading(table, names);
+    json_array_foreach(processes, i, process)
+    {
+        const char *state = text_at(process, "state");
+
+        table_row(table);
+        table_cell(table, TEXT_PLAIN, "front %" PRId64,
+                   int_at(process, "position"));
+        pid_cell(table, int_at(process, "pid"));
+        table_cell(table, style_of_state(state), "%s", state);
+        duration_cell(table, int_at(process, "age_ms"));
+        bytes_cell(table, int_at(process, "rss_bytes"));
+        table_cell(table, TEXT_PLAIN, "%" PRId64,
+                   int_at(process, "connections"));
+        table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(process, "idle"));
+        table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(process, "requests"));
+        table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(process, "restarts"));
+    }
+    text_print(TEXT_PLAIN, "\n");
+    table_finish(table, "  ");
+}
+
+void
+show_gate(const json_t *site)
+{
+    const json_t *gate = json_object_get(site, "gate");
+    const char *state = text_at(gate, "state");
+    const char *since = text_at(gate, "since");
+    const char *by = text_at(gate, "by");
+    char date[64] = "";
+
+    text_print(TEXT_BOLD, "%s", text_at(site, "site"));
+    if (state[0] == '\0') {
+        text_print(TEXT_PLAIN, "\n");
+        return;
+    }
+    text_print(TEXT_PLAIN, "  ");
+    text_print(style_of_state(state), "%s", state);
+    if (since[0] != '\0') {
+        text_print(TEXT_PLAIN, " since %s",
+                   text_date(since, date, sizeof(date)));
+    }
+    if (by[0] != '\0') {
+        text_print(TEXT_PLAIN, " by %s", by);
+    }
+    text_print(TEXT_PLAIN, "\n");
+    if (text_at(gate, "warning")[0] != '\0') {
+        text_print(TEXT_WARN, "  warning: %s\n", text_at(gate, "warning"));
+    }
+}
+
+static void
+show_certificate(const json_t *certificate)
+{
+    const char *error = text_at(certificate, "error");
+    const char *until = text_at(certificate, "not_after");
+    int64_t left_ms = text_until(until);
+    const json_t *name = NULL;
+    char date[64] = "";
+    char left[32] = "";
+    size_t i = 0;
+
+    if (error[0] != '\0') {
+        text_print(TEXT_BAD, "  certificate: %s\n", error);
+    }
+    if (until[0] == '\0') {
+        return;
+    }
+    text_print(TEXT_FAINT, "  certificate");
+    json_array_foreach(json_object_get(certificate, "names"), i, name)
+    {
+        text_print(TEXT_PLAIN, "%s%s", i == 0 ? " " : ", ",
+                   json_string_value(name));
+    }
+    text_print(TEXT_PLAIN, ", until %s", text_date(until, date, sizeof(date)));
+    if (left_ms < 0 && left_ms != INT64_MIN) {
+        text_print(TEXT_BAD, " (over)");
+    } else if (left_ms >= 0) {
+        text_print(left_ms < SOON_MS ? TEXT_WARN : TEXT_PLAIN, " (%s)",
+                   text_duration(left_ms, left, sizeof(left)));
+    }
+    if (json_is_true(json_object_get(certificate, "self_signed"))) {
+        text_print(TEXT_WARN, ", self-signed");
+    } else {
+        text_print(TEXT_PLAIN, ", by %s", text_at(certificate, "issuer"));
+    }
+    text_print(TEXT_PLAIN, "\n");
+}
+
+static void
+worker_row(struct table *table, const json_t *pool, const json_t *worker)
+{
+    const char *state = text_at(worker, "state");
+
+    table_row(table);
+    table_cell(table, TEXT_PLAIN, "%s %" PRId64, text_at(pool, "name"),
+               int_at(worker, "position"));
+    pid_cell(table, int_at(worker, "pid"));
+    table_cell(table, style_of_state(state), "%s", state);
+    duration_cell(table, int_at(worker, "since_ms"));
+    bytes_cell(table, int_at(worker, "rss_bytes"));
+    table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(worker, "restarts"));
+    table_cell(table, TEXT_PLAIN, "%s", text_at(worker, "reason"));
+}
+
+static void
+show_workers(const json_t *pools)
+{
+    static const char *const names[] = {"worker", "pid",      "state", "for",
+                                        "memory", "restarts", "",      NULL};
+    struct table *table = NULL;
+    const json_t *pool = NULL;
+    size_t i = 0;
+
+    if (json_array_size(pools) == 0) {
+        return;
+    }
+    table = table_create("lrlrrrl");
+    heading(table, names);
+    json_array_foreach(pools, i, pool)
+    {
+        const json_t *worker = NULL;
+        size_t j = 0;
+
+        json_array_foreach(json_object_get(pool, "workers"), j, worker)
+        {
+            worker_row(table, pool, worker);
+        }
+    }
+    table_finish(table, "  ");
+}
+
+static void
+show_slots(const json_t *slots)
+{
+    static const char *const names[] = {"slots",  "total",  "busy",
+                                        "queued", "oldest", NULL};
+    struct table *table = NULL;
+    const json_t *slot = NULL;
+    const char *pool = NULL;
+
+    if (json_object_size(slots) == 0) {
+        return;
+    }
+    table = table_create("lrrrr");
+    heading(table, names);
+    json_object_foreach((json_t *)(uintptr_t)slots, pool, slot)
+    {
+        int64_t queued = int_at(slot, "queued");
+
+        table_row(table);
+        table_cell(table, TEXT_PLAIN, "%s", pool);
+        table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(slot, "total"));
+        table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(slot, "busy"));
+        table_cell(table, queued > 0 ? TEXT_WARN : TEXT_PLAIN, "%" PRId64,
+                   queued);
+        duration_cell(table, queued > 0 ? int_at(slot, "oldest_ms") : -1);
+    }
+    table_finish(table, "  ");
+}
+
+static void
+show_site(const json_t *site)
+{
+    const json_t *problem = NULL;
+    size_t i = 0;
+
+    text_print(TEXT_PLAIN, "\n");
+    show_gate(site);
+    show_certificate(json_object_get(site, "certificate"));
+    json_array_foreach(json_object_get(site, "problems"), i, problem)
+    {
+        text_problem(problem, "  ");
+    }
+    show_workers(json_object_get(site, "pools"));
+    show_slots(json_object_get(site, "slots"));
+}
+
+void
+show_status(const json_t *merged)
+{
+    const json_t *sites = json_object_get(merged, "sites");
+    struct table *table = table_create("lll");
+    const json_t *site = NULL;
+    size_t i = 0;
+
+    daemon_row(table, "amy-front", json_object_get(merged, "front"));
+    daemon_row(table, "amy-workers", json_object_get(merged, "workers"));
+    table_finish(table, "");
+    show_processes(json_object_get(merged, "front"));
+    json_array_foreach(sites, i, site)
+    {
+        show_site(site);
+    }
+    if (json_array_size(sites) == 0) {
+        text_print(TEXT_PLAIN, "\nno sites\n");
+    }
+}

@@ -1,0 +1,19 @@
+/* amyctl status: what both daemons say, as one picture. */
+#ifndef CTL_SHOW_H
+#define CTL_SHOW_H
+
+#include <jansson.h>
+
+/* One object of both answers (NULL: that daemon does not answer, and why is in
+ * the reason): {"front":{...},"workers":{...},"sites":[...]}, each site with
+ * what both know of it. site: only that one, or NULL. New reference, or NULL
+ * when memory is out. */
+json_t *show_merge(const json_t *front, const char *front_reason,
+                   const json_t *workers, const char *workers_reason,
+                   const char *site);
+/* For people. */
+void show_status(const json_t *merged);
+/* One line about a site's gate. */
+void show_gate(const json_t *site);
+
+#endif
