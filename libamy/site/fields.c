@@ -351,6 +351,11 @@ is_good_text(struct amy__fields_reader *reader, const struct amy__field *field,
     if (!is_value(reader, field, node)) {
         return false;
     }
+    if (node->text[0] == '\0' &&
+        (field->kind == AMY__FIELD_TEXT || field->check != NULL)) {
+        report_value(reader, node, field, "is empty");
+        return false;
+    }
     if (field->kind == AMY__FIELD_TEXT && has_control(node->text)) {
         report_value(reader, node, field, "holds a control character");
         return false;

@@ -59,9 +59,20 @@ copy_text(const char *text, char **ret)
     return *ret != NULL;
 }
 
+/* A message may quote the file: a newline in it would forge a line of ours. */
+static void
+make_one_line(char *message)
+{
+    for (; *message != '\0'; message++) {
+        if ((unsigned char)*message < 0x20 || *message == 0x7F) {
+            *message = '?';
+        }
+    }
+}
+
 static void
 keep(struct amy__report *report, const struct amy__place *place,
-     enum amy_severity severity, const char *message)
+     enum amy_severity severity, char *message)
 {
     struct amy__report_item item = {
         .problem = {.struct_size = sizeof(struct amy_problem),
@@ -73,6 +84,7 @@ keep(struct amy__report *report, const struct amy__place *place,
     };
     struct amy__report_item *items = NULL;
 
+    make_one_line(message);
     if (report->count == AMY__REPORT_MAX) {
         report->dropped++;
         return;

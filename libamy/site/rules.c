@@ -144,6 +144,7 @@ static void
 check_worker_command(const struct rules *rules, size_t index,
                      const struct amy__node *node)
 {
+    const struct amy__site_worker *worker = &rules->site->workers[index];
     bool wsgi = amy__node_get(node, "wsgi") != NULL;
     bool command = amy__node_get(node, "command") != NULL;
     char key[KEY_SIZE];
@@ -155,6 +156,11 @@ check_worker_command(const struct rules *rules, size_t index,
         place.line = amy__node_get(node, "command")->key_line;
         place.column = amy__node_get(node, "command")->key_column;
         amy__report_error(rules->report, &place, "has both wsgi and command");
+    } else if (worker->command != NULL && worker->command[0][0] == '\0') {
+        place = place_in(amy__node_get(node, "command")->first, NULL, NULL);
+        place.allowed = "the name or path of a program";
+        place.key = item_key(key, "workers", index, "command[0]");
+        amy__report_error(rules->report, &place, "'' is empty");
     } else if (!wsgi && !command) {
         amy__report_error(rules->report, &place,
                           "has neither wsgi nor command");
