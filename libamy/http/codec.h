@@ -94,7 +94,8 @@ struct amy__codec_ops {
     /* Give up one exchange: h2 RST_STREAM; h1 can only close: AMY_ESTATE. */
     int (*reset)(struct amy__codec *codec, amy__stream_id id, uint32_t code,
                  struct amy__buf *out);
-    /* Bytes the codec itself wants to send (h2 SETTINGS, WINDOW_UPDATE). */
+    /* Bytes the codec itself wants to send (h2 SETTINGS, WINDOW_UPDATE), and
+     * what was sent from inside of events: to be called after each feed(). */
     int (*flush)(struct amy__codec *codec, struct amy__buf *out);
     /* The exchange is answered whole: the next message may be taken. True when
      * the connection goes on, false when it must be closed (also when the

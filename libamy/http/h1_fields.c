@@ -13,27 +13,19 @@
 
 struct field_trait {
     uint8_t fact;
-    bool hop;       /* hop-by-hop, RFC 9110 7.6.1 */
     bool protected; /* Connection may not name it: a known way around rules */
 };
 
-static const struct field_trait traits[] = {
+static const struct field_trait traits[AMY__FIELD_X_REQUEST_ID + 1] = {
     [AMY__FIELD_CACHE_CONTROL] = {.protected = true},
-    [AMY__FIELD_CONNECTION] = {.fact = AMY__FACT_CONNECTION, .hop = true},
+    [AMY__FIELD_CONNECTION] = {.fact = AMY__FACT_CONNECTION},
     [AMY__FIELD_CONTENT_LENGTH] = {.fact = AMY__FACT_LENGTH, .protected = true},
     [AMY__FIELD_CONTENT_TYPE] = {.protected = true},
-    /* We answer 100 Continue ourselves: the worker gets whole bodies. */
-    [AMY__FIELD_EXPECT] = {.fact = AMY__FACT_EXPECT, .hop = true},
+    [AMY__FIELD_EXPECT] = {.fact = AMY__FACT_EXPECT},
     [AMY__FIELD_FORWARDED] = {.protected = true},
     [AMY__FIELD_HOST] = {.fact = AMY__FACT_HOST, .protected = true},
-    [AMY__FIELD_KEEP_ALIVE] = {.hop = true},
-    [AMY__FIELD_PROXY_AUTHENTICATE] = {.hop = true},
-    [AMY__FIELD_PROXY_AUTHORIZATION] = {.hop = true},
-    [AMY__FIELD_PROXY_CONNECTION] = {.hop = true},
-    [AMY__FIELD_TE] = {.hop = true},
-    [AMY__FIELD_TRAILER] = {.hop = true},
-    [AMY__FIELD_TRANSFER_ENCODING] = {.fact = AMY__FACT_TRANSFER, .hop = true},
-    [AMY__FIELD_UPGRADE] = {.fact = AMY__FACT_UPGRADE, .hop = true},
+    [AMY__FIELD_TRANSFER_ENCODING] = {.fact = AMY__FACT_TRANSFER},
+    [AMY__FIELD_UPGRADE] = {.fact = AMY__FACT_UPGRADE},
     [AMY__FIELD_VIA] = {.protected = true},
     [AMY__FIELD_X_FORWARDED] = {.protected = true},
     [AMY__FIELD_X_REQUEST_ID] = {.protected = true},
@@ -150,20 +142,16 @@ take_fold(struct amy__h1_fields *f)
 static void
 note(struct amy__h1_fields *f, struct amy__field *field)
 {
-    struct field_trait trait = {0};
+    enum amy__field_id id = amy__field_id_of(field->name);
+    uint8_t fact = traits[id].fact;
 
-    field->id = (uint16_t)amy__field_id_of(field->name);
-    field->flags = 0;
-    if (field->id >= sizeof(traits) / sizeof(traits[0])) {
-        return;
-    }
-    trait = traits[field->id];
-    field->flags = trait.hop ? AMY__FIELD_HOP : 0;
-    if (trait.fact != AMY__FACT_NONE) {
-        if (f->facts[trait.fact].lines == 0) {
-            f->facts[trait.fact].first = (uint8_t)f->count;
+    field->id = (uint16_t)id;
+    field->flags = amy__field_is_hop(id) ? AMY__FIELD_HOP : 0;
+    if (fact != AMY__FACT_NONE) {
+        if (f->facts[fact].lines == 0) {
+            f->facts[fact].first = (uint8_t)f->count;
         }
-        f->facts[trait.fact].lines++;
+        f->facts[fact].lines++;
     }
 }
 
@@ -238,8 +226,7 @@ mark_named(struct amy__h1_fields *f, struct amy__span name)
         struct amy__field *field = &f->fields[i];
 
         if (amy__span_eq_nocase(field->name, name) &&
-            (field->id >= sizeof(traits) / sizeof(traits[0]) ||
-             !traits[field->id].protected)) {
+            !traits[field->id].protected) {
             field->flags |= AMY__FIELD_HOP;
         }
     }

@@ -4,6 +4,7 @@
 
 #include "http/chars.h"
 #include "http/h1_fields.h"
+#include "http/path.h"
 
 #include <string.h>
 
@@ -38,33 +39,6 @@ amy__h1_limits(const struct amy__codec_limits *limits, bool answers)
 
 /* ---- the request line, RFC 9112 section 3 ---- */
 
-static enum amy__method
-method_of(struct amy__span text)
-{
-    static const struct {
-        struct amy__span text;
-        enum amy__method method;
-    } known[] = {
-        {{"GET", 3}, AMY__METHOD_GET},
-        {{"HEAD", 4}, AMY__METHOD_HEAD},
-        {{"POST", 4}, AMY__METHOD_POST},
-        {{"PUT", 3}, AMY__METHOD_PUT},
-        {{"DELETE", 6}, AMY__METHOD_DELETE},
-        {{"OPTIONS", 7}, AMY__METHOD_OPTIONS},
-        {{"PATCH", 5}, AMY__METHOD_PATCH},
-        {{"TRACE", 5}, AMY__METHOD_TRACE},
-        {{"CONNECT", 7}, AMY__METHOD_CONNECT},
-    };
-
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
-        if (known[i].text.n == text.n &&
-            memcmp(known[i].text.p, text.p, text.n) == 0) {
-            return known[i].method;
-        }
-    }
-    return AMY__METHOD_OTHER;
-}
-
 static int
 take_method(const char **p, const char *end, struct amy__request_head *head,
             struct amy__codec_fault *fault)
@@ -82,7 +56,7 @@ take_method(const char **p, const char *end, struct amy__request_head *head,
         return amy__h1_fault(fault, 400, "malformed method");
     }
     head->method_text = (struct amy__span){*p, n};
-    head->method = method_of(head->method_text);
+    head->method = amy__method_of(head->method_text);
     *p = stop + 1;
     return 0;
 }
@@ -164,24 +138,6 @@ take_request_line(const char **p, const char *end,
 
 /* ---- what the target is, RFC 9112 section 3.2 ---- */
 
-static bool
-has_encoded_nul(struct amy__span path)
-{
-    const char *end = path.p + path.n;
-    const char *p = path.p;
-
-    for (;;) {
-        p = memchr(p, '%', (size_t)(end - p));
-        if (p == NULL || end - p < 3) {
-            return false;
-        }
-        if (p[1] == '0' && p[2] == '0') {
-            return true;
-        }
-        p++;
-    }
-}
-
 /* Length of "http://" or "https://" at the start of the target, else 0. */
 static size_t
 scheme_length(struct amy__span target)
@@ -249,7 +205,7 @@ settle_target(struct amy__request_head *head, struct amy__codec_fault *fault)
             return rc;
         }
     }
-    if (has_encoded_nul(head->path)) {
+    if (amy__path_has_nul(head->path)) {
         return amy__h1_fault(fault, 400, "encoded NUL in the path");
     }
     return 0;

@@ -83,6 +83,33 @@ amy__field_id_of(struct amy__span name)
     return AMY__FIELD_OTHER;
 }
 
+enum amy__method
+amy__method_of(struct amy__span text)
+{
+    static const struct {
+        struct amy__span text;
+        enum amy__method method;
+    } known[] = {
+        {{"GET", 3}, AMY__METHOD_GET},
+        {{"HEAD", 4}, AMY__METHOD_HEAD},
+        {{"POST", 4}, AMY__METHOD_POST},
+        {{"PUT", 3}, AMY__METHOD_PUT},
+        {{"DELETE", 6}, AMY__METHOD_DELETE},
+        {{"OPTIONS", 7}, AMY__METHOD_OPTIONS},
+        {{"PATCH", 5}, AMY__METHOD_PATCH},
+        {{"TRACE", 5}, AMY__METHOD_TRACE},
+        {{"CONNECT", 7}, AMY__METHOD_CONNECT},
+    };
+
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (known[i].text.n == text.n &&
+            memcmp(known[i].text.p, text.p, text.n) == 0) {
+            return known[i].method;
+        }
+    }
+    return AMY__METHOD_OTHER;
+}
+
 const struct amy__field *
 amy__field_find(const struct amy__field *fields, size_t count,
                 enum amy__field_id id)
@@ -93,6 +120,25 @@ amy__field_find(const struct amy__field *fields, size_t count,
         }
     }
     return NULL;
+}
+
+bool
+amy__field_is_hop(enum amy__field_id id)
+{
+    static const bool hop[AMY__FIELD_X_REQUEST_ID + 1] = {
+        [AMY__FIELD_CONNECTION] = true,
+        [AMY__FIELD_EXPECT] = true,
+        [AMY__FIELD_KEEP_ALIVE] = true,
+        [AMY__FIELD_PROXY_AUTHENTICATE] = true,
+        [AMY__FIELD_PROXY_AUTHORIZATION] = true,
+        [AMY__FIELD_PROXY_CONNECTION] = true,
+        [AMY__FIELD_TE] = true,
+        [AMY__FIELD_TRAILER] = true,
+        [AMY__FIELD_TRANSFER_ENCODING] = true,
+        [AMY__FIELD_UPGRADE] = true,
+    };
+
+    return hop[id];
 }
 
 struct named_status {

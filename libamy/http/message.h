@@ -120,10 +120,14 @@ struct amy__answer_head {
     struct amy__field fields[AMY__FIELDS_MAX];
 };
 
+enum amy__method amy__method_of(struct amy__span text); /* case counts */
 /* First field of that id, or NULL. */
 const struct amy__field *amy__field_find(const struct amy__field *fields,
                                          size_t count, enum amy__field_id id);
 enum amy__field_id amy__field_id_of(struct amy__span name);
+/* Of the fixed list of hop-by-hop fields, RFC 9110 7.6.1; also Expect: we
+ * answer 100 Continue ourselves, for workers get whole bodies. */
+bool amy__field_is_hop(enum amy__field_id id);
 const char *amy__status_reason(unsigned status); /* never NULL */
 
 #endif

@@ -114,6 +114,24 @@ amy__path_normalise(struct amy__span path, char *buf, size_t size)
     return (int64_t)w.n;
 }
 
+bool
+amy__path_has_nul(struct amy__span path)
+{
+    const char *end = path.p + path.n;
+    const char *p = path.p;
+
+    for (;;) {
+        p = memchr(p, '%', (size_t)(end - p));
+        if (p == NULL || end - p < 3) {
+            return false;
+        }
+        if (p[1] == '0' && p[2] == '0') {
+            return true;
+        }
+        p++;
+    }
+}
+
 static bool
 is_plain(char c, bool keep_slash)
 {

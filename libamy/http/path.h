@@ -13,6 +13,9 @@
  * buf. A trailing '/' stays. */
 int64_t amy__path_normalise(struct amy__span path, char *buf, size_t size);
 
+/* Is there a %00 in it? */
+bool amy__path_has_nul(struct amy__span path);
+
 /* Percent-encode what may not stand in a path (keep_slash) or in a query
  * value. As snprintf: returns the length needed. */
 size_t amy__percent_encode(struct amy__span s, bool keep_slash, char *buf,
