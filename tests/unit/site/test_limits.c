@@ -1,7 +1,8 @@
 #include "amy_test.h"
 
-#include "core/alloc.h"
 #include "fail_alloc.h"
+#include "site/env.h"
+#include "site/settings.h"
 #include "tree.h"
 
 #include <stdio.h>
@@ -126,6 +127,49 @@ test_without_memory_nothing_is_accepted(void **state)
     assert_true(n > 40);
 }
 
+static void
+test_without_memory_no_settings_are_accepted(void **state)
+{
+    int n = 1;
+    int rc = AMY_ENOMEM;
+
+    (void)state;
+    while (rc == AMY_ENOMEM) {
+        struct amy__settings *settings = NULL;
+
+        fail_alloc_nth(n++);
+        rc = amy__settings_parse(
+            AMY_SPAN("spool: /a\nfront: {http: [\"*:1\"], trusted: [1.2.3.4]}"),
+            "amy.yaml", NULL, NULL, &settings, NULL);
+        fail_alloc_nth(0);
+        assert_true(rc == AMY_ENOMEM || settings != NULL);
+        amy__settings_free(settings);
+    }
+    assert_int_equal(rc, 0);
+    assert_true(n > 15);
+}
+
+static void
+test_without_memory_no_environment_is_made(void **state)
+{
+    int n = 1;
+    int rc = AMY_ENOMEM;
+
+    (void)state;
+    while (rc == AMY_ENOMEM) {
+        struct amy__env *env = NULL;
+
+        fail_alloc_nth(n++);
+        rc = amy__env_from_records(AMY_SPAN("A=1\0B=2\0"), "/r", "/v", &env,
+                                   NULL);
+        fail_alloc_nth(0);
+        assert_true(rc == AMY_ENOMEM || env != NULL);
+        amy__env_unref(env);
+    }
+    assert_int_equal(rc, 0);
+    assert_int_equal(n, 8);
+}
+
 int
 main(void)
 {
@@ -135,6 +179,8 @@ main(void)
         cmocka_unit_test(test_more_than_a_thousand_entries_are_refused),
         cmocka_unit_test(test_more_than_64_workers_are_refused),
         cmocka_unit_test(test_without_memory_nothing_is_accepted),
+        cmocka_unit_test(test_without_memory_no_settings_are_accepted),
+        cmocka_unit_test(test_without_memory_no_environment_is_made),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
