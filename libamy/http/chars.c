@@ -2,18 +2,19 @@
  * that may not. Not the grammar of any line: see h1_parse.c. */
 #include "http/chars.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* clang-format off */
 const uint8_t amy__chars[256] = {
     0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, /* 00 */
     0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, /* 10 */
-    2, 15, 6, 3, 15, 7, 15, 15, 14, 14, 15, 15, 6, 15, 15, 6, /* 20 */
-    31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 6, 14, 6, 14, 6, 6, /* 30 */
-    6, 31, 31, 31, 31, 31, 31, 15, 15, 15, 15, 15, 15, 15, 15, 15, /* 40 */
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 6, 6, 6, 7, 15, /* 50 */
-    7, 31, 31, 31, 31, 31, 31, 15, 15, 15, 15, 15, 15, 15, 15, 15, /* 60 */
-    15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 15, 6, 7, 6, 15, 0, /* 70 */
+    2, 47, 6, 35, 47, 39, 47, 47, 14, 14, 47, 47, 6, 47, 47, 6, /* 20 */
+    63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 6, 14, 6, 14, 6, 6, /* 30 */
+    6, 63, 63, 63, 63, 63, 63, 47, 47, 47, 47, 47, 47, 47, 47, 47, /* 40 */
+    47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 6, 6, 6, 39, 15, /* 50 */
+    39, 63, 63, 63, 63, 63, 63, 47, 47, 47, 47, 47, 47, 47, 47, 47, /* 60 */
+    47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 47, 6, 39, 6, 47, 0, /* 70 */
     2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, /* 80 */
     2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, /* 90 */
     2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, /* a0 */
@@ -29,8 +30,8 @@ const uint8_t amy__chars[256] = {
 #define HIGH_BITS EACH(0x80ULL)
 
 /* Eight bytes at a time. Each test sets the high bit of the bytes that it
- * means; a borrow may also set one further up, so only the first byte that is
- * marked is believed, and it is then looked at by itself. */
+ * means; a borrow may also set one further up, so only the lowest byte that is
+ * marked is believed. */
 static uint64_t
 below(uint64_t word, uint64_t byte)
 {
@@ -43,13 +44,14 @@ equal(uint64_t word, uint64_t byte)
     return below(word ^ EACH(byte), 1);
 }
 
+/* The byte at p ends up lowest on every machine. */
 static uint64_t
 load(const char *p)
 {
     uint64_t word = 0;
 
     memcpy(&word, p, sizeof(word));
-    return word;
+    return le64toh(word);
 }
 
 static const char *
@@ -68,26 +70,32 @@ amy__scan_token(const char *p, const char *end)
 }
 
 const char *
+amy__scan_name(const char *p, const char *end, bool *ret_underscore)
+{
+    const char *stop = scan_bytes(p, end, AMY__CHAR_NAME);
+
+    *ret_underscore = stop < end && *stop == '_';
+    return *ret_underscore ? amy__scan_token(stop, end) : stop;
+}
+
+const char *
 amy__scan_value(const char *p, const char *end)
 {
-    for (;;) {
-        while (end - p >= 8) {
-            uint64_t word = load(p);
+    while (end - p >= 8) {
+        uint64_t word = load(p);
+        uint64_t odd = below(word, 0x20) | equal(word, 0x7f);
 
-            if ((below(word, 0x20) | equal(word, 0x7f)) != 0) {
-                break;
-            }
+        if (odd == 0) {
             p += 8;
+            continue;
         }
-        /* The odd byte is within the next eight, or is a HTAB. */
-        const char *stop = end - p >= 8 ? p + 8 : end;
-        const char *odd = scan_bytes(p, stop, AMY__CHAR_VALUE);
-
-        if (odd < stop || stop == end) {
-            return odd;
+        p += __builtin_ctzll(odd) / 8;
+        if (*p != '\t') {
+            return p;
         }
-        p = stop;
+        p++;
     }
+    return scan_bytes(p, end, AMY__CHAR_VALUE);
 }
 
 const char *

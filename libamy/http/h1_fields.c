@@ -160,7 +160,8 @@ take_field(struct amy__h1_fields *f)
 {
     struct amy__field *field = &f->fields[f->count];
     const char *name = f->p;
-    const char *name_end = amy__scan_token(name, f->end);
+    bool underscore = false;
+    const char *name_end = amy__scan_name(name, f->end, &underscore);
     const char *colon = name_end;
     int rc = 0;
 
@@ -186,7 +187,7 @@ take_field(struct amy__h1_fields *f)
     field->name = (struct amy__span){name, (size_t)(name_end - name)};
     f->lines++;
     /* WSGI writes '-' as '_': a client could speak as a trusted proxy. */
-    if (f->folds == NULL && memchr(name, '_', field->name.n) != NULL) {
+    if (f->folds == NULL && underscore) {
         return 0;
     }
     note(f, field);
