@@ -311,7 +311,7 @@ run_restart(const struct options *options, int argc, char **argv)
                     : restart_all(options, argv[0]);
 }
 
-static const struct command COMMANDS[] = {
+static const struct command commands[] = {
     {"status", 0, 1, run_status, "status [SITE] [--json]",
      "sites, gates, workers, certificates, problems"},
     {"maintenance", 2, 2, run_maintenance, "maintenance on|off|status SITE",
@@ -321,14 +321,14 @@ static const struct command COMMANDS[] = {
     {"restart", 1, 2, run_restart, "restart SITE [POOL]",
      "start the workers anew"},
 };
-#define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 static void
 print_help(void)
 {
     (void)printf("usage: amyctl [OPTION...] COMMAND\n\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        (void)printf("  %-32s %s\n", COMMANDS[i].usage, COMMANDS[i].help);
+        (void)printf("  %-32s %s\n", commands[i].usage, commands[i].help);
     }
     (void)printf(
         "\n"
@@ -415,7 +415,7 @@ main(int argc, char **argv)
         return usage("what shall be done?", "");
     }
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        const struct command *command = &COMMANDS[i];
+        const struct command *command = &commands[i];
 
         if (strcmp(argv[optind], command->name) != 0) {
             continue;

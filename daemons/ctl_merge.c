@@ -3,19 +3,18 @@
 #include "ctl_show.h"
 
 #include <stdbool.h>
-#include <stdint.h>
 #include <string.h>
 
 /* A daemon's own part: everything but the sites; or why there is none. */
 static json_t *
-part_of(const json_t *answer, const char *reason)
+part_of(json_t *answer, const char *reason)
 {
     json_t *part = NULL;
 
     if (answer == NULL) {
         return json_pack("{s:s}", "error", reason);
     }
-    part = json_copy((json_t *)(uintptr_t)answer);
+    part = json_copy(answer);
     (void)json_object_del(part, "sites");
     return part;
 }
@@ -75,7 +74,7 @@ merge_problems(json_t *site, const json_t *more)
 static void
 merge_sites(json_t *sites, const json_t *answer, const char *only)
 {
-    const json_t *site = NULL;
+    json_t *site = NULL;
     size_t i = 0;
 
     json_array_foreach(json_object_get(answer, "sites"), i, site)
@@ -90,7 +89,7 @@ merge_sites(json_t *sites, const json_t *answer, const char *only)
             known = json_object();
             (void)json_array_append_new(sites, known);
         }
-        (void)json_object_update_missing(known, (json_t *)(uintptr_t)site);
+        (void)json_object_update_missing(known, site);
         if (json_object_get(known, "problems") ==
             json_object_get(site, "problems")) {
             /* Taken over just now; our own list, for more may join. */
@@ -103,7 +102,7 @@ merge_sites(json_t *sites, const json_t *answer, const char *only)
 }
 
 json_t *
-show_merge(const json_t *front, const char *front_reason, const json_t *workers,
+show_merge(json_t *front, const char *front_reason, json_t *workers,
            const char *workers_reason, const char *site)
 {
     json_t *merged = json_object();

@@ -247,7 +247,7 @@ show_workers(const json_t *pools)
 }
 
 static void
-show_slots(const json_t *slots)
+show_slots(json_t *slots)
 {
     static const char *const names[] = {"slots",  "total",  "busy",
                                         "queued", "oldest", NULL};
@@ -260,7 +260,7 @@ show_slots(const json_t *slots)
     }
     table = table_create("lrrrr");
     heading(table, names);
-    json_object_foreach((json_t *)(uintptr_t)slots, pool, slot)
+    json_object_foreach(slots, pool, slot)
     {
         int64_t queued = int_at(slot, "queued");
 

@@ -8,9 +8,8 @@
  * the reason): {"front":{...},"workers":{...},"sites":[...]}, each site with
  * what both know of it. site: only that one, or NULL. New reference, or NULL
  * when memory is out. */
-json_t *show_merge(const json_t *front, const char *front_reason,
-                   const json_t *workers, const char *workers_reason,
-                   const char *site);
+json_t *show_merge(json_t *front, const char *front_reason, json_t *workers,
+                   const char *workers_reason, const char *site);
 /* For people. */
 void show_status(const json_t *merged);
 /* One line about a site's gate. */

@@ -20,8 +20,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const int SIGNALS[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
-#define SIGNAL_COUNT (sizeof(SIGNALS) / sizeof(SIGNALS[0]))
+static const int signals_taken[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
+#define SIGNAL_COUNT (sizeof(signals_taken) / sizeof(signals_taken[0]))
 
 struct daemon {
     const struct daemon_spec *spec;
@@ -213,7 +213,7 @@ open_loop(struct daemon *daemon)
     }
     for (size_t i = 0; i < SIGNAL_COUNT; i++) {
         daemon->signals[i] =
-            evsignal_new(daemon->base, SIGNALS[i], on_signal, daemon);
+            evsignal_new(daemon->base, signals_taken[i], on_signal, daemon);
         if (daemon->signals[i] == NULL ||
             evsignal_add(daemon->signals[i], NULL) != 0) {
             return -1;

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define ANSWER_MAX (4U * 1024 * 1024)
+#define ANSWER_MAX ((size_t)4 * 1024 * 1024)
 #define ADMIN_GROUP "amy-admin"
 
 const char *

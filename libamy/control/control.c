@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define CONTROL_MAGIC 0x63746c21U
-#define REQUEST_MAX (64U * 1024)
+#define REQUEST_MAX 65536U
 #define CONNECTIONS_MAX 256
 
 struct method {
@@ -208,7 +208,7 @@ on_done(struct amy__exchange *x, void *user)
     }
 }
 
-static const struct amy__server_handler HANDLER = {
+static const struct amy__server_handler handler = {
     .on_request = on_request,
     .on_body = on_body,
     .on_gone = on_gone,
@@ -221,7 +221,7 @@ start(struct amy__control *control, const struct amy__control_options *opts,
 {
     struct amy__server_options server = {
         .base = opts->base,
-        .borrow_handler = &HANDLER,
+        .borrow_handler = &handler,
         .user = control,
         .limits = {.body_bytes = REQUEST_MAX,
                    .body_memory_bytes = REQUEST_MAX,

@@ -16,8 +16,8 @@
 #include <string.h>
 
 #define REQUEST_MAGIC 0x61736b21U
-#define BODY_MAX (64U * 1024)
-#define ANSWER_MAX (4U * 1024 * 1024)
+#define BODY_MAX 65536U
+#define ANSWER_MAX ((size_t)4 * 1024 * 1024)
 #define TIMEOUT_MS 10000U
 
 struct amy_control_request {
@@ -115,7 +115,7 @@ on_fail(struct amy__call *call, enum amy__call_failure failure,
     finish(request, code, reason);
 }
 
-static const struct amy__call_handler HANDLER = {
+static const struct amy__call_handler handler = {
     .on_answer = on_answer,
     .on_data = on_data,
     .on_end = on_end,
@@ -164,7 +164,7 @@ send_request(struct amy_control_request *request,
     }
     return amy__call_start(request->client, &head,
                            request->body == NULL ? NULL : &body, timeout_ms,
-                           &HANDLER, request, &request->call, err);
+                           &handler, request, &request->call, err);
 }
 
 static int

@@ -13,6 +13,7 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -162,10 +163,9 @@ read_oom_score(void)
     char text[16] = "";
     int fd = open("/proc/self/oom_score_adj", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-    int value = 0;
 
     amy__close(&fd);
-    return n > 0 && sscanf(text, "%5d", &value) == 1 ? value : 0;
+    return n > 0 ? (int)strtol(text, NULL, 10) : 0;
 }
 
 static bool
@@ -267,9 +267,11 @@ fork_child(struct amy__spawn_steps *steps)
 static void
 bury(pid_t pid)
 {
-    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR) {
-        continue;
-    }
+    pid_t gone = 0;
+
+    do {
+        gone = waitpid(pid, NULL, 0);
+    } while (gone < 0 && errno == EINTR);
 }
 
 static int

@@ -10,7 +10,7 @@ struct size_unit {
     uint64_t bytes;
 };
 
-static const struct size_unit SIZE_UNITS[] = {
+static const struct size_unit size_units[] = {
     {{"B", 1}, 1},
     {{"kB", 2}, 1000},
     {{"MB", 2}, 1000000},
@@ -21,7 +21,7 @@ static const struct size_unit SIZE_UNITS[] = {
     {{"GiB", 3}, 1ULL << 30},
     {{"TiB", 3}, 1ULL << 40},
 };
-#define SIZE_UNIT_COUNT (sizeof(SIZE_UNITS) / sizeof(SIZE_UNITS[0]))
+#define SIZE_UNIT_COUNT (sizeof(size_units) / sizeof(size_units[0]))
 #define FIRST_BINARY_UNIT 5
 
 struct duration_unit {
@@ -30,11 +30,11 @@ struct duration_unit {
 };
 
 /* Falling, as they stand in a sum. */
-static const struct duration_unit DURATION_UNITS[] = {
+static const struct duration_unit duration_units[] = {
     {{"d", 1}, 86400000}, {{"h", 1}, 3600000}, {{"m", 1}, 60000},
     {{"s", 1}, 1000},     {{"ms", 2}, 1},
 };
-#define DURATION_UNIT_COUNT (sizeof(DURATION_UNITS) / sizeof(DURATION_UNITS[0]))
+#define DURATION_UNIT_COUNT (sizeof(duration_units) / sizeof(duration_units[0]))
 
 /* Cut the characters from s that are digits (want) or are none. */
 static struct amy__span
@@ -64,8 +64,8 @@ amy__parse_size(struct amy__span s, uint64_t *ret_bytes)
         return true;
     }
     for (size_t i = 0; i < SIZE_UNIT_COUNT; i++) {
-        if (amy__span_eq(s, SIZE_UNITS[i].name)) {
-            return !__builtin_mul_overflow(value, SIZE_UNITS[i].bytes,
+        if (amy__span_eq(s, size_units[i].name)) {
+            return !__builtin_mul_overflow(value, size_units[i].bytes,
                                            &value) &&
                    (*ret_bytes = value, true);
         }
@@ -90,12 +90,12 @@ amy__parse_duration(struct amy__span s, int64_t *ret_ms)
         size_t unit = next_unit;
 
         while (unit < DURATION_UNIT_COUNT &&
-               !amy__span_eq(name, DURATION_UNITS[unit].name)) {
+               !amy__span_eq(name, duration_units[unit].name)) {
             unit++;
         }
         if (unit == DURATION_UNIT_COUNT ||
             !amy__parse_u64(digits, INT64_MAX, &value) ||
-            __builtin_mul_overflow((int64_t)value, DURATION_UNITS[unit].ms,
+            __builtin_mul_overflow((int64_t)value, duration_units[unit].ms,
                                    &part) ||
             __builtin_add_overflow(total, part, &total)) {
             return false;
@@ -115,13 +115,13 @@ amy__format_duration(int64_t ms, char *buf, size_t size)
     int64_t rest = ms < 0 ? 0 : ms;
 
     for (size_t i = 0; i < DURATION_UNIT_COUNT; i++) {
-        int64_t count = rest / DURATION_UNITS[i].ms;
+        int64_t count = rest / duration_units[i].ms;
 
-        rest -= count * DURATION_UNITS[i].ms;
+        rest -= count * duration_units[i].ms;
         if (count > 0) {
             used += (size_t)snprintf(text + used, sizeof(text) - used,
                                      "%" PRId64 "%s", count,
-                                     DURATION_UNITS[i].name.p);
+                                     duration_units[i].name.p);
         }
     }
     return snprintf(buf, size, "%s", used == 0 ? "0s" : text);
@@ -130,11 +130,11 @@ amy__format_duration(int64_t ms, char *buf, size_t size)
 int
 amy__format_size(uint64_t bytes, char *buf, size_t size)
 {
-    const struct size_unit *best = &SIZE_UNITS[0];
+    const struct size_unit *best = &size_units[0];
 
     for (size_t i = FIRST_BINARY_UNIT; i < SIZE_UNIT_COUNT; i++) {
-        if (bytes != 0 && bytes % SIZE_UNITS[i].bytes == 0) {
-            best = &SIZE_UNITS[i];
+        if (bytes != 0 && bytes % size_units[i].bytes == 0) {
+            best = &size_units[i];
         }
     }
     return snprintf(buf, size, "%" PRIu64 "%s", bytes / best->bytes,

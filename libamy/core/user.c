@@ -12,9 +12,10 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#define FIRST_SIZE 1024U
-#define LARGEST_SIZE (1024U * 1024U) /* a group with very many members */
-#define GROUPS_MAX 65536             /* NGROUPS_MAX of Linux */
+#define FIRST_SIZE ((size_t)1024)
+#define LARGEST_SIZE ((size_t)1024 * 1024) /* a group with very many members   \
+                                            */
+#define GROUPS_MAX 65536                   /* NGROUPS_MAX of Linux */
 
 static void
 free_block(char **block)
