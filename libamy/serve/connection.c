@@ -65,7 +65,7 @@ finish(struct amy__connection *conn, bool whole)
 
     while ((void)(x = TAILQ_FIRST(&conn->finished)), x != NULL) {
         TAILQ_REMOVE(&conn->finished, x, link);
-        x->complete = whole && !x->cut;
+        x->complete = (whole || x->flushed) && !x->cut;
         amy__exchange_finish(x);
     }
 }

@@ -170,6 +170,22 @@ answered(struct amy__exchange *x)
     amy__connection_ready(x->conn);
 }
 
+/* What was answered before leaves before the connection ends. */
+static void
+flush_earlier(struct amy__connection *conn)
+{
+    struct amy__exchange *x = NULL;
+
+    amy__output_push(conn, (struct amy__span){0}, false);
+    if (conn->broken || amy__output_pending(conn)) {
+        return;
+    }
+    TAILQ_FOREACH(x, &conn->finished, link)
+    {
+        x->flushed = true;
+    }
+}
+
 void
 amy__exchange_abort(struct amy__exchange *x)
 {
@@ -179,7 +195,7 @@ amy__exchange_abort(struct amy__exchange *x)
         struct amy__connection *conn = x->conn;
 
         x->silenced = true;
-        amy__output_push(conn, (struct amy__span){0}, false);
+        flush_earlier(conn);
         if (conn->codec->ops->reset(conn->codec, x->id, 8,
                                     amy__output_open(conn)) < 0) {
             conn->broken = true; /* h1 has no other way */

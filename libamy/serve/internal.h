@@ -125,6 +125,7 @@ struct amy__exchange {
     bool begun;     /* the answer's head is encoded */
     bool answered;  /* the handler has said its last word */
     bool silenced;  /* nothing the handler says is sent any more */
+    bool flushed;   /* the kernel has all of it */
     bool cut;       /* the answer will not be whole */
     bool complete;  /* all of it was taken by the kernel */
     bool no_body;   /* HEAD, 204, 304 */

@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -63,15 +64,27 @@ wait_for_descriptors(struct amy__server *server, const char *why)
     }
 }
 
+/* accept(2) takes a descriptor before it looks whether anybody waits. */
+static bool
+somebody_waits(int fd)
+{
+    struct pollfd waits = {.fd = fd, .events = POLLIN};
+
+    return poll(&waits, 1, 0) == 1;
+}
+
 /* True when accepting may go on. */
 static bool
-make_room(struct amy__server *server, int sys_errno)
+make_room(struct amy__server *server, int fd, int sys_errno)
 {
     if (sys_errno == ECONNABORTED || sys_errno == EINTR ||
         sys_errno == EPROTO || sys_errno == EPERM) {
         return true; /* that one left; the next may be fine */
     }
     if (sys_errno == EMFILE || sys_errno == ENFILE) {
+        if (!somebody_waits(fd)) {
+            return false;
+        }
         if (amy__waiting_shed(server)) {
             return true;
         }
@@ -92,18 +105,22 @@ on_acceptable(int fd, short what, void *user)
     (void)amy__server_now(server);
     for (int i = 0; i < ACCEPT_BATCH && !server->paused; i++) {
         struct amy__address peer = {.len = sizeof(peer.sa)};
+        bool full = server->figures.open >= server->limits.connections;
         int got = 0;
 
-        if (server->figures.open >= server->limits.connections &&
-            !amy__waiting_shed(server)) {
+        if (full && server->figures.idle == 0 &&
+            TAILQ_EMPTY(&server->waiting[AMY__WAIT_LINGER])) {
             wait_for_descriptors(server, "all connections in use");
             return;
         }
         got = accept4(fd, (struct sockaddr *)&peer.sa, &peer.len,
                       SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (got >= 0) {
+            if (full) {
+                (void)amy__waiting_shed(server);
+            }
             amy__connection_accept(listener, got, &peer);
-        } else if (!make_room(server, errno)) {
+        } else if (!make_room(server, fd, errno)) {
             return;
         }
     }

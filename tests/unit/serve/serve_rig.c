@@ -224,25 +224,53 @@ listen_unix(struct rig *rig)
     return fd;
 }
 
-void
-rig_start(struct rig *rig, const struct amy__server_limits *limits)
+static void
+start(struct rig *rig, const struct amy__server_limits *limits,
+      struct amy__server_options *opts)
 {
-    struct amy__server_options opts = {.borrow_handler = &handler};
-
     memset(rig, 0, sizeof(*rig));
     memset(big, 'a', sizeof(big));
     rig->base = event_base_new();
     rig->spool_fd = open("/tmp", O_DIRECTORY | O_CLOEXEC);
-    opts.base = rig->base;
-    opts.user = rig;
-    opts.borrow_spool_dir_fd = rig->spool_fd;
-    if (limits != NULL) {
-        opts.limits = *limits;
+    opts->base = rig->base;
+    opts->borrow_handler = &handler;
+    opts->user = rig;
+    if (opts->borrow_spool_dir_fd == 0) {
+        opts->borrow_spool_dir_fd = rig->spool_fd;
     }
-    assert_int_equal(amy__server_create(&opts, &rig->server, NULL), 0);
+    if (limits != NULL) {
+        opts->limits = *limits;
+    }
+    assert_int_equal(amy__server_create(opts, &rig->server, NULL), 0);
     rig->listen_fd = listen_unix(rig);
     assert_int_equal(
         amy__server_listen(rig->server, rig->listen_fd, NULL, 7, NULL), 0);
+}
+
+void
+rig_start(struct rig *rig, const struct amy__server_limits *limits)
+{
+    struct amy__server_options opts = {0};
+
+    start(rig, limits, &opts);
+}
+
+void
+rig_start_with_clock(struct rig *rig, const struct amy__server_limits *limits,
+                     const struct amy_clock *borrow_clock)
+{
+    struct amy__server_options opts = {.borrow_clock = borrow_clock};
+
+    start(rig, limits, &opts);
+}
+
+void
+rig_start_without_spool(struct rig *rig,
+                        const struct amy__server_limits *limits)
+{
+    struct amy__server_options opts = {.borrow_spool_dir_fd = -1};
+
+    start(rig, limits, &opts);
 }
 
 void

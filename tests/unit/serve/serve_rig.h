@@ -33,6 +33,11 @@ struct rig {
 };
 
 void rig_start(struct rig *rig, const struct amy__server_limits *limits);
+void rig_start_with_clock(struct rig *rig,
+                          const struct amy__server_limits *limits,
+                          const struct amy_clock *borrow_clock);
+void rig_start_without_spool(struct rig *rig,
+                             const struct amy__server_limits *limits);
 void rig_stop(struct rig *rig);
 /* One turn of the loop, at most 5 ms long. */
 void rig_turn(struct rig *rig);
