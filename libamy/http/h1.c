@@ -138,7 +138,7 @@ amy__h1_send_body(struct amy__codec *codec, amy__stream_id id,
 {
     struct amy__h1 *h1 = amy__h1_of(codec);
 
-    if (!h1->head_sent || id != h1->id) {
+    if (!h1->head_sent || id != h1->out_id) {
         return AMY_ESTATE;
     }
     return amy__h1_write_body(out, &h1->sender, data, end);
@@ -150,7 +150,7 @@ amy__h1_pass_body(struct amy__codec *codec, amy__stream_id id, uint64_t n,
 {
     struct amy__h1 *h1 = amy__h1_of(codec);
 
-    if (!h1->head_sent || id != h1->id) {
+    if (!h1->head_sent || id != h1->out_id) {
         return AMY_ESTATE;
     }
     return amy__h1_pass(&h1->sender, n, end);

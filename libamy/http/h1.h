@@ -12,6 +12,7 @@ struct amy__h1 {
     unsigned magic;
     struct amy__codec_limits limits;
     uint32_t id;     /* exchanges begun */
+    uint32_t out_id; /* whose head was sent last; 0 after a fault */
     size_t seen;     /* bytes of an incomplete head that were looked at */
     size_t enough;   /* so many bytes of it bring a verdict for sure */
     uint8_t step;    /* enum amy__h1_step */

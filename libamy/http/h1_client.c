@@ -178,6 +178,7 @@ client_send_request(struct amy__codec *codec,
     rc = end ? amy__h1_end_head(h1, out, len) : 0;
     if (rc == 0) {
         h1->id++;
+        h1->out_id = h1->id;
         *ret_id = h1->id;
     }
     return rc;

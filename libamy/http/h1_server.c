@@ -226,6 +226,7 @@ server_send_answer(struct amy__codec *codec, amy__stream_id id,
         return rc;
     }
     h1->head_sent = true;
+    h1->out_id = id;
     h1->keep_alive = keep_alive;
     if (id == 0) {
         h1->step = AMY__H1_STEP_BROKEN;

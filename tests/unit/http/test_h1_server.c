@@ -633,6 +633,40 @@ test_send_answer_to_an_unfinished_head_closes(void **state)
     recorder_clear(&r);
 }
 
+/* The body of such an answer has id 0 too, also on a kept connection. */
+static void
+test_send_body_of_an_answer_to_a_fault(void **state)
+{
+    struct amy__answer_head head = {
+        .status = 400, .body = AMY__BODY_LENGTH, .content_length = 2};
+    struct recorder r;
+    struct amy__codec *codec = new_server(&r);
+    struct amy__buf out;
+
+    (void)state;
+    amy__buf_init(&out, 4096);
+    (void)recorder_feed(&r, codec, AMY_SPAN(GET HOST "\r\n"), 0);
+    assert_int_equal(answer_empty(codec, 1, true, &out), 0);
+    assert_true(codec->ops->next(codec, 1));
+    assert_int_equal(recorder_feed(&r, codec, AMY_SPAN("GET\r\n"), 0),
+                     AMY_EPROTO);
+    out.len = 0;
+    assert_int_equal(codec->ops->send_answer(codec, 0, &head, false, &out), 0);
+    assert_int_equal(
+        codec->ops->send_body(codec, 1, AMY_SPAN("no"), true, &out),
+        AMY_ESTATE);
+    assert_int_equal(
+        codec->ops->send_body(codec, 0, AMY_SPAN("no"), true, &out), 0);
+    assert_int_equal(amy__buf_append(&out, "", 1), 0);
+    assert_string_equal(out.data,
+                        "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n"
+                        "Connection: close\r\n\r\nno");
+    assert_false(codec->ops->next(codec, 1));
+    codec->ops->free(codec);
+    amy__buf_clear(&out);
+    recorder_clear(&r);
+}
+
 static void
 test_pass_body_only_where_bytes_go_out_as_they_are(void **state)
 {
@@ -861,6 +895,7 @@ main(void)
         cmocka_unit_test(test_feed_pipelined_waits_for_next),
         cmocka_unit_test(test_send_answer_after_a_fault_closes),
         cmocka_unit_test(test_send_answer_to_an_unfinished_head_closes),
+        cmocka_unit_test(test_send_body_of_an_answer_to_a_fault),
         cmocka_unit_test(test_pass_body_only_where_bytes_go_out_as_they_are),
         cmocka_unit_test(test_send_body_other_than_announced_refused),
         cmocka_unit_test(test_send_answer_splitting_value_refused),
