@@ -36,6 +36,7 @@ struct daemon {
     bool reload_wanted; /* a SIGHUP came while reloading */
     bool stopping;
     bool stopping_now;
+    bool finished;
     int exit_code;
 };
 
@@ -132,6 +133,7 @@ void
 daemon_finish(struct daemon *daemon, int code)
 {
     daemon->exit_code = code;
+    daemon->finished = true;
     (void)event_base_loopbreak(daemon->base);
 }
 
@@ -359,8 +361,8 @@ run(struct daemon *daemon)
     }
     if (spec->start(daemon, spec->user) < 0) {
         daemon->exit_code = DAEMON_FAILED;
-    } else if (event_base_dispatch(daemon->base) != 0 &&
-               !event_base_got_break(daemon->base)) {
+    } else if (!daemon->finished && /* a loop forgets a break before it */
+               event_base_dispatch(daemon->base) != 0 && !daemon->finished) {
         daemon_say(daemon, AMY_LOG_ERROR, "%s: the event loop failed",
                    spec->name);
         daemon->exit_code = DAEMON_FAILED;

@@ -230,7 +230,7 @@ start(struct amy__control *control, const struct amy__control_options *opts,
         .borrow_clock = opts->borrow_clock,
         .log = opts->log,
     };
-    int fd = -1;
+    AMY_CLEANUP(amy__close_p) int fd = -1;
     int rc = amy__server_create(&server, &control->server, err);
 
     if (rc < 0) {
@@ -240,7 +240,11 @@ start(struct amy__control *control, const struct amy__control_options *opts,
     if (fd < 0) {
         return fd;
     }
-    return amy__server_listen(control->server, fd, NULL, 0, err);
+    rc = amy__server_listen(control->server, fd, NULL, 0, err);
+    if (rc == 0) {
+        fd = -1; /* the server's */
+    }
+    return rc;
 }
 
 AMY_DEFINE_CLEANUP(struct amy__control *, amy__control_free)

@@ -3,6 +3,7 @@
 #include "amy_test.h"
 
 #include "control/control.h"
+#include "fail_alloc.h"
 
 #include <event2/event.h>
 
@@ -332,6 +333,54 @@ test_create_replaces_a_dead_socket_only(void **state)
     assert_int_equal(amy__control_create(&opts, &second, &err), AMY_ENOTFOUND);
 }
 
+static int
+create_and_add(struct place *place, struct amy__control **ret_control)
+{
+    struct amy__control_options opts = {
+        .base = place->base, .run_path = place->path, .name = "other"};
+    int rc = amy__control_create(&opts, ret_control, NULL);
+
+    return rc < 0 ? rc
+                  : amy__control_add(*ret_control, "GET", "/v1/x", keep, place,
+                                     NULL);
+}
+
+static void
+test_create_without_memory_leaves_nothing(void **state)
+{
+    struct place *place = *state;
+    int before = fail_alloc_live();
+    char path[128] = "";
+
+    for (int n = 1;; n++) {
+        struct amy__control *control = NULL;
+        int rc = 0;
+
+        fail_alloc_nth(n);
+        rc = create_and_add(place, &control);
+        amy__control_free(control);
+        assert_int_equal(fail_alloc_live(), before);
+        if (!fail_alloc_hit()) {
+            assert_int_equal(rc, 0);
+            break;
+        }
+        assert_int_equal(rc, AMY_ENOMEM);
+    }
+    fail_alloc_nth(0);
+    (void)snprintf(path, sizeof(path), "%s/other.sock", place->path);
+    assert_int_equal(unlink(path), 0);
+}
+
+static void
+test_add_refuses_what_is_no_pattern(void **state)
+{
+    struct place *place = *state;
+
+    assert_int_equal(
+        amy__control_add(place->control, "GET", "v1", keep, place, NULL),
+        AMY_EINVAL);
+}
+
 int
 main(void)
 {
@@ -349,6 +398,10 @@ main(void)
         cmocka_unit_test_setup_teardown(
             test_caller_who_left_is_answered_into_the_void, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_create_replaces_a_dead_socket_only,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_create_without_memory_leaves_nothing, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_add_refuses_what_is_no_pattern,
                                         set_up, tear_down),
     };
 

@@ -5,6 +5,7 @@
 #include <amy/control.h>
 
 #include "control/control.h"
+#include "fail_alloc.h"
 
 #include <event2/event.h>
 
@@ -365,6 +366,32 @@ test_free_gives_a_request_up(void **state)
     amy_control_free(NULL);
 }
 
+static void
+test_start_without_memory_leaves_nothing(void **state)
+{
+    struct place *place = *state;
+    struct amy_control_options opts = options(place, "good", "/v1/echo");
+    int before = fail_alloc_live();
+
+    opts.body = "{}";
+    for (int n = 1;; n++) {
+        int rc = 0;
+
+        fail_alloc_nth(n);
+        rc = amy_control_start(&opts, &place->request, NULL);
+        if (rc == 0) {
+            break;
+        }
+        assert_int_equal(rc, AMY_ENOMEM);
+        assert_null(place->request);
+        assert_int_equal(fail_alloc_live(), before);
+    }
+    fail_alloc_nth(0);
+    amy_control_free(place->request);
+    place->request = NULL;
+    assert_int_equal(fail_alloc_live(), before);
+}
+
 #define IN_PLACE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int
@@ -378,6 +405,7 @@ main(void)
         IN_PLACE(test_request_with_endless_answer_is_elimit),
         IN_PLACE(test_start_refuses_what_is_missing),
         IN_PLACE(test_free_gives_a_request_up),
+        IN_PLACE(test_start_without_memory_leaves_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,9 @@ on_start(struct daemon *daemon, void *user)
         daemon_say(daemon, AMY_LOG_ERROR, "cannot start: %s", "no reason");
         return -1;
     }
+    if (getenv("SAMPLE_BRIEF") != NULL) {
+        daemon_finish(daemon, 9);
+    }
     if (getenv("SAMPLE_ORPHAN") != NULL) {
         leave_an_orphan();
     }

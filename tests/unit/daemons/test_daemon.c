@@ -155,6 +155,17 @@ test_failed_start_is_logged_and_cleared(void **state)
 }
 
 static void
+test_daemon_may_finish_while_it_starts(void **state)
+{
+    static const char *const env[] = {"SAMPLE_BRIEF=1", NULL};
+    struct run run;
+
+    (void)state;
+    assert_int_equal(once(&run, NULL, env), 9);
+    assert_non_null(strstr(run.text, "clear\n"));
+}
+
+static void
 test_signals_become_callbacks(void **state)
 {
     static const char *const argv[] = {SAMPLE, "--webapps=/w", "--run",
@@ -372,6 +383,7 @@ main(void)
         cmocka_unit_test(test_arguments_that_end_at_once),
         cmocka_unit_test(test_check_gives_its_exit_code),
         cmocka_unit_test(test_failed_start_is_logged_and_cleared),
+        cmocka_unit_test(test_daemon_may_finish_while_it_starts),
         cmocka_unit_test(test_signals_become_callbacks),
         cmocka_unit_test(test_second_interrupt_stops_at_once),
         cmocka_unit_test(test_journal_gets_level_prefixes),
