@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 struct amy__exchange *
@@ -81,18 +80,12 @@ static void
 refresh_date(struct amy__server *server)
 {
     int64_t now_s = amy__server_now_ms(server) / 1000;
-    time_t wall_s = 0;
-    struct tm utc = {0};
 
     if (now_s == server->date_s && server->date[0] != '\0') {
         return;
     }
     server->date_s = now_s;
-    wall_s = (time_t)(amy__wall_ms(server->clock) / 1000);
-    (void)gmtime_r(&wall_s, &utc);
-    /* RFC 9110 5.6.7; the process's locale must stay "C" for %a and %b. */
-    (void)strftime(server->date, sizeof(server->date),
-                   "%a, %d %b %Y %H:%M:%S GMT", &utc);
+    amy__date_format(amy__wall_ms(server->clock), server->date);
 }
 
 void

@@ -12,6 +12,7 @@
 #include "core/buf.h"
 #include "core/log.h"
 #include "http/codec.h"
+#include "http/date.h"
 #include "serve/server.h"
 #include "serve/slab.h"
 #include "serve/spool.h"
@@ -170,7 +171,7 @@ struct amy__server {
     char *scratch; /* AMY__READ_BYTES; what was just read */
     int64_t now_us;
     int64_t date_s; /* of the cached Date */
-    char date[32];
+    char date[AMY__DATE_SIZE];
     uint32_t handshakes_left;
     struct amy__server_figures figures;
     struct amy__connection *current; /* its read event runs: settled after */
