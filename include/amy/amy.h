@@ -9,6 +9,7 @@
 #include <amy/error.h>
 #include <amy/export.h>
 #include <amy/log.h>
+#include <amy/pool.h>
 #include <amy/version.h>
 
 #endif
