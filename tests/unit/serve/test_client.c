@@ -1,5 +1,6 @@
 #include "amy_test.h"
 
+#include "net/listen.h"
 #include "serve/client.h"
 #include "serve_rig.h"
 
@@ -234,6 +235,355 @@ test_uploads_of_all_sizes_arrive_whole(void **state)
     tear_down(&caller);
 }
 
+/* ---- a server that the test plays itself ---- */
+
+struct played {
+    struct caller caller;
+    int listener;
+    int fd; /* the connection that was accepted last */
+};
+
+static void
+play(struct played *played)
+{
+    struct amy__client_options opts = {.unix_name = "t"};
+
+    set_up(&played->caller);
+    amy__client_free(played->caller.client);
+    opts.base = played->caller.rig.base;
+    opts.borrow_dir_fd = played->caller.dir_fd;
+    assert_int_equal(amy__client_create(&opts, &played->caller.client, NULL),
+                     0);
+    played->listener =
+        amy__listen_unix(played->caller.dir_fd, "t", 0600, 8, NULL);
+    assert_true(played->listener >= 0);
+    played->fd = -1;
+}
+
+static void
+hang_up(struct played *played)
+{
+    if (played->fd >= 0) {
+        (void)close(played->fd);
+    }
+    played->fd = -1;
+}
+
+static void
+stop_playing(struct played *played)
+{
+    hang_up(played);
+    (void)close(played->listener);
+    (void)unlinkat(played->caller.dir_fd, "t", 0);
+    tear_down(&played->caller);
+}
+
+/* Take the request of the call just started, on a new connection or not. */
+static size_t
+hear(struct played *played, bool on_new)
+{
+    static char buf[65536];
+    ssize_t n = -1;
+
+    if (on_new) {
+        RIG_UNTIL(&played->caller.rig,
+                  (played->fd = accept(played->listener, NULL, NULL)) >= 0);
+    }
+    RIG_UNTIL(&played->caller.rig,
+              (n = recv(played->fd, buf, sizeof(buf), MSG_DONTWAIT)) > 0);
+    return (size_t)n;
+}
+
+static void
+say(struct played *played, const char *text)
+{
+    size_t n = strlen(text);
+
+    assert_int_equal(send(played->fd, text, n, MSG_NOSIGNAL), (ssize_t)n);
+}
+
+static void
+expect_failure(struct played *played, struct told *told,
+               enum amy__call_failure failure)
+{
+    RIG_UNTIL(&played->caller.rig, told->ends + told->fails > 0);
+    assert_int_equal(told->fails, 1);
+    assert_int_equal(told->failure, failure);
+}
+
+static void
+test_nobody_there_is_a_connect_failure(void **state)
+{
+    struct played played;
+    struct told told = {0};
+
+    (void)state;
+    play(&played);
+    (void)close(played.listener);
+    played.listener = -1;
+    start(&played.caller, &told, "/", NULL, 0);
+    expect_failure(&played, &told, AMY__CALL_CONNECT);
+    assert_int_equal(unlinkat(played.caller.dir_fd, "t", 0), 0);
+    told = (struct told){0};
+    start(&played.caller, &told, "/", NULL, 0);
+    expect_failure(&played, &told, AMY__CALL_CONNECT);
+    stop_playing(&played);
+}
+
+static void
+test_full_backlog_is_busy(void **state)
+{
+    struct played played;
+    struct told told[4] = {{0}};
+
+    (void)state;
+    play(&played);
+    assert_int_equal(listen(played.listener, 0), 0);
+    for (int i = 0; i < 4; i++) {
+        start(&played.caller, &told[i], "/", NULL, 0);
+    }
+    expect_failure(&played, &told[3], AMY__CALL_BUSY);
+    for (int i = 0; i < 3; i++) {
+        if (told[i].call != NULL) {
+            amy__call_cancel(told[i].call);
+        }
+    }
+    stop_playing(&played);
+}
+
+static void
+test_silence_times_out(void **state)
+{
+    struct played played;
+    struct told told = {0};
+
+    (void)state;
+    play(&played);
+    start(&played.caller, &told, "/", NULL, 50);
+    (void)hear(&played, true);
+    expect_failure(&played, &told, AMY__CALL_TIMEOUT);
+    stop_playing(&played);
+}
+
+static void
+answer_with(const char *answer, enum amy__call_failure failure)
+{
+    struct played played;
+    struct told told = {0};
+
+    play(&played);
+    start(&played.caller, &told, "/", NULL, 0);
+    (void)hear(&played, true);
+    say(&played, answer);
+    hang_up(&played);
+    expect_failure(&played, &told, failure);
+    stop_playing(&played);
+}
+
+static void
+test_broken_answers_fail_by_their_kind(void **state)
+{
+    (void)state;
+    answer_with("", AMY__CALL_CLOSED);
+    answer_with("HTTP/1.1 200 OK\r\nContent-", AMY__CALL_CLOSED);
+    answer_with("SSH-2.0-OpenSSH\r\n", AMY__CALL_BAD);
+    answer_with("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc",
+                AMY__CALL_CUT);
+    answer_with("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+                "3\r\nabc\r\n",
+                AMY__CALL_CUT);
+    answer_with("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+                AMY__CALL_CUT);
+}
+
+static void
+test_answer_until_close_ends_there(void **state)
+{
+    struct played played;
+    struct told told = {0};
+
+    (void)state;
+    play(&played);
+    start(&played.caller, &told, "/", NULL, 0);
+    (void)hear(&played, true);
+    say(&played, "HTTP/1.1 100 Continue\r\n\r\n"
+                 "HTTP/1.1 200 OK\r\n\r\nabc");
+    hang_up(&played);
+    RIG_UNTIL(&played.caller.rig, told.ends == 1);
+    assert_int_equal(told.status, 200);
+    assert_int_equal(told.bytes, 3);
+    stop_playing(&played);
+}
+
+static void
+get_once(struct played *played)
+{
+    struct told told = {0};
+
+    start(&played->caller, &told, "/", NULL, 0);
+    (void)hear(played, played->fd < 0);
+    say(played, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+    RIG_UNTIL(&played->caller.rig, told.ends == 1);
+}
+
+static void
+test_kept_connection_that_died_is_replaced(void **state)
+{
+    struct played played;
+    struct told told = {0};
+    int old = -1;
+
+    (void)state;
+    play(&played);
+    get_once(&played);
+    start(&played.caller, &told, "/", NULL, 0);
+    (void)hear(&played, false);
+    old = played.fd;
+    (void)close(old); /* without a byte: it may be repeated */
+    (void)hear(&played, true);
+    say(&played, "HTTP/1.1 204 No Content\r\n\r\n");
+    RIG_UNTIL(&played.caller.rig, told.ends == 1);
+    assert_int_equal(told.status, 204);
+    stop_playing(&played);
+}
+
+static void
+test_post_that_was_sent_is_not_repeated(void **state)
+{
+    struct played played;
+    struct told told = {0};
+    struct amy__body body = {.p = "abc", .n = 3, .fd = -1};
+
+    (void)state;
+    play(&played);
+    get_once(&played);
+    start(&played.caller, &told, "/", &body, 0);
+    (void)hear(&played, false);
+    hang_up(&played);
+    expect_failure(&played, &told, AMY__CALL_CLOSED);
+    stop_playing(&played);
+}
+
+static void
+test_bytes_beyond_the_answer_end_the_connection(void **state)
+{
+    struct played played;
+    struct told told = {0};
+    char byte = 0;
+
+    (void)state;
+    play(&played);
+    start(&played.caller, &told, "/", NULL, 0);
+    (void)hear(&played, true);
+    say(&played, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\naHTTP/1.1 200");
+    RIG_UNTIL(&played.caller.rig, told.ends == 1);
+    assert_int_equal(told.bytes, 1);
+    assert_int_equal(recv(played.fd, &byte, 1, MSG_DONTWAIT), 0);
+    stop_playing(&played);
+}
+
+static void
+test_early_answer_is_taken_while_the_body_is_sent(void **state)
+{
+    struct played played;
+    struct told told = {0};
+    struct amy__body body = {.n = 8U << 20, .fd = -1};
+    char *bytes = calloc(1, 8U << 20);
+
+    (void)state;
+    body.p = bytes;
+    play(&played);
+    start(&played.caller, &told, "/", &body, 0);
+    (void)hear(&played, true);
+    say(&played, "HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n");
+    RIG_UNTIL(&played.caller.rig, told.ends == 1);
+    assert_int_equal(told.status, 413);
+    stop_playing(&played);
+    free(bytes);
+}
+
+static void
+test_cancel_closes_and_says_nothing(void **state)
+{
+    struct played played;
+    struct told told = {.cancel_on_answer = true};
+
+    (void)state;
+    play(&played);
+    start(&played.caller, &told, "/", NULL, 0);
+    (void)hear(&played, true);
+    say(&played, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+    RIG_UNTIL(&played.caller.rig, told.status == 200);
+    rig_turn(&played.caller.rig);
+    assert_int_equal(told.ends + told.fails, 0);
+    assert_int_equal(told.bytes, 0);
+    hang_up(&played);
+    told = (struct told){0};
+    start(&played.caller, &told, "/", NULL, 0);
+    amy__call_cancel(told.call);
+    rig_turn(&played.caller.rig);
+    assert_int_equal(told.ends + told.fails, 0);
+    stop_playing(&played);
+}
+
+static void
+test_detached_call_ends_unseen(void **state)
+{
+    struct played played;
+    struct told told = {0};
+
+    (void)state;
+    play(&played);
+    start(&played.caller, &told, "/", NULL, 40);
+    (void)hear(&played, true);
+    amy__call_detach(told.call);
+    say(&played, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+    RIG_UNTIL(&played.caller.rig, told.ends == 1);
+    assert_int_equal(told.status, 0);
+    assert_int_equal(told.bytes, 0);
+    stop_playing(&played);
+}
+
+static void
+test_paused_call_reads_no_further(void **state)
+{
+    struct caller caller;
+    struct told told = {.pause_on_data = true};
+    uint64_t seen = 0;
+
+    (void)state;
+    set_up(&caller);
+    start(&caller, &told, "/stream/5242880", NULL, 0);
+    RIG_UNTIL(&caller.rig, told.bytes > 0);
+    seen = told.bytes;
+    for (int i = 0; i < 5; i++) {
+        rig_turn(&caller.rig);
+    }
+    assert_int_equal(told.bytes, seen);
+    told.pause_on_data = false;
+    amy__call_resume(told.call);
+    RIG_UNTIL(&caller.rig, told.ends == 1);
+    assert_int_equal(told.bytes, 5242880);
+    tear_down(&caller);
+}
+
+static void
+test_free_lets_calls_end(void **state)
+{
+    struct played played;
+    struct told told = {0};
+
+    (void)state;
+    play(&played);
+    start(&played.caller, &told, "/", NULL, 0);
+    (void)hear(&played, true);
+    amy__client_free(played.caller.client);
+    played.caller.client = NULL;
+    say(&played, "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc");
+    RIG_UNTIL(&played.caller.rig, told.ends == 1);
+    stop_playing(&played);
+}
+
 int
 main(void)
 {
@@ -241,6 +591,19 @@ main(void)
         cmocka_unit_test(test_bodies_of_all_sizes_come_whole),
         cmocka_unit_test(test_requests_share_one_kept_connection),
         cmocka_unit_test(test_uploads_of_all_sizes_arrive_whole),
+        cmocka_unit_test(test_nobody_there_is_a_connect_failure),
+        cmocka_unit_test(test_full_backlog_is_busy),
+        cmocka_unit_test(test_silence_times_out),
+        cmocka_unit_test(test_broken_answers_fail_by_their_kind),
+        cmocka_unit_test(test_answer_until_close_ends_there),
+        cmocka_unit_test(test_kept_connection_that_died_is_replaced),
+        cmocka_unit_test(test_post_that_was_sent_is_not_repeated),
+        cmocka_unit_test(test_bytes_beyond_the_answer_end_the_connection),
+        cmocka_unit_test(test_early_answer_is_taken_while_the_body_is_sent),
+        cmocka_unit_test(test_cancel_closes_and_says_nothing),
+        cmocka_unit_test(test_detached_call_ends_unseen),
+        cmocka_unit_test(test_paused_call_reads_no_further),
+        cmocka_unit_test(test_free_lets_calls_end),
     };
 
     return cmocka_run_group_tests_name("serve/client", tests, NULL, NULL);

@@ -1,0 +1,122 @@
+#include "amy_test.h"
+
+#include "core/clock.h"
+#include "net/tls.h"
+#include "test_cert.h"
+
+#include <string.h>
+
+static struct test_cert ours;
+static struct test_cert other;
+
+static int
+make(void **state)
+{
+    (void)state;
+    test_cert_make(&ours, "a.test,b.test,*.wild.test", -60, 86400);
+    test_cert_make(&other, "c.test", -60, 86400);
+    return 0;
+}
+
+static int
+create(const char *chain, const char *key, const char *const *names,
+       int64_t wall_ms, struct amy_error *err)
+{
+    struct amy__tls_cert *cert = NULL;
+    int rc = amy__tls_cert_create(amy__span_of(chain), amy__span_of(key), names,
+                                  wall_ms, &cert, err);
+
+    assert_int_equal(rc == 0, cert != NULL);
+    amy__tls_cert_unref(cert);
+    return rc;
+}
+
+static void
+test_cert_create_that_fits(void **state)
+{
+    const char *const names[] = {"a.test", "B.test", "x.wild.test", NULL};
+    struct amy__tls_cert *cert = NULL;
+    struct amy__tls_cert_info info;
+    int64_t now_ms = amy__wall_ms(NULL);
+
+    (void)state;
+    assert_int_equal(amy__tls_cert_create(amy__span_of(ours.chain),
+                                          amy__span_of(ours.key), names, now_ms,
+                                          &cert, NULL),
+                     0);
+    amy__tls_cert_info(cert, &info);
+    assert_string_equal(info.key_type, "EC P-256");
+    assert_string_equal(info.serial, "07");
+    assert_string_equal(info.issuer, "/CN=amy test");
+    assert_int_equal(strlen(info.fingerprint), 64);
+    assert_true(info.not_before_ms <= now_ms && now_ms < info.not_after_ms);
+    assert_true(info.not_after_ms - info.not_before_ms == 86400000);
+    amy__tls_cert_unref(amy__tls_cert_ref(cert));
+    amy__tls_cert_unref(cert);
+}
+
+static void
+test_cert_create_with_key_of_another_is_invalid(void **state)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(create(ours.chain, other.key, NULL, 0, &err), AMY_EINVAL);
+    assert_non_null(strstr(err.msg, "key"));
+}
+
+static void
+test_cert_create_with_uncovered_name_is_invalid(void **state)
+{
+    const char *const names[] = {"a.test", "c.test", NULL};
+    struct amy_error err = AMY_ERROR_INIT;
+
+    (void)state;
+    assert_int_equal(create(ours.chain, ours.key, names, 0, &err), AMY_EINVAL);
+    assert_non_null(strstr(err.msg, "'c.test'"));
+}
+
+static void
+test_cert_create_outside_its_time_is_invalid(void **state)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    int64_t now_ms = amy__wall_ms(NULL);
+
+    (void)state;
+    assert_int_equal(create(ours.chain, ours.key, NULL, now_ms - 3600000, &err),
+                     AMY_EINVAL);
+    assert_non_null(strstr(err.msg, "not yet"));
+    assert_int_equal(
+        create(ours.chain, ours.key, NULL, now_ms + 2 * 86400000, &err),
+        AMY_EINVAL);
+    assert_non_null(strstr(err.msg, "expired"));
+}
+
+static void
+test_cert_create_of_rubbish_is_a_parse_error(void **state)
+{
+    char cut[4096];
+
+    (void)state;
+    assert_int_equal(create("", ours.key, NULL, 0, NULL), AMY_EPARSE);
+    assert_int_equal(create("rubbish", ours.key, NULL, 0, NULL), AMY_EPARSE);
+    assert_int_equal(create(ours.chain, "", NULL, 0, NULL), AMY_EPARSE);
+    assert_int_equal(create(ours.chain, ours.chain, NULL, 0, NULL), AMY_EPARSE);
+    memcpy(cut, ours.chain, sizeof(cut));
+    cut[strlen(cut) / 2] = '\0';
+    assert_int_equal(create(cut, ours.key, NULL, 0, NULL), AMY_EPARSE);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cert_create_that_fits),
+        cmocka_unit_test(test_cert_create_with_key_of_another_is_invalid),
+        cmocka_unit_test(test_cert_create_with_uncovered_name_is_invalid),
+        cmocka_unit_test(test_cert_create_outside_its_time_is_invalid),
+        cmocka_unit_test(test_cert_create_of_rubbish_is_a_parse_error),
+    };
+
+    return cmocka_run_group_tests_name("net/tls_cert", tests, make, NULL);
+}
