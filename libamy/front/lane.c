@@ -244,8 +244,20 @@ take_seat(struct amy__lane *lane, struct amy__seat *ret_seat)
 static void
 publish(struct amy__lane *lane)
 {
-    amy__slots_wait(lane->borrow_slots, lane->pool, lane->process,
-                    lane->first == NULL ? 0 : lane->first->since_us);
+    if (lane->pool != AMY__POOL_UNKNOWN) {
+        amy__slots_wait(lane->borrow_slots, lane->pool, lane->process,
+                        lane->first == NULL ? 0 : lane->first->since_us);
+    }
+}
+
+void
+amy__lane_set_pool(struct amy__lane *lane, uint32_t pool)
+{
+    if (lane->pool != pool && lane->pool != AMY__POOL_UNKNOWN) {
+        amy__slots_wait(lane->borrow_slots, lane->pool, lane->process, 0);
+    }
+    lane->pool = pool;
+    publish(lane);
 }
 
 /* Tickets stand in the order of their age; a bounced one is old. */
@@ -300,6 +312,9 @@ amy__lane_next(struct amy__lane *lane, struct amy__ticket **ret_ticket,
         *ret_ticket = lane->first;
         amy__lane_forget(lane, lane->first);
         return true;
+    }
+    if (lane->pool == AMY__POOL_UNKNOWN) {
+        return false;
     }
     /* We may have been rung more often than we had requests. */
     other = amy__slots_oldest(lane->borrow_slots, lane->pool);

@@ -37,6 +37,9 @@ struct amy__ticket {
     int64_t since_us; /* above 0 while it waits */
 };
 
+/* A pool that no worker was announced of yet has no words. */
+#define AMY__POOL_UNKNOWN UINT32_MAX
+
 struct amy__lane {
     struct amy__slots *borrow_slots;
     uint32_t pool;
@@ -55,6 +58,7 @@ struct amy__lane {
     void *user;
 };
 
+void amy__lane_set_pool(struct amy__lane *lane, uint32_t pool);
 /* Frees the workers; no ticket or seat may be left. */
 void amy__lane_clear(struct amy__lane *lane);
 

@@ -190,6 +190,7 @@ amy__call_lost(struct amy__call *call, const char *reason)
     /* RFC 9112 9.3.1: the server may have closed it as idle while our request
      * was on its way. */
     bool again = link->reused && !link->heard && !call->retried &&
+                 !call->detached &&
                  (idempotent(call) || call->sent == 0);
 
     if (!again) {
@@ -276,6 +277,13 @@ amy__call_resume(struct amy__call *call)
     if (call->on != NULL) {
         amy__link_read(call->on, true);
     }
+}
+
+bool
+amy__call_sent(const struct amy__call *call)
+{
+    return call->on != NULL && !call->on->connecting &&
+           call->rest_at == call->rest_n && call->body_at == call->body.n;
 }
 
 void

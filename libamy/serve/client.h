@@ -66,6 +66,9 @@ int amy__call_start(struct amy__client *client,
 /* Back-pressure: stop and go on reading the answer. */
 void amy__call_pause(struct amy__call *call);
 void amy__call_resume(struct amy__call *call);
+/* The kernel has all of the request: its body is not needed any more, unless
+ * the call is tried again; a detached one never is. */
+bool amy__call_sent(const struct amy__call *call);
 /* Nobody wants the answer any more. detach: keep reading and discarding,
  * without a timeout, until the server is done with it, then on_end or on_fail
  * (the slot stays taken till then); cancel: the connection closes now, no

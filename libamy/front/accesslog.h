@@ -1,0 +1,57 @@
+/* access.log and error.log of a site, as one front process writes them. Lines
+ * are collected and written whole; a full disk never holds up an answer. */
+#ifndef AMY_FRONT_ACCESSLOG_H
+#define AMY_FRONT_ACCESSLOG_H
+
+#include <amy/error.h>
+#include <amy/log.h>
+
+#include "core/str.h"
+
+#include <stdint.h>
+
+struct amy__access_log;
+
+/* One exchange. Everything is borrowed and escaped when written. */
+struct amy__access_line {
+    const char *client;
+    int64_t wall_ms; /* of its end */
+    struct amy__span method;
+    struct amy__span target;
+    uint8_t version_major;
+    uint8_t version_minor;
+    unsigned status;
+    uint64_t sent; /* body bytes */
+    struct amy__span referer;
+    struct amy__span agent;
+    int64_t total_us;
+    int64_t queued_us; /* -1: it never asked for a worker */
+    const char *request_id;
+    const char *worker; /* "web/1.0"; "": none */
+};
+
+/* name: the site, for our own log. */
+int amy__access_log_create(const char *name, const struct amy_log *log,
+                           struct amy__access_log **ret_log,
+                           struct amy_error *err);
+void amy__access_log_free(struct amy__access_log *log);
+/* Where lines go from now on (what was collected goes to the old file);
+ * O_APPEND, taken over; -1: nowhere. */
+void amy__access_log_set_fd(struct amy__access_log *log, int fd);
+void amy__access_log_add(struct amy__access_log *log,
+                         const struct amy__access_line *line);
+/* Once a second, and at the end. */
+void amy__access_log_flush(struct amy__access_log *log);
+uint64_t amy__access_log_lost(const struct amy__access_log *log);
+
+/* At most 10 lines a second; the next one says how many were left out. */
+struct amy__error_log;
+int amy__error_log_create(struct amy__error_log **ret_log,
+                          struct amy_error *err);
+void amy__error_log_free(struct amy__error_log *log);
+void amy__error_log_set_fd(struct amy__error_log *log, int fd);
+void amy__error_log_add(struct amy__error_log *log, int64_t wall_ms,
+                        const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

@@ -1,0 +1,130 @@
+/* Pages of the front's own and the heads they go out with. Not for deciding
+ * when one is shown: that is request.c and proxy.c. */
+#include "front/pages.h"
+
+#include "core/alloc.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "http/accept.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+int
+amy__page_create(struct amy__span html, struct amy__page **ret_page,
+                 struct amy_error *err)
+{
+    struct amy__page *page = amy__calloc(1, sizeof(*page) + html.n);
+
+    if (page == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a page");
+    }
+    page->refs = 1;
+    page->n = html.n;
+    if (html.n > 0) {
+        memcpy(page->bytes, html.p, html.n);
+    }
+    *ret_page = page;
+    return 0;
+}
+
+int
+amy__page_read(int fd, struct amy__span built_in, struct amy__page **ret_page,
+               struct amy_error *err)
+{
+    const void *data = NULL;
+    size_t n = 0;
+    int rc = 0;
+
+    if (fd >= 0) {
+        rc = amy__map_sealed(fd, AMY__PAGE_MAX, &data, &n, err);
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    rc = amy__page_create(n > 0 ? (struct amy__span){data, n} : built_in,
+                          ret_page, err);
+    if (n > 0) {
+        union {
+            const void *mapped;
+            void *address;
+        } map = {data};
+
+        (void)munmap(map.address, n); /* cannot fail: mapped above */
+    }
+    return rc;
+}
+
+struct amy__page *
+amy__page_ref(struct amy__page *page)
+{
+    page->refs++;
+    return page;
+}
+
+void
+amy__page_unref(struct amy__page *page)
+{
+    if (page != NULL && --page->refs == 0) {
+        amy__free(page);
+    }
+}
+
+void
+amy__answer_start(struct amy__answer_head *head, unsigned status)
+{
+    memset(head, 0, offsetof(struct amy__answer_head, fields));
+    head->status = status;
+    head->keep_alive = true;
+}
+
+void
+amy__answer_field(struct amy__answer_head *head, struct amy__span name,
+                  struct amy__span value)
+{
+    if (head->field_count < AMY__FIELDS_MAX) {
+        head->fields[head->field_count++] =
+            (struct amy__field){.name = name, .value = value};
+    }
+}
+
+/* RFC 9457; what a program needs is the status and when to come back. */
+static struct amy__span
+problem_json(unsigned status, int64_t retry_after_s,
+             struct amy__page_text *text)
+{
+    int n =
+        snprintf(text->json, sizeof(text->json),
+                 "{\"type\":\"about:blank\",\"title\":\"%s\","
+                 "\"status\":%u,\"retry_after\":%lld}\n",
+                 amy__status_reason(status), status, (long long)retry_after_s);
+
+    return (struct amy__span){text->json, n > 0 ? (size_t)n : 0};
+}
+
+struct amy__span
+amy__page_head(struct amy__answer_head *head, unsigned status,
+               const struct amy__page *page,
+               const struct amy__request_head *request, int64_t retry_after_s,
+               struct amy__page_text *text)
+{
+    bool json = amy__accept_prefers_json(request->fields, request->field_count);
+
+    amy__answer_start(head, status);
+    amy__answer_field(head, AMY_SPAN("Content-Type"),
+                      json ? AMY_SPAN("application/problem+json")
+                           : AMY_SPAN("text/html; charset=utf-8"));
+    amy__answer_field(head, AMY_SPAN("Cache-Control"), AMY_SPAN("no-store"));
+    amy__answer_field(head, AMY_SPAN("Vary"), AMY_SPAN("Accept"));
+    if (retry_after_s > 0) {
+        int n = snprintf(text->retry_after, sizeof(text->retry_after), "%lld",
+                         (long long)retry_after_s);
+
+        amy__answer_field(
+            head, AMY_SPAN("Retry-After"),
+            (struct amy__span){text->retry_after, n > 0 ? (size_t)n : 0});
+    }
+    return json ? problem_json(status, retry_after_s, text)
+                : (struct amy__span){page->bytes, page->n};
+}

@@ -1,0 +1,679 @@
+/* A front process' life: what the master says on the channel becomes what is
+ * served. Not for requests: that is request.c and what it calls. */
+#include "front/process.h"
+
+#include "core/alloc.h"
+#include "core/check.h"
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/digest.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/json.h"
+#include "core/loop.h"
+#include "front/served.h"
+#include "front/state.h"
+#include "front/wire.h"
+#include "gate/page.h"
+#include "net/tls.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAGIC 0x66726f6eU /* "fron" */
+#define DRAIN_MS 30000
+#define TICK_MS 1000
+
+/* ---- what it works with ---- */
+
+static int
+map_slots(struct amy__front *front, int fd, struct amy_error *err)
+{
+    size_t n = amy__slots_bytes();
+    void *memory = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+
+    if (memory == MAP_FAILED) {
+        return amy__err_sys(err, errno, "mapping the slot words");
+    }
+    front->slots_memory = memory;
+    return 0;
+}
+
+static void
+on_rung(int fd, unsigned what, void *user)
+{
+    struct amy__front *front = user;
+    uint64_t count = 0;
+
+    (void)what;
+    /* Only the bell's being rung matters; EAGAIN: somebody read it. */
+    (void)!read(fd, &count, sizeof(count));
+    amy__dispatch_rung(front->dispatch);
+}
+
+static int
+start_dispatch(struct amy__front *front, struct amy__bundle *bundle,
+               uint32_t index, struct amy_error *err)
+{
+    struct amy__dispatch_options opts = {
+        .base = front->base,
+        .process = (uint16_t)index,
+        .events = bundle->events,
+        .event_count = bundle->event_count,
+        .borrow_clock = front->clock,
+    };
+    int rc = 0;
+
+    if (index >= bundle->event_count || index >= AMY__PROCESSES_MAX) {
+        return amy__err(err, AMY_EPROTO, "process %u has no event", index);
+    }
+    opts.borrow_slots = amy__slots_over(front->slots_memory);
+    rc = amy__dispatch_create(&opts, &front->dispatch, err);
+    if (rc == 0) {
+        rc = amy__io_create(front->base, bundle->events[index], AMY__IO_READ,
+                            on_rung, front, &front->bell, err);
+    }
+    if (rc == 0) {
+        front->events = bundle->events;
+        front->event_count = bundle->event_count;
+        bundle->events = NULL;
+        bundle->event_count = 0;
+    }
+    return rc;
+}
+
+static int
+start_server(struct amy__front *front, struct amy__bundle *bundle,
+             struct amy_error *err)
+{
+    struct amy__server_options opts = {
+        .base = front->base,
+        .borrow_handler = &amy__front_handler,
+        .user = front,
+        .limits = {.connections = bundle->connections},
+        .borrow_spool_dir_fd = bundle->spool_fd,
+        .borrow_clock = front->clock,
+        .log = &front->log,
+    };
+
+    front->spool_fd = bundle->spool_fd;
+    bundle->spool_fd = -1;
+    return amy__server_create(&opts, &front->server, err);
+}
+
+/* The first bundle brings what is kept for life. What fails is freed with the
+ * process: a process without its first bundle is of no use. */
+static int
+start_parts(struct amy__front *front, struct amy__bundle *bundle,
+            uint32_t index, struct amy_error *err)
+{
+    int rc = amy__gate_words_map(bundle->words_fd, &front->words, err);
+
+    if (rc == 0) {
+        rc = map_slots(front, bundle->slots_fd, err);
+    }
+    if (rc == 0) {
+        rc = start_dispatch(front, bundle, index, err);
+    }
+    if (rc == 0) {
+        rc = start_server(front, bundle, err);
+    }
+    return rc;
+}
+
+/* ---- answers to the master ---- */
+
+static void
+finish(struct amy__front *front, int code)
+{
+    if (!front->finished) {
+        front->finished = true;
+        front->on_finished(front, code, front->user);
+    }
+}
+
+static void
+say(struct amy__front *front, enum amy__wire_type type, struct amy__json *json)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+
+    if (amy__wire_send(front->wire, type, json, NULL, 0, &err) < 0) {
+        /* A master that is gone shows as that too. */
+        amy__log(&front->log, AMY_LOG_WARN, "channel: send failed error=\"%s\"",
+                 err.msg);
+    }
+    amy__json_free(json);
+}
+
+static void
+acknowledge(struct amy__front *front, uint64_t bundle, const char *phase)
+{
+    struct amy__json *json = amy__json_object();
+
+    (void)amy__json_set(json, "bundle", amy__json_int((int64_t)bundle));
+    (void)amy__json_set(json, "phase", amy__json_text(phase));
+    say(front, AMY__WIRE_ACK, json);
+}
+
+static void
+refuse(struct amy__front *front, int64_t bundle, const char *reason)
+{
+    struct amy__json *json = amy__json_object();
+
+    amy__log(&front->log, AMY_LOG_ERROR, "bundle refused reason=\"%s\"",
+             reason);
+    (void)amy__json_set(json, "bundle", amy__json_int(bundle));
+    (void)amy__json_set(json, "reason", amy__json_text(reason));
+    say(front, AMY__WIRE_REFUSE, json);
+}
+
+/* ---- bundles ---- */
+
+static int
+take_bundle(struct amy__front *front, struct amy__wire_message *message,
+            struct amy_error *err)
+{
+    struct amy__bundle *bundle = NULL;
+    uint32_t index = 0;
+    uint32_t processes = 0;
+    int rc = amy__bundle_receive(message, &index, &processes, &bundle, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    if (front->server == NULL) {
+        rc = start_parts(front, bundle, index, err);
+    }
+    if (rc == 0 && bundle->tickets_fd >= 0) {
+        rc = amy__front_set_tickets(front, bundle->tickets_fd, err);
+    }
+    if (rc == 0) {
+        rc = amy__served_create(front, bundle, &front->prepared, err);
+    }
+    if (rc < 0) {
+        amy__bundle_free(bundle);
+    }
+    return rc;
+}
+
+static void
+on_prepare(struct amy__front *front, struct amy__wire_message *message)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    int64_t number = amy__json_get_int(message->json, "bundle", 0);
+
+    amy__served_abandon(front, front->prepared);
+    front->prepared = NULL;
+    if (take_bundle(front, message, &err) < 0) {
+        refuse(front, number, err.msg);
+        return;
+    }
+    acknowledge(front, front->prepared->number, "prepared");
+}
+
+static void
+on_commit(struct amy__front *front, uint64_t number)
+{
+    if (front->prepared == NULL || front->prepared->number != number) {
+        refuse(front, (int64_t)number, "nothing of that number is prepared");
+        return;
+    }
+    amy__served_commit(front, front->prepared);
+    front->prepared = NULL;
+    acknowledge(front, number, "committed");
+}
+
+static void
+on_abandon(struct amy__front *front, uint64_t number)
+{
+    if (front->prepared != NULL && front->prepared->number == number) {
+        amy__served_abandon(front, front->prepared);
+        front->prepared = NULL;
+    }
+}
+
+static void
+on_page(struct amy__front *front, struct amy__wire_message *message)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    const char *name = amy__json_get_text(message->json, "site", "");
+    int64_t serial = amy__json_get_int(message->json, "serial", 0);
+    AMY_CLEANUP(amy__close_p)
+    int fd = amy__wire_take_fd(message, message->json, "page_fd");
+    struct amy__domain *domain = amy__front_domain(front, name, &err);
+    struct amy__page *page = NULL;
+    struct amy__json *json = NULL;
+
+    if (domain == NULL ||
+        amy__page_read(fd, amy__page_maintenance(), &page, &err) < 0) {
+        amy__log(&front->log, AMY_LOG_WARN,
+                 "the built-in page is shown site=%s error=\"%s\"", name,
+                 err.msg);
+    } else {
+        amy__domain_set_page(domain, page, (uint64_t)serial);
+    }
+    json = amy__json_object();
+    (void)amy__json_set(json, "site", amy__json_text(name));
+    (void)amy__json_set(json, "page", amy__json_int(serial));
+    say(front, AMY__WIRE_ACK, json);
+}
+
+/* ---- workers and listeners ---- */
+
+static void
+on_worker_add(struct amy__front *front, const struct amy__json *json)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__domain *domain =
+        amy__front_find_domain(front, amy__json_get_text(json, "site", ""));
+    struct amy__pool_lane *pool = NULL;
+    struct amy__worker_spec spec = {
+        .pool_index = (uint32_t)amy__json_get_int(json, "pool_index", -1),
+        .slot = (uint32_t)amy__json_get_int(json, "slot", -1),
+        .slots = (uint32_t)amy__json_get_int(json, "slots", 0),
+        .incarnation = (uint64_t)amy__json_get_int(json, "incarnation", 0),
+        .name = amy__json_get_text(json, "name", ""),
+    };
+    int rc = AMY_ENOTFOUND;
+
+    if (domain != NULL && domain->run_fd >= 0) {
+        spec.dir_fd = domain->run_fd;
+        rc = amy__domain_need_pool(domain, amy__json_get_text(json, "pool", ""),
+                                   &pool, &err);
+    }
+    if (rc == 0) {
+        rc = amy__pool_lane_add(pool, &spec, &err);
+    }
+    if (rc < 0) {
+        amy__log(&front->log, AMY_LOG_ERROR,
+                 "a worker is not used name=%s error=\"%s\"", spec.name,
+                 err.code == 0 ? "no such site" : err.msg);
+    }
+}
+
+static void
+on_worker_del(struct amy__front *front, const struct amy__json *json)
+{
+    struct amy__domain *domain =
+        amy__front_find_domain(front, amy__json_get_text(json, "site", ""));
+    struct amy__pool_lane *pool =
+        domain == NULL
+            ? NULL
+            : amy__domain_pool(domain, amy__json_get_text(json, "pool", ""));
+
+    if (pool != NULL) {
+        amy__pool_lane_remove(
+            pool, (uint64_t)amy__json_get_int(json, "incarnation", 0));
+    }
+}
+
+static int
+add_listener(struct amy__front *front, int64_t id, int fd, bool tls,
+             uint32_t port, struct amy_error *err)
+{
+    struct amy__front_listener *grown = NULL;
+    int rc = 0;
+
+    grown = amy__realloc(front->listeners,
+                         (front->listener_count + 1) * sizeof(*grown));
+    if (grown == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a listener");
+    }
+    front->listeners = grown;
+    rc = amy__server_listen(front->server, fd, tls ? front->tls : NULL, port,
+                            err);
+    if (rc == 0) {
+        grown[front->listener_count++] =
+            (struct amy__front_listener){.id = id, .fd = fd};
+    }
+    return rc;
+}
+
+static void
+drop_listener(struct amy__front *front, int64_t id)
+{
+    for (size_t i = 0; i < front->listener_count; i++) {
+        if (front->listeners[i].id == id) {
+            amy__server_unlisten(front->server, front->listeners[i].fd);
+            front->listeners[i] = front->listeners[--front->listener_count];
+            return;
+        }
+    }
+}
+
+static void
+on_listeners(struct amy__front *front, struct amy__wire_message *message)
+{
+    const struct amy__json *add = amy__json_get(message->json, "add");
+    const struct amy__json *drop = amy__json_get(message->json, "drop");
+
+    for (size_t i = 0; i < amy__json_count(drop); i++) {
+        drop_listener(front, amy__json_as_int(amy__json_at(drop, i), -1));
+    }
+    for (size_t i = 0; i < amy__json_count(add) && !front->draining; i++) {
+        const struct amy__json *one = amy__json_at(add, i);
+        struct amy_error err = AMY_ERROR_INIT;
+        int fd = amy__wire_take_fd(message, one, "socket_fd");
+
+        if (fd < 0 || add_listener(front, amy__json_get_int(one, "id", -1), fd,
+                                   amy__json_get_bool(one, "tls", false),
+                                   (uint32_t)amy__json_get_int(one, "port", 0),
+                                   &err) < 0) {
+            amy__close(&fd);
+            amy__log(&front->log, AMY_LOG_ERROR,
+                     "a listener is not served error=\"%s\"", err.msg);
+        }
+    }
+}
+
+static void
+on_tickets(struct amy__front *front, struct amy__wire_message *message)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    AMY_CLEANUP(amy__close_p)
+    int fd = amy__wire_take_fd(message, message->json, "keys_fd");
+
+    if (amy__front_set_tickets(front, fd, &err) < 0) {
+        amy__log(&front->log, AMY_LOG_WARN,
+                 "ticket keys stay as they were error=\"%s\"", err.msg);
+    }
+}
+
+/* ---- figures ---- */
+
+static void
+set_number(struct amy__json *json, const char *key, uint64_t value)
+{
+    (void)amy__json_set(json, key, amy__json_int((int64_t)value));
+}
+
+static struct amy__json *
+pools_json(const struct amy__domain *domain)
+{
+    struct amy__json *pools = amy__json_array();
+
+    for (size_t i = 0; i < domain->pool_count; i++) {
+        struct amy__json *pool = amy__json_object();
+        struct amy__pool_lane_figures figures;
+
+        amy__pool_lane_figures(domain->pools[i], &figures);
+        (void)amy__json_set(
+            pool, "name",
+            amy__json_text(amy__pool_lane_name(domain->pools[i])));
+        set_number(pool, "waiting", figures.waiting);
+        set_number(pool, "oldest_ms", (uint64_t)figures.oldest_ms);
+        set_number(pool, "workers", figures.workers);
+        (void)amy__json_add(pools, pool);
+    }
+    return pools;
+}
+
+static struct amy__json *
+sites_json(const struct amy__front *front)
+{
+    struct amy__json *sites = amy__json_array();
+
+    for (size_t i = 0; i < front->domain_count; i++) {
+        const struct amy__domain *domain = front->domains[i];
+        struct amy__json *site = amy__json_object();
+
+        (void)amy__json_set(site, "name", amy__json_text(domain->name));
+        set_number(site, "requests", domain->requests);
+        set_number(site, "s2xx", domain->by_class[2]);
+        set_number(site, "s3xx", domain->by_class[3]);
+        set_number(site, "s4xx", domain->by_class[4]);
+        set_number(site, "s5xx", domain->by_class[5]);
+        set_number(site, "lines_lost", amy__access_log_lost(domain->log));
+        (void)amy__json_set(site, "pools", pools_json(domain));
+        (void)amy__json_add(sites, site);
+    }
+    return sites;
+}
+
+static void
+on_status(struct amy__front *front, int64_t ask)
+{
+    struct amy__json *json = amy__json_object();
+    struct amy__server_figures figures = {0};
+
+    if (front->server != NULL) {
+        amy__server_figures(front->server, &figures);
+    }
+    (void)amy__json_set(json, "ask", amy__json_int(ask));
+    set_number(json, "connections", figures.open);
+    set_number(json, "idle", figures.idle);
+    set_number(json, "requests", figures.requests);
+    set_number(json, "refused", figures.refused);
+    set_number(json, "shed", figures.shed);
+    set_number(json, "handshakes", figures.handshakes);
+    set_number(json, "handshake_failures", figures.handshake_failures);
+    set_number(json, "bytes_in", figures.bytes_in);
+    set_number(json, "bytes_out", figures.bytes_out);
+    set_number(json, "misdirected", front->figures.misdirected);
+    set_number(json, "gated", front->figures.gated);
+    (void)amy__json_set(json, "sites", sites_json(front));
+    say(front, AMY__WIRE_FIGURES, json);
+}
+
+/* ---- the channel ---- */
+
+/* What needs the first bundle, and came before it, is a master's fault. */
+static bool
+is_ready(const struct amy__front *front)
+{
+    return front->router != NULL;
+}
+
+static void
+on_message(struct amy__wire *wire, struct amy__wire_message *message,
+           void *user)
+{
+    struct amy__front *front = user;
+    uint64_t number = (uint64_t)amy__json_get_int(message->json, "bundle", 0);
+
+    (void)wire;
+    switch (message->type) {
+    case AMY__WIRE_PREPARE:
+        on_prepare(front, message);
+        break;
+    case AMY__WIRE_COMMIT:
+        on_commit(front, number);
+        break;
+    case AMY__WIRE_ABANDON:
+        on_abandon(front, number);
+        break;
+    case AMY__WIRE_PAGE:
+        on_page(front, message);
+        break;
+    case AMY__WIRE_WORKER_ADD:
+        if (is_ready(front)) {
+            on_worker_add(front, message->json);
+        }
+        break;
+    case AMY__WIRE_WORKER_DEL:
+        on_worker_del(front, message->json);
+        break;
+    case AMY__WIRE_LISTENERS:
+        if (is_ready(front)) {
+            on_listeners(front, message);
+        }
+        break;
+    case AMY__WIRE_TICKETS:
+        on_tickets(front, message);
+        break;
+    case AMY__WIRE_STATUS:
+        on_status(front, amy__json_get_int(message->json, "ask", 0));
+        break;
+    case AMY__WIRE_DRAIN:
+        amy__front_process_drain(front);
+        break;
+    case AMY__WIRE_FDS:
+    case AMY__WIRE_ACK:
+    case AMY__WIRE_REFUSE:
+    case AMY__WIRE_FIGURES:
+    default: /* of a later version */
+        break;
+    }
+}
+
+static void
+on_channel_gone(struct amy__wire *wire, const struct amy_error *why, void *user)
+{
+    struct amy__front *front = user;
+
+    (void)wire;
+    amy__log(&front->log, AMY_LOG_NOTICE,
+             "the master is gone, finishing error=\"%s\"",
+             why == NULL ? "" : why->msg);
+    amy__front_process_drain(front);
+}
+
+static const struct amy__wire_handler wire_handler = {
+    .on_message = on_message,
+    .on_gone = on_channel_gone,
+};
+
+/* ---- the whole ---- */
+
+static void
+on_drained(void *user)
+{
+    finish(user, 0);
+}
+
+static void
+on_drain_deadline(void *user)
+{
+    struct amy__front *front = user;
+
+    amy__log(&front->log, AMY_LOG_WARN, "requests are cut after %d s",
+             DRAIN_MS / 1000);
+    finish(front, 0);
+}
+
+void
+amy__front_process_drain(struct amy__front *front)
+{
+    AMY_CHECK(front, MAGIC);
+    if (front->draining) {
+        return;
+    }
+    front->draining = true;
+    (void)amy__timer_arm(front->deadline, DRAIN_MS, NULL);
+    if (front->server == NULL) {
+        (void)amy__timer_arm(front->deadline, 0, NULL);
+        return;
+    }
+    amy__server_drain(front->server, on_drained, front);
+}
+
+static void
+on_tick(void *user)
+{
+    struct amy__front *front = user;
+
+    for (size_t i = 0; i < front->domain_count; i++) {
+        amy__access_log_flush(front->domains[i]->log);
+    }
+    (void)amy__timer_arm(front->tick, TICK_MS, NULL);
+}
+
+static int
+open_parts(struct amy__front *front, struct amy_error *err)
+{
+    int rc = amy__tls_create(&front->tls, err);
+
+    if (rc == 0) {
+        rc = amy__random(&front->ids.start, sizeof(front->ids.start), err);
+    }
+    if (rc == 0) {
+        rc = amy__page_read(-1, amy__page_maintenance(), &front->built_in_gate,
+                            err);
+    }
+    if (rc == 0) {
+        rc = amy__timer_create(front->base, on_drain_deadline, front,
+                               &front->deadline, err);
+    }
+    if (rc == 0) {
+        rc = amy__timer_create(front->base, on_tick, front, &front->tick, err);
+    }
+    if (rc == 0) {
+        rc = amy__timer_arm(front->tick, TICK_MS, err);
+    }
+    if (rc == 0) {
+        rc = amy__wire_create(front->base, front->channel_fd, &wire_handler,
+                              front, &front->wire, err);
+    }
+    return rc;
+}
+
+int
+amy__front_process_create(const struct amy__front_options *opts,
+                          struct amy__front **ret_front, struct amy_error *err)
+{
+    struct amy__front *front = amy__calloc(1, sizeof(*front));
+    int rc = 0;
+
+    if (front == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a front process");
+    }
+    front->magic = MAGIC;
+    front->base = opts->base;
+    front->clock = opts->borrow_clock;
+    front->log = amy__log_copy(opts->log);
+    front->on_finished = opts->on_finished;
+    front->user = opts->user;
+    front->channel_fd = -1;
+    front->spool_fd = -1;
+    amy__blocks_init(&front->blocks);
+    front->channel_fd = opts->channel_fd;
+    rc = open_parts(front, err);
+    if (rc < 0) {
+        front->channel_fd = -1; /* stays the caller's */
+        amy__front_process_free(front);
+        return rc;
+    }
+    *ret_front = front;
+    return 0;
+}
+
+static void
+close_all(struct amy__front *front)
+{
+    for (size_t i = 0; i < front->event_count; i++) {
+        amy__close(&front->events[i]);
+    }
+    amy__free(front->events);
+    amy__free(front->listeners);
+    amy__close(&front->spool_fd);
+    amy__close(&front->channel_fd);
+    amy__gate_words_unmap(front->words);
+    if (front->slots_memory != NULL) {
+        (void)munmap(front->slots_memory, amy__slots_bytes());
+    }
+}
+
+void
+amy__front_process_free(struct amy__front *front)
+{
+    if (front == NULL) {
+        return;
+    }
+    AMY_CHECK(front, MAGIC);
+    amy__wire_free(front->wire);
+    amy__server_free(front->server); /* exchanges end here */
+    amy__served_abandon(front, front->prepared);
+    amy__io_free(front->bell);
+    amy__dispatch_free(front->dispatch);
+    amy__front_forget_all(front);
+    amy__timer_free(front->deadline);
+    amy__timer_free(front->tick);
+    amy__page_unref(front->built_in_gate);
+    amy__tls_free(front->tls);
+    amy__blocks_clear(&front->blocks);
+    close_all(front);
+    front->magic = 0;
+    amy__free(front);
+}

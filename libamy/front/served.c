@@ -1,0 +1,517 @@
+/* Building the tables of a bundle beside those in use, and swapping them. Not
+ * for talking to the master: that is process.c. */
+#include "front/served.h"
+
+#include "core/alloc.h"
+#include "core/cleanup.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "gate/page.h"
+#include "net/tls.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+#define YAML_MAX ((size_t)1024 * 1024)
+#define PEM_MAX ((size_t)1024 * 1024)
+
+/* ---- domains ---- */
+
+struct amy__domain *
+amy__front_find_domain(const struct amy__front *front, const char *name)
+{
+    for (size_t i = 0; i < front->domain_count; i++) {
+        if (strcmp(front->domains[i]->name, name) == 0) {
+            return front->domains[i];
+        }
+    }
+    return NULL;
+}
+
+static void
+free_domain(struct amy__domain *domain)
+{
+    if (domain == NULL) {
+        return;
+    }
+    amy__page_unref(domain->gate_page);
+    amy__page_unref(domain->down_page);
+    amy__access_log_free(domain->log);
+    amy__error_log_free(domain->errors);
+    amy__close(&domain->run_fd);
+    amy__free(domain->name);
+    amy__free(domain);
+}
+
+static struct amy__domain *
+make_domain(struct amy__front *front, const char *name, struct amy_error *err)
+{
+    struct amy__domain *domain = amy__calloc(1, sizeof(*domain));
+
+    if (domain == NULL) {
+        (void)amy__err(err, AMY_ENOMEM, "allocating a site");
+        return NULL;
+    }
+    domain->front = front;
+    domain->run_fd = -1;
+    domain->name = amy__strdup(name);
+    if (domain->name == NULL ||
+        amy__page_read(-1, amy__page_maintenance(), &domain->gate_page, err) <
+            0 ||
+        amy__page_read(-1, amy__page_down(), &domain->down_page, err) < 0 ||
+        amy__access_log_create(name, &front->log, &domain->log, err) < 0 ||
+        amy__error_log_create(&domain->errors, err) < 0) {
+        free_domain(domain);
+        return NULL;
+    }
+    return domain;
+}
+
+struct amy__domain *
+amy__front_domain(struct amy__front *front, const char *name,
+                  struct amy_error *err)
+{
+    struct amy__domain *domain = amy__front_find_domain(front, name);
+    struct amy__domain **grown = NULL;
+
+    if (domain != NULL) {
+        return domain;
+    }
+    domain = make_domain(front, name, err);
+    if (domain == NULL) {
+        return NULL;
+    }
+    grown = amy__realloc(front->domains,
+                         (front->domain_count + 1) * sizeof(*grown));
+    if (grown == NULL) {
+        free_domain(domain);
+        (void)amy__err(err, AMY_ENOMEM, "allocating a site");
+        return NULL;
+    }
+    front->domains = grown;
+    front->domains[front->domain_count++] = domain;
+    return domain;
+}
+
+struct amy__pool_lane *
+amy__domain_pool(struct amy__domain *domain, const char *name)
+{
+    for (size_t i = 0; i < domain->pool_count; i++) {
+        if (strcmp(amy__pool_lane_name(domain->pools[i]), name) == 0) {
+            return domain->pools[i];
+        }
+    }
+    return NULL;
+}
+
+int
+amy__domain_need_pool(struct amy__domain *domain, const char *name,
+                      struct amy__pool_lane **ret_pool, struct amy_error *err)
+{
+    int rc = 0;
+
+    *ret_pool = amy__domain_pool(domain, name);
+    if (*ret_pool != NULL) {
+        return 0;
+    }
+    if (domain->pool_count == AMY__POOLS_PER_SITE) {
+        return amy__err(err, AMY_ELIMIT, "more than %u pools",
+                        AMY__POOLS_PER_SITE);
+    }
+    rc = amy__pool_lane_create(domain->front->dispatch, name, ret_pool, err);
+    if (rc == 0) {
+        domain->pools[domain->pool_count++] = *ret_pool;
+    }
+    return rc;
+}
+
+void
+amy__domain_set_page(struct amy__domain *domain, struct amy__page *page,
+                     uint64_t serial)
+{
+    amy__page_unref(domain->gate_page);
+    domain->gate_page = page;
+    domain->gate_serial = serial;
+}
+
+/* ---- sites ---- */
+
+struct amy__vhost *
+amy__vhost_ref(struct amy__vhost *vhost)
+{
+    vhost->refs++;
+    return vhost;
+}
+
+void
+amy__vhost_unref(struct amy__vhost *vhost)
+{
+    if (vhost == NULL || --vhost->refs > 0) {
+        return;
+    }
+    amy__file_cache_free(vhost->files);
+    amy__close(&vhost->dir_fd);
+    amy__site_unref(vhost->site);
+    amy__free(vhost);
+}
+
+/* The bytes of a sealed memfd, as long as they are mapped. */
+struct mapped {
+    const void *data;
+    size_t n;
+};
+
+static int
+map_bytes(int fd, size_t max, struct mapped *ret, struct amy_error *err)
+{
+    return amy__map_sealed(fd, max, &ret->data, &ret->n, err);
+}
+
+static struct amy__span
+span_of(const struct mapped *m)
+{
+    return (struct amy__span){m->data, m->n};
+}
+
+static void
+unmap_p(struct mapped *m)
+{
+    if (m->n > 0) {
+        (void)munmap((void *)(uintptr_t)m->data, m->n); /* mapped above */
+    }
+}
+
+static int
+read_site(const struct amy__bundle_site *from, struct amy__site **ret_site,
+          struct amy_error *err)
+{
+    AMY_CLEANUP(unmap_p) struct mapped yaml = {0};
+    int rc = map_bytes(from->yaml_fd, YAML_MAX, &yaml, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    return amy__site_parse(span_of(&yaml), "site.yaml", from->name, NULL, NULL,
+                           ret_site, err);
+}
+
+static int
+make_vhost(struct amy__front *front, struct amy__bundle_site *from,
+           struct amy__vhost **ret_vhost, struct amy_error *err)
+{
+    struct amy__vhost *vhost = amy__calloc(1, sizeof(*vhost));
+    int rc = 0;
+
+    if (vhost == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a site");
+    }
+    vhost->refs = 1;
+    vhost->word = from->index;
+    vhost->dir_fd = from->dir_fd;
+    from->dir_fd = -1;
+    vhost->domain = amy__front_domain(front, from->name, err);
+    rc =
+        vhost->domain == NULL ? AMY_ENOMEM : read_site(from, &vhost->site, err);
+    if (rc == 0) {
+        rc = amy__file_cache_create(0, &vhost->files, err);
+    }
+    if (rc < 0) {
+        amy__vhost_unref(vhost);
+        return rc;
+    }
+    *ret_vhost = vhost;
+    return 0;
+}
+
+/* Every pool that a route names can be waited for. */
+static int
+need_pools(struct amy__vhost *vhost, struct amy_error *err)
+{
+    const struct amy__site *site = vhost->site;
+
+    for (size_t i = 0; i < site->route_count; i++) {
+        struct amy__pool_lane *pool = NULL;
+        int rc = 0;
+
+        if (site->routes[i].kind == AMY__ROUTE_POOL) {
+            rc = amy__domain_need_pool(vhost->domain, site->routes[i].pool,
+                                       &pool, err);
+        }
+        if (rc < 0) {
+            return rc;
+        }
+    }
+    return 0;
+}
+
+/* ---- certificates ---- */
+
+static int
+read_cert(const struct amy__bundle_site *from, struct amy__tls_cert **ret_cert,
+          struct amy_error *err)
+{
+    AMY_CLEANUP(unmap_p) struct mapped chain = {0};
+    AMY_CLEANUP(unmap_p) struct mapped key = {0};
+    int rc = map_bytes(from->chain_fd, PEM_MAX, &chain, err);
+
+    if (rc == 0) {
+        rc = map_bytes(from->key_fd, PEM_MAX, &key, err);
+    }
+    /* Names and dates were judged by the master, who can still say so. */
+    return rc < 0 ? rc
+                  : amy__tls_cert_create(span_of(&chain), span_of(&key), NULL,
+                                         0, ret_cert, err);
+}
+
+static int
+stage_names(struct amy__front *front, const struct amy__site *site,
+            struct amy__tls_cert *cert, bool first, struct amy_error *err)
+{
+    int rc = amy__tls_add(front->tls, site->domain, cert, err);
+
+    for (size_t i = 0; rc == 0 && site->aliases[i] != NULL; i++) {
+        rc = amy__tls_add(front->tls, site->aliases[i], cert, err);
+    }
+    if (rc == 0 && first) {
+        /* Who names nobody is told 421 over it. */
+        rc = amy__tls_set_default(front->tls, cert, err);
+    }
+    return rc;
+}
+
+static int
+stage_cert(struct amy__front *front, const struct amy__bundle_site *from,
+           const struct amy__site *site, bool *first, struct amy_error *err)
+{
+    struct amy__tls_cert *cert = NULL;
+    int rc = 0;
+
+    if (from->chain_fd < 0 || from->key_fd < 0) {
+        return 0;
+    }
+    rc = read_cert(from, &cert, err);
+    if (rc == 0) {
+        rc = stage_names(front, site, cert, *first, err);
+        *first = false;
+        amy__tls_cert_unref(cert);
+    }
+    return rc;
+}
+
+int
+amy__front_set_tickets(struct amy__front *front, int fd, struct amy_error *err)
+{
+    AMY_CLEANUP(unmap_p) struct mapped keys = {0};
+    int rc = map_bytes(fd, (size_t)48 * 64, &keys, err);
+
+    return rc < 0 ? rc
+                  : amy__tls_set_ticket_keys(front->tls, keys.data, keys.n / 48,
+                                             err);
+}
+
+/* ---- a bundle ---- */
+
+static int
+add_names(struct amy__router *router, struct amy__vhost *vhost,
+          struct amy_error *err)
+{
+    int rc = amy__router_add(router, vhost->site->domain, vhost, err);
+
+    for (size_t i = 0; rc == 0 && vhost->site->aliases[i] != NULL; i++) {
+        rc = amy__router_add(router, vhost->site->aliases[i], vhost, err);
+    }
+    return rc;
+}
+
+static size_t
+count_names(const struct amy__served *served)
+{
+    size_t names = served->vhost_count;
+
+    for (size_t i = 0; i < served->vhost_count; i++) {
+        char **aliases = served->vhosts[i]->site->aliases;
+
+        while (*aliases != NULL) {
+            names++;
+            aliases++;
+        }
+    }
+    return names;
+}
+
+static int
+build_vhosts(struct amy__front *front, struct amy__served *served,
+             struct amy__bundle *bundle, struct amy_error *err)
+{
+    bool first = true;
+
+    served->vhosts =
+        amy__calloc(bundle->site_count + 1, sizeof(*served->vhosts));
+    if (served->vhosts == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating sites");
+    }
+    for (size_t i = 0; i < bundle->site_count; i++) {
+        struct amy__bundle_site *from = &bundle->sites[i];
+        struct amy__vhost **vhost = &served->vhosts[served->vhost_count];
+        int rc = make_vhost(front, from, vhost, err);
+
+        if (rc == 0) {
+            served->vhost_count++;
+            rc = stage_cert(front, from, (*vhost)->site, &first, err);
+        }
+        if (rc == 0) {
+            rc = need_pools(*vhost, err);
+        }
+        if (rc < 0) {
+            amy__err_prefix(err, "site '%s': ", from->name);
+            return rc;
+        }
+    }
+    return 0;
+}
+
+static int
+build(struct amy__front *front, struct amy__served *served,
+      struct amy__bundle *bundle, struct amy_error *err)
+{
+    int rc = build_vhosts(front, served, bundle, err);
+
+    if (rc == 0) {
+        rc = amy__router_create(count_names(served), &served->router, err);
+    }
+    for (size_t i = 0; rc == 0 && i < served->vhost_count; i++) {
+        rc = add_names(served->router, served->vhosts[i], err);
+    }
+    return rc;
+}
+
+static void
+free_served(struct amy__served *served)
+{
+    amy__router_free(served->router);
+    for (size_t i = 0; i < served->vhost_count; i++) {
+        amy__vhost_unref(served->vhosts[i]);
+    }
+    amy__free(served->vhosts);
+    amy__bundle_free(served->bundle);
+    amy__free(served);
+}
+
+int
+amy__served_create(struct amy__front *front, struct amy__bundle *bundle,
+                   struct amy__served **ret_served, struct amy_error *err)
+{
+    struct amy__served *served = amy__calloc(1, sizeof(*served));
+    int rc = 0;
+
+    if (served == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a bundle");
+    }
+    rc = amy__tls_stage(front->tls, err);
+    if (rc == 0) {
+        rc = build(front, served, bundle, err);
+        if (rc < 0) {
+            amy__tls_abandon(front->tls);
+        }
+    }
+    if (rc < 0) {
+        free_served(served);
+        return rc;
+    }
+    served->number = bundle->number;
+    served->bundle = bundle;
+    *ret_served = served;
+    return 0;
+}
+
+void
+amy__served_abandon(struct amy__front *front, struct amy__served *served)
+{
+    if (served != NULL) {
+        amy__tls_abandon(front->tls);
+        free_served(served);
+    }
+}
+
+/* What of a site stays over bundles gets its new values. */
+static void
+refresh_domain(struct amy__front *front, struct amy__vhost *vhost,
+               struct amy__bundle_site *from)
+{
+    struct amy__domain *domain = vhost->domain;
+    struct amy__page *page = NULL;
+    struct amy_error err = AMY_ERROR_INIT;
+
+    amy__access_log_set_fd(domain->log, from->access_fd);
+    from->access_fd = -1;
+    amy__error_log_set_fd(domain->errors, from->error_fd);
+    from->error_fd = -1;
+    if (from->run_fd >= 0) {
+        amy__close(&domain->run_fd);
+        domain->run_fd = from->run_fd;
+        from->run_fd = -1;
+    }
+    if (from->serial > domain->gate_serial &&
+        amy__page_read(from->page_fd, amy__page_maintenance(), &page, &err) ==
+            0) {
+        amy__domain_set_page(domain, page, from->serial);
+    }
+    if (amy__page_read(from->down_fd, amy__page_down(), &page, &err) == 0) {
+        amy__page_unref(domain->down_page);
+        domain->down_page = page;
+    }
+    if (err.code != 0) {
+        amy__log(&front->log, AMY_LOG_WARN,
+                 "a page could not be read, the former one stays site=%s "
+                 "error=\"%s\"",
+                 domain->name, err.msg);
+    }
+    for (size_t i = 0; i < domain->pool_count; i++) {
+        amy__pool_lane_set_limits(domain->pools[i], vhost->site->queue_length,
+                                  vhost->site->queue_ms);
+    }
+}
+
+void
+amy__served_commit(struct amy__front *front, struct amy__served *served)
+{
+    struct amy__router *router = front->router;
+    struct amy__vhost **vhosts = front->vhosts;
+    size_t count = front->vhost_count;
+    struct amy__bundle *bundle = served->bundle;
+
+    amy__tls_commit(front->tls);
+    front->router = served->router;
+    front->vhosts = served->vhosts;
+    front->vhost_count = served->vhost_count;
+    front->https_port = bundle->https_port;
+    amy__free(front->trusted);
+    front->trusted = bundle->trusted;
+    front->trusted_count = bundle->trusted_count;
+    bundle->trusted = NULL;
+    bundle->trusted_count = 0;
+    for (size_t i = 0; i < front->vhost_count; i++) {
+        refresh_domain(front, front->vhosts[i], &bundle->sites[i]);
+    }
+    /* The former tables; exchanges under way keep their site. */
+    *served = (struct amy__served){.router = router,
+                                   .vhosts = vhosts,
+                                   .vhost_count = count,
+                                   .bundle = bundle};
+    free_served(served);
+}
+
+void
+amy__front_forget_all(struct amy__front *front)
+{
+    amy__router_free(front->router);
+    for (size_t i = 0; i < front->vhost_count; i++) {
+        amy__vhost_unref(front->vhosts[i]);
+    }
+    amy__free(front->vhosts);
+    for (size_t i = 0; i < front->domain_count; i++) {
+        free_domain(front->domains[i]);
+    }
+    amy__free(front->domains);
+    amy__free(front->trusted);
+}

@@ -1,0 +1,179 @@
+/* What the files of a front process share: the process, the sites that it
+ * serves, and one request's state. Nothing outside front/ includes it. */
+#ifndef AMY_FRONT_STATE_H
+#define AMY_FRONT_STATE_H
+
+#include <amy/log.h>
+
+#include "core/log.h"
+#include "front/accesslog.h"
+#include "front/dispatch.h"
+#include "front/filecache.h"
+#include "front/forwarded.h"
+#include "front/pages.h"
+#include "front/router.h"
+#include "gate/word.h"
+#include "serve/server.h"
+#include "serve/slab.h"
+#include "serve/spool.h"
+#include "site/site.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct amy__front;
+
+#define AMY__POOLS_PER_SITE 16U
+
+/* What stays of a site while bundles come and go: its workers with their
+ * queues, pages, log and figures. Kept until the process ends. */
+struct amy__domain {
+    struct amy__front *front;
+    char *name;
+    int run_fd; /* workers' sockets are beneath it */
+    struct amy__pool_lane *pools[AMY__POOLS_PER_SITE];
+    size_t pool_count;
+    struct amy__page *gate_page; /* of gate_serial; never NULL */
+    uint64_t gate_serial;
+    struct amy__page *down_page; /* never NULL */
+    struct amy__access_log *log;
+    struct amy__error_log *errors;
+    uint64_t requests;
+    uint64_t by_class[6]; /* answers: [2] 2xx ... */
+};
+
+/* A site as one bundle has it. Exchanges keep the one they began with. */
+struct amy__vhost {
+    unsigned refs;
+    struct amy__domain *domain;
+    struct amy__site *site;
+    uint32_t word; /* its gate word */
+    int dir_fd;
+    struct amy__file_cache *files;
+};
+
+struct amy__front_listener {
+    int64_t id; /* the master's */
+    int fd;     /* the server's */
+};
+
+/* Figures of this process that are not the server's. */
+struct amy__front_figures {
+    uint64_t misdirected; /* 421 */
+    uint64_t gated;
+};
+
+struct amy__front {
+    uint32_t magic;
+    struct event_base *base;
+    const struct amy_clock *clock;
+    struct amy_log log;
+    struct amy__log_limit refused_limit;
+    /* process.c */
+    void (*on_finished)(struct amy__front *front, int code, void *user);
+    void *user;
+    int channel_fd;
+    struct amy__wire *wire;
+    struct amy__served *prepared; /* a bundle that waits for its COMMIT */
+    struct amy__timer *deadline;  /* of the drain */
+    struct amy__timer *tick;
+    struct amy__io *bell; /* our own eventfd */
+    int *events;
+    size_t event_count;
+    void *slots_memory;
+    struct amy__front_listener *listeners;
+    size_t listener_count;
+    bool draining;
+    bool finished;
+    /* what requests need */
+    struct amy__server *server;
+    struct amy__dispatch *dispatch;
+    struct amy__router *router; /* the bundle in use; NULL before the first */
+    struct amy__tls *tls;
+    struct amy__cidr *trusted;
+    size_t trusted_count;
+    uint32_t https_port;
+    const struct amy__gate_words *words;
+    struct amy__blocks blocks; /* for answers that wait for slow clients */
+    int spool_fd;
+    struct amy__id_maker ids;
+    struct amy__page *built_in_gate;
+    struct amy__domain **domains; /* amy__front_domain() */
+    size_t domain_count;
+    struct amy__vhost **vhosts; /* of the bundle in use */
+    size_t vhost_count;
+    struct amy__front_figures figures;
+    /* Scratch for heads: too large for a stack frame that is filled with
+     * zeros, and for a request's own memory. */
+    struct amy__request_head upstream;
+    struct amy__answer_head answer;
+    struct amy__forward_text text;
+};
+
+/* Which way an exchange went; says what must be given back. */
+enum amy__visit_way {
+    AMY__WAY_OWN = 0, /* an answer of ours */
+    AMY__WAY_FILE,
+    AMY__WAY_PROXY,
+};
+
+/* One request's state, in the exchange's room. */
+struct amy__visit {
+    struct amy__front *front;
+    struct amy__exchange *x;
+    struct amy__vhost *vhost; /* a reference; NULL: no site was found */
+    const struct amy__route *route;
+    struct amy__page *page; /* being sent: a reference */
+    struct amy__file *file; /* the same */
+    struct amy__job job;    /* AMY__WAY_PROXY */
+    struct amy__spool late; /* of the answer: what the client has not taken */
+    uint64_t late_at;
+    char client[AMY__CLIENT_MAX]; /* address, resolved through proxies */
+    char request_id[AMY__REQUEST_ID_MAX];
+    uint8_t way;  /* enum amy__visit_way */
+    bool streams; /* pass on as it comes, do not collect */
+    bool begun;   /* the answer's head went out */
+    bool paused;  /* the worker is not read from */
+    bool full;    /* the client is slower than the worker */
+    bool ended;   /* the worker said all */
+    bool job_on;  /* the job may still call us */
+    bool gone;    /* the client does not send any more, maybe reads */
+    bool closed;  /* the exchange was ended */
+};
+
+static inline struct amy__visit *
+amy__visit_of(struct amy__exchange *x)
+{
+    return amy__exchange_room(x);
+}
+
+/* request.c: from a request's head to its answer. */
+extern const struct amy__server_handler amy__front_handler;
+void amy__visit_page(struct amy__visit *v, unsigned status,
+                     struct amy__page *page, int64_t retry_after_s);
+/* A short answer of our own; allow may be NULL. */
+void amy__visit_refuse(struct amy__visit *v, unsigned status,
+                       const char *allow);
+/* The application did not answer: its page, and a line in error.log. */
+void amy__visit_fail(struct amy__visit *v, unsigned status, const char *what);
+struct amy__arrival amy__visit_arrival(const struct amy__visit *v);
+/* One line of error.log about this exchange. */
+void amy__visit_blame(struct amy__visit *v, unsigned status, const char *what);
+
+/* static.c, proxy.c: the two ways on. */
+void amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
+                       struct amy__span path);
+void amy__proxy_start(struct amy__visit *v);
+void amy__proxy_on_body(struct amy__visit *v);
+void amy__proxy_on_room(struct amy__visit *v);
+void amy__proxy_on_gone(struct amy__visit *v);
+/* The exchange is over: let go of everything. */
+void amy__proxy_clear(struct amy__visit *v);
+
+/* served.c: sites and domains. */
+struct amy__pool_lane *amy__domain_pool(struct amy__domain *domain,
+                                        const char *name); /* or NULL */
+struct amy__vhost *amy__vhost_ref(struct amy__vhost *vhost);
+void amy__vhost_unref(struct amy__vhost *vhost);
+
+#endif

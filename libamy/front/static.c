@@ -1,0 +1,185 @@
+/* Static files of a site: GET and HEAD of what lies beneath a route's
+ * directory. Not for ranges and precompressed siblings: those come later. */
+#include "core/clock.h"
+#include "front/state.h"
+#include "http/condition.h"
+#include "http/media.h"
+#include "http/path.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+#define PATH_BYTES 2048U
+
+/* Hidden files are nobody's business; .well-known is made to be seen
+ * (RFC 8615). */
+static bool
+shows_hidden(const char *path)
+{
+    for (const char *at = path; at != NULL; at = strchr(at + 1, '/')) {
+        if (at[1] == '.' && strncmp(at + 1, ".well-known/", 12) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* root + the file that the path names; false: it cannot name one. */
+static bool
+file_path(const char *root, struct amy__span path, char buf[PATH_BYTES])
+{
+    char raw[PATH_BYTES];
+    size_t root_n = strlen(root);
+    int64_t n = 0;
+
+    if (path.n + 2 > sizeof(raw) || root_n >= PATH_BYTES / 2) {
+        return false;
+    }
+    raw[0] = '/';
+    memcpy(raw + 1, path.p, path.n);
+    memcpy(buf, root, root_n);
+    n = amy__path_normalise((struct amy__span){raw, path.n + 1}, buf + root_n,
+                            PATH_BYTES - root_n - sizeof("index.html"));
+    if (n < 0 || shows_hidden(buf + root_n)) {
+        return false;
+    }
+    if (buf[root_n + (size_t)n - 1] == '/') {
+        memcpy(buf + root_n + n, "index.html", sizeof("index.html"));
+    }
+    return true;
+}
+
+static struct amy__span
+cache_control(const struct amy__visit *v, char text[64])
+{
+    int n = 0;
+
+    if (v->route == NULL) {
+        return AMY_SPAN("no-cache");
+    }
+    if (v->route->immutable) {
+        return AMY_SPAN("public, max-age=31536000, immutable");
+    }
+    if (v->route->max_age_s >= 0) {
+        n = snprintf(text, 64, "public, max-age=%lld",
+                     (long long)v->route->max_age_s);
+    }
+    return (struct amy__span){text, n > 0 ? (size_t)n : 0};
+}
+
+static void
+describe(struct amy__visit *v, struct amy__answer_head *head, unsigned status,
+         const char *path, char cache[64])
+{
+    struct amy__span control = cache_control(v, cache);
+
+    amy__answer_start(head, status);
+    if (status == 200) {
+        amy__answer_field(head, AMY_SPAN("Content-Type"),
+                          amy__media_type(amy__span_of(path)));
+    }
+    amy__answer_field(head, AMY_SPAN("ETag"),
+                      (struct amy__span){v->file->etag, v->file->etag_n});
+    amy__answer_field(head, AMY_SPAN("Last-Modified"),
+                      amy__span_of(v->file->modified));
+    if (control.n > 0) {
+        amy__answer_field(head, AMY_SPAN("Cache-Control"), control);
+    }
+    amy__answer_field(head, AMY_SPAN("X-Content-Type-Options"),
+                      AMY_SPAN("nosniff"));
+}
+
+static void
+send_large(struct amy__visit *v, struct amy__answer_head *head)
+{
+    bool whole = amy__exchange_head(v->x)->method == AMY__METHOD_GET;
+    int fd = whole ? fcntl(v->file->fd, F_DUPFD_CLOEXEC, 0) : -1;
+
+    if (whole && fd < 0) {
+        amy__visit_refuse(v, 503, NULL);
+        return;
+    }
+    head->body = AMY__BODY_LENGTH;
+    head->content_length = v->file->size;
+    v->closed = true;
+    if (amy__exchange_begin(v->x, head) < 0) {
+        amy__exchange_abort(v->x);
+        return;
+    }
+    if (whole) {
+        amy__exchange_send_file(v->x, fd, 0, v->file->size);
+    } else {
+        amy__exchange_end(v->x);
+    }
+}
+
+static void
+send_file(struct amy__visit *v, const char *path)
+{
+    struct amy__answer_head *head = &v->front->answer;
+    char cache[64];
+
+    describe(v, head, 200, path, cache);
+    if (v->file->fd >= 0) {
+        send_large(v, head);
+        return;
+    }
+    v->closed = true;
+    amy__exchange_reply(
+        v->x, head, (struct amy__span){v->file->bytes, (size_t)v->file->size},
+        true);
+}
+
+static void
+send_not_modified(struct amy__visit *v, const char *path)
+{
+    struct amy__answer_head *head = &v->front->answer;
+    char cache[64];
+
+    describe(v, head, 304, path, cache);
+    v->closed = true;
+    if (amy__exchange_begin(v->x, head) < 0) {
+        amy__exchange_abort(v->x);
+        return;
+    }
+    amy__exchange_end(v->x);
+}
+
+void
+amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
+                  struct amy__span path)
+{
+    const struct amy__request_head *head = amy__exchange_head(v->x);
+    char file[PATH_BYTES];
+    struct amy__validators validators = {0};
+    int rc = AMY_ENOTFOUND;
+
+    if (head->method != AMY__METHOD_GET && head->method != AMY__METHOD_HEAD) {
+        amy__visit_refuse(v, 405, "GET, HEAD");
+        return;
+    }
+    if (file_path(root, path, file)) {
+        rc = amy__file_cache_get(v->vhost->files, dir_fd, file,
+                                 amy__mono_ms(v->front->clock), &v->file, NULL);
+    }
+    if (rc < 0) {
+        amy__visit_refuse(v, rc == AMY_EDENIED ? 403 : 404, NULL);
+        return;
+    }
+    validators.etag = (struct amy__span){v->file->etag, v->file->etag_n};
+    validators.modified_wall_ms = v->file->modified_ms;
+    switch (amy__condition_evaluate(head, &validators,
+                                    amy__wall_ms(v->front->clock))) {
+    case AMY__CONDITION_NOT_MODIFIED:
+        send_not_modified(v, file);
+        break;
+    case AMY__CONDITION_FAILED:
+        amy__visit_refuse(v, 412, NULL);
+        break;
+    case AMY__CONDITION_PROCEED:
+    default:
+        send_file(v, file);
+        break;
+    }
+}
