@@ -264,15 +264,41 @@ restart_pool(const struct options *options, const char *site, const char *pool)
     return code;
 }
 
-/* Without a pool: all that the site has. */
+/* Without a pool: all that the site has, but for those that end by themselves.
+ */
+static int
+restart_each(const struct options *options, const char *site,
+             const json_t *pools)
+{
+    const json_t *pool = NULL;
+    size_t asked = 0;
+    size_t i = 0;
+    int code = EXIT_SUCCESS;
+
+    json_array_foreach(pools, i, pool)
+    {
+        const char *name = json_string_value(json_object_get(pool, "name"));
+
+        if (name == NULL || json_is_true(json_object_get(pool, "draining"))) {
+            continue;
+        }
+        asked++;
+        if (restart_pool(options, site, name) != EXIT_SUCCESS) {
+            code = EXIT_FAILURE;
+        }
+    }
+    if (asked == 0) {
+        (void)fprintf(stderr, "amyctl: site '%s' has no workers\n", site);
+        return EXIT_FAILURE;
+    }
+    return code;
+}
+
 static int
 restart_all(const struct options *options, const char *site)
 {
     struct ask asks[2];
     json_t *merged = NULL;
-    const json_t *pools = NULL;
-    const json_t *pool = NULL;
-    size_t i = 0;
     int code = ask_status(options, asks);
 
     if (code == EXIT_SUCCESS && !ask_succeeded(&asks[1])) {
@@ -280,21 +306,15 @@ restart_all(const struct options *options, const char *site)
         code = EXIT_FAILURE;
     }
     if (code == EXIT_SUCCESS) {
-        merged = merge(asks, site);
-        pools = json_object_get(
-            json_array_get(json_object_get(merged, "sites"), 0), "pools");
-        if (json_array_size(pools) == 0) {
-            (void)fprintf(stderr, "amyctl: site '%s' has no workers\n", site);
-            code = EXIT_FAILURE;
-        }
-    }
-    json_array_foreach(pools, i, pool)
-    {
-        const char *name = json_string_value(json_object_get(pool, "name"));
+        const json_t *sites = NULL;
 
-        if (restart_pool(options, site, name == NULL ? "" : name) != 0) {
-            code = EXIT_FAILURE;
-        }
+        merged = merge(asks, site);
+        sites = json_object_get(merged, "sites");
+        code = json_array_size(sites) == 0
+                   ? no_such_site(site)
+                   : restart_each(
+                         options, site,
+                         json_object_get(json_array_get(sites, 0), "pools"));
     }
     json_decref(merged);
     ask_clear(asks, 2);

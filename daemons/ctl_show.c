@@ -209,8 +209,9 @@ worker_row(struct table *table, const json_t *pool, const json_t *worker)
     const char *state = text_at(worker, "state");
 
     table_row(table);
-    table_cell(table, TEXT_PLAIN, "%s %" PRId64, text_at(pool, "name"),
-               int_at(worker, "position"));
+    table_cell(table, TEXT_PLAIN, "%s %" PRId64 "%s", text_at(pool, "name"),
+               int_at(worker, "position"),
+               json_is_true(json_object_get(pool, "draining")) ? " (old)" : "");
     pid_cell(table, int_at(worker, "pid"));
     table_cell(table, style_of_state(state), "%s", state);
     duration_cell(table, int_at(worker, "since_ms"));
@@ -278,11 +279,22 @@ show_slots(json_t *slots)
 static void
 show_site(const json_t *site)
 {
+    const char *error = text_at(site, "error");
+    int64_t lost = int_at(site, "output_lost");
     const json_t *problem = NULL;
     size_t i = 0;
 
     text_print(TEXT_PLAIN, "\n");
     show_gate(site);
+    if (error[0] != '\0') {
+        text_print(TEXT_BAD, "  error: %s\n", error);
+    }
+    if (lost > 0) {
+        text_print(TEXT_WARN,
+                   "  warning: %" PRId64 " lines of output could not be "
+                   "written\n",
+                   lost);
+    }
     show_certificate(json_object_get(site, "certificate"));
     json_array_foreach(json_object_get(site, "problems"), i, problem)
     {

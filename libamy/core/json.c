@@ -205,6 +205,12 @@ amy__json_null(void)
     return theirs(json_null());
 }
 
+struct amy__json *
+amy__json_copy(const struct amy__json *json)
+{
+    return theirs(json_deep_copy(peek(json)));
+}
+
 int
 amy__json_set(struct amy__json *object, const char *key,
               struct amy__json *value)

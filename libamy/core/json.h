@@ -33,6 +33,8 @@ struct amy__json *amy__json_int(int64_t value);
 struct amy__json *amy__json_real(double value);
 struct amy__json *amy__json_bool(bool value);
 struct amy__json *amy__json_null(void);
+/* All of it, for another owner; NULL when json is NULL too. */
+struct amy__json *amy__json_copy(const struct amy__json *json);
 
 /* Take `value` over, also on failure; a NULL value or container gives
  * AMY_ENOMEM, so makers can be nested without looking at each. What could not

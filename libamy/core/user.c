@@ -13,9 +13,10 @@
 #include <stdio.h>
 
 #define FIRST_SIZE ((size_t)1024)
-#define LARGEST_SIZE ((size_t)1024 * 1024) /* a group with very many members   \
-                                            */
-#define GROUPS_MAX 65536                   /* NGROUPS_MAX of Linux */
+#define LARGEST_SIZE                                                           \
+    ((size_t)1024 * 1024) /* a group with very many members                    \
+                           */
+#define GROUPS_MAX 65536  /* NGROUPS_MAX of Linux */
 
 static void
 free_block(char **block)

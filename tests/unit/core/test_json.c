@@ -93,6 +93,20 @@ test_parse_reads_values_back(void **state)
 }
 
 static void
+test_copy_outlives_its_original(void **state)
+{
+    struct amy__json *json = NULL;
+    struct amy__json *copy = NULL;
+
+    (void)state;
+    assert_int_equal(parse("{\"l\":[1,{\"a\":null}]}", &json, NULL), 0);
+    copy = amy__json_copy(json);
+    amy__json_free(json);
+    writes(copy, 0, "{\"l\":[1,{\"a\":null}]}");
+    assert_null(amy__json_copy(NULL));
+}
+
+static void
 test_readers_take_null_and_other_types(void **state)
 {
     const struct amy__json *value = NULL;
@@ -190,6 +204,7 @@ main(void)
         cmocka_unit_test(test_write_keeps_insertion_order_on_one_line),
         cmocka_unit_test(test_text_that_is_no_utf8_is_repaired),
         cmocka_unit_test(test_parse_reads_values_back),
+        cmocka_unit_test(test_copy_outlives_its_original),
         cmocka_unit_test(test_readers_take_null_and_other_types),
         cmocka_unit_test(test_parse_refuses_what_could_be_read_two_ways),
         cmocka_unit_test(test_parse_names_the_line),

@@ -44,7 +44,11 @@ static const char WORKERS[] =
     "\"generation\":1,\"workers\":[]}],\"problems\":[{"
     "\"file\":\"/webapps/example.org/site.yaml\",\"line\":6,\"column\":1,"
     "\"key\":\"limitz\",\"message\":\"unknown key\",\"allowed\":\"limits\","
-    "\"severity\":\"error\"}]},{\"site\":\"other.org\",\"pools\":[]}]}";
+    "\"severity\":\"error\"}]},{\"site\":\"other.org\",\"error\":\"postactivate: exit 1\","
+    "\"output_lost\":3,\"pools\":[{\"name\":\"web\",\"draining\":true,"
+    "\"workers\":[{\"position\":0,\"pid\":9,\"state\":\"drain\","
+    "\"since_ms\":1000,\"rss_bytes\":1024,\"restarts\":0,"
+    "\"reason\":\"\"}]}]}]}";
 
 struct place {
     char path[64];
@@ -277,7 +281,11 @@ test_status_for_people(void **state)
         "  slots  total  busy  queued  oldest\n"
         "  web        3     3       2      1s\n"
         "\n"
-        "other.org\n");
+        "other.org\n"
+        "  error: postactivate: exit 1\n"
+        "  warning: 3 lines of output could not be written\n"
+        "  worker       pid  state  for   memory  restarts\n"
+        "  web 0 (old)    9  drain   1s  1.0 KiB         0\n");
 }
 
 static void
