@@ -11,5 +11,6 @@
 #include <amy/log.h>
 #include <amy/pool.h>
 #include <amy/version.h>
+#include <amy/workers.h>
 
 #endif

@@ -63,6 +63,16 @@ amy__close_p(int *fd)
     amy__close(fd);
 }
 
+/* Hand a guarded descriptor to the caller and disarm its cleanup. */
+static inline int
+amy__take_fd(int *fd)
+{
+    int taken = *fd;
+
+    *fd = -1;
+    return taken;
+}
+
 /* Touch files as another user: setfsuid, setfsgid and no supplementary groups
  * for this thread until _end. When uid is our own (root's or a person's)
  * nothing changes; when it is not and we are not root, AMY_EDENIED. Never

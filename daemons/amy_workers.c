@@ -1,0 +1,166 @@
+/* amy-workers: runs the workers of every site; arguments and wiring only. */
+/* Not for anything about workers: that is amy/workers.h. */
+#include <amy/error.h>
+#include <amy/workers.h>
+
+#include "daemon.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <unistd.h>
+
+struct wiring {
+    struct daemon *daemon;
+    struct amy_workers *workers;
+};
+
+static struct amy_workers_options
+options_of(struct daemon *daemon)
+{
+    struct amy_workers_options opts = AMY_WORKERS_OPTIONS_INIT;
+    const struct daemon_paths *paths = daemon_paths(daemon);
+
+    opts.base = daemon_base(daemon);
+    opts.config = paths->config;
+    opts.webapps = paths->webapps;
+    opts.run = paths->run;
+    opts.state = paths->state;
+    opts.log = daemon_log(daemon);
+    return opts;
+}
+
+static void
+say_ready(const struct wiring *wiring)
+{
+    uint32_t sites = 0;
+
+    amy_workers_count(wiring->workers, &sites, NULL);
+    daemon_ready(wiring->daemon, "%" PRIu32 " sites", sites);
+}
+
+static void
+print_problem(const struct amy_problem *problem, void *user)
+{
+    (void)user;
+    (void)printf("%s", problem->file);
+    if (problem->line > 0) {
+        (void)printf(":%" PRIu32 ":%" PRIu32, problem->line, problem->column);
+    }
+    (void)printf(": %s%s%s%s",
+                 problem->severity == AMY_SEVERITY_WARNING ? "warning: " : "",
+                 problem->key != NULL ? problem->key : "",
+                 problem->key != NULL ? ": " : "", problem->message);
+    if (problem->allowed != NULL) {
+        (void)printf(" (allowed: %s)", problem->allowed);
+    }
+    (void)printf("\n");
+}
+
+static int
+check(struct daemon *daemon, void *user)
+{
+    struct amy_workers_options opts = options_of(daemon);
+    struct amy_error err = AMY_ERROR_INIT;
+    int errors = amy_workers_check(&opts, print_problem, NULL, &err);
+
+    (void)user;
+    if (errors < 0) {
+        (void)printf("%s\n", err.msg);
+    }
+    return errors == 0 ? DAEMON_OK : DAEMON_FAILED;
+}
+
+static int
+start(struct daemon *daemon, void *user)
+{
+    struct amy_workers_options opts = options_of(daemon);
+    struct wiring *wiring = user;
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = 0;
+
+    wiring->daemon = daemon;
+    rc = amy_workers_create(&opts, &wiring->workers, &err);
+    if (rc == 0) {
+        rc = amy_workers_start(wiring->workers, &err);
+    }
+    if (rc < 0) {
+        daemon_say(daemon, AMY_LOG_ERROR, "cannot start: %s", err.msg);
+        return rc;
+    }
+    say_ready(wiring);
+    return 0;
+}
+
+static void
+on_reloaded(struct amy_workers *workers, void *user)
+{
+    (void)workers;
+    say_ready(user);
+}
+
+static void
+reload(struct daemon *daemon, void *user)
+{
+    struct wiring *wiring = user;
+    struct amy_error err = AMY_ERROR_INIT;
+
+    if (amy_workers_reload(wiring->workers, on_reloaded, wiring, &err) < 0) {
+        daemon_say(daemon, AMY_LOG_ERROR, "reload refused: %s", err.msg);
+        say_ready(wiring);
+    }
+}
+
+static void
+on_stopped(struct amy_workers *workers, void *user)
+{
+    (void)workers;
+    daemon_finish(user, DAEMON_OK);
+}
+
+static void
+stop(struct daemon *daemon, bool now, void *user)
+{
+    struct wiring *wiring = user;
+
+    /* Refused only while a stop is under way, which `now` then hurries. */
+    (void)!amy_workers_stop(wiring->workers, now ? 1 : 0, on_stopped, daemon,
+                            NULL);
+}
+
+static void
+reopen(struct daemon *daemon, void *user)
+{
+    struct wiring *wiring = user;
+
+    (void)daemon;
+    amy_workers_reopen(wiring->workers);
+}
+
+static void
+clear(struct daemon *daemon, void *user)
+{
+    struct wiring *wiring = user;
+
+    (void)daemon;
+    amy_workers_free(wiring->workers);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct wiring wiring = {.daemon = NULL};
+    struct daemon_spec spec = {
+        .name = "amy-workers",
+        .purpose = "runs the workers of every site",
+        .user = &wiring,
+        .check = check,
+        .start = start,
+        .reload = reload,
+        .stop = stop,
+        .reopen = reopen,
+        .clear = clear,
+    };
+
+    return daemon_main(&spec, argc, argv);
+}

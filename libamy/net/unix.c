@@ -1,0 +1,92 @@
+/* Unix sockets by directory descriptor and name. */
+/* Not for who may connect: the owner of the directory sets modes. */
+#include "net/unix.h"
+
+#include "core/error.h"
+#include "core/files.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+static int
+address_at(int dir_fd, const char *name, struct sockaddr_un *ret_sa,
+           struct amy_error *err)
+{
+    int n = 0;
+
+    *ret_sa = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (name[0] == '\0' || strchr(name, '/') != NULL) {
+        return amy__err(err, AMY_EINVAL, "socket name '%s'", name);
+    }
+    n = snprintf(ret_sa->sun_path, sizeof(ret_sa->sun_path),
+                 "/proc/self/fd/%d/%s", dir_fd, name);
+    if (n < 0 || (size_t)n >= sizeof(ret_sa->sun_path)) {
+        return amy__err(err, AMY_EINVAL, "socket name '%s' is too long", name);
+    }
+    return 0;
+}
+
+static int
+stream_socket(struct amy_error *err)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0) {
+        return amy__err_sys(err, errno, "making a unix socket");
+    }
+    return fd;
+}
+
+int
+amy__unix_listen_at(int dir_fd, const char *name, int backlog,
+                    struct amy_error *err)
+{
+    struct sockaddr_un sa;
+    int rc = address_at(dir_fd, name, &sa, err);
+    int fd = -1;
+
+    if (rc < 0) {
+        return rc;
+    }
+    fd = stream_socket(err);
+    if (fd < 0) {
+        return fd;
+    }
+    if (bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0) {
+        rc = errno == EADDRINUSE
+                 ? amy__err(err, AMY_EEXIST, "socket '%s' exists", name)
+                 : amy__err_sys(err, errno, "binding socket '%s'", name);
+    } else if (listen(fd, backlog) != 0) {
+        rc = amy__err_sys(err, errno, "listening on socket '%s'", name);
+    }
+    if (rc < 0) {
+        amy__close(&fd);
+        return rc;
+    }
+    return fd;
+}
+
+int
+amy__unix_connect_at(int dir_fd, const char *name, struct amy_error *err)
+{
+    struct sockaddr_un sa;
+    int rc = address_at(dir_fd, name, &sa, err);
+    int fd = -1;
+
+    if (rc < 0) {
+        return rc;
+    }
+    fd = stream_socket(err);
+    if (fd < 0) {
+        return fd;
+    }
+    if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0) {
+        rc = amy__err_sys(err, errno, "connecting to socket '%s'", name);
+        amy__close(&fd);
+        return rc;
+    }
+    return fd;
+}

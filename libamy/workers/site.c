@@ -1,0 +1,447 @@
+/* A site as the supervisor runs it: its environment, its pools in their order,
+ * one generation taking over from another. */
+/* Not for how a pool runs: that is pool.c and the pool room. */
+#include "core/alloc.h"
+#include "core/cleanup.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "workers/internal.h"
+#include "workers/output.h"
+#include "workers/report.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#define RETRY_FIRST_MS 1000
+#define RETRY_MAX_MS 30000
+
+static void begin_environment(struct amy__workers_site *site, bool for_reload);
+
+struct amy__workers_site *
+amy__workers_site_find(const struct amy_workers *workers, const char *domain)
+{
+    struct amy__workers_site *site = workers->sites;
+
+    while (site != NULL && strcmp(site->domain, domain) != 0) {
+        site = site->next;
+    }
+    return site;
+}
+
+void
+amy__workers_site_free(struct amy__workers_site *site)
+{
+    if (site == NULL) {
+        return;
+    }
+    amy__env_cancel(site->job);
+    amy__timer_free(site->retry);
+    while (site->pools != NULL) {
+        struct amy__workers_pool *next = site->pools->next;
+
+        amy__workers_pool_free(site->pools);
+        site->pools = next;
+    }
+    amy__workers_output_free(site->output);
+    amy__json_free(site->problems);
+    amy__site_unref(site->site);
+    amy__free(site->domain);
+    amy__free(site);
+}
+AMY_DEFINE_CLEANUP(struct amy__workers_site *, amy__workers_site_free)
+
+/* ---- order among pools ---- */
+
+static bool
+is_current(const struct amy__workers_pool *pool)
+{
+    return !pool->replaced && !pool->stopping && !pool->gone;
+}
+
+static const struct amy__workers_pool *
+current_pool(const struct amy__workers_site *site, const char *name)
+{
+    for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
+         pool = pool->next) {
+        if (is_current(pool) && strcmp(pool->spec->name, name) == 0) {
+            return pool;
+        }
+    }
+    return NULL;
+}
+
+static bool
+named_in(char *const *names, const char *name)
+{
+    for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* `after` means ready, not merely started. */
+static bool
+may_start(const struct amy__workers_site *site,
+          const struct amy__workers_pool *pool)
+{
+    char *const *after = pool->spec->after;
+
+    for (size_t i = 0; after != NULL && after[i] != NULL; i++) {
+        const struct amy__workers_pool *first = current_pool(site, after[i]);
+
+        if (first == NULL || amy__workers_pool_ready(first) == 0) {
+            return false;
+        }
+    }
+    if (pool->spec->replace != AMY__REPLACE_STOP_FIRST) {
+        return true;
+    }
+    /* Never two at once: every older generation must be gone. */
+    for (const struct amy__workers_pool *old = pool->next; old != NULL;
+         old = old->next) {
+        if (!old->gone && strcmp(old->spec->name, pool->spec->name) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A pool that others come after stops when they are gone. */
+static bool
+may_stop(const struct amy__workers_site *site,
+         const struct amy__workers_pool *pool)
+{
+    for (const struct amy__workers_pool *other = site->pools; other != NULL;
+         other = other->next) {
+        if (other != pool && !other->gone && other->started &&
+            other->generation == pool->generation &&
+            named_in(other->spec->after, pool->spec->name)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* May the old generation of a pool go? Where two may run side by side, when the
+ * new one has all its workers ready. */
+static bool
+superseded(const struct amy__workers_site *site,
+           const struct amy__workers_pool *old)
+{
+    const struct amy__workers_pool *now = current_pool(site, old->spec->name);
+
+    return now == NULL || now->spec->replace == AMY__REPLACE_STOP_FIRST ||
+           amy__workers_pool_ready(now) >= now->spec->count;
+}
+
+void
+amy__workers_site_step(struct amy__workers_site *site)
+{
+    bool stop_all = site->leaving || site->borrow_workers->stopping;
+
+    for (struct amy__workers_pool *pool = site->pools; pool != NULL;
+         pool = pool->next) {
+        if (pool->gone) {
+            continue;
+        }
+        if (stop_all) {
+            if (may_stop(site, pool) || site->borrow_workers->stop_now) {
+                amy__workers_pool_stop(pool);
+            }
+        } else if (pool->replaced) {
+            if (superseded(site, pool)) {
+                amy__workers_pool_stop(pool);
+            }
+        } else if (!pool->started && may_start(site, pool)) {
+            amy__workers_pool_start(pool);
+        }
+    }
+}
+
+void
+amy__workers_site_stop(struct amy__workers_site *site)
+{
+    amy__env_cancel(site->job);
+    site->job = NULL;
+    amy__timer_cancel(site->retry);
+    amy__workers_site_step(site);
+}
+
+/* ---- a new generation ---- */
+
+static void
+refuse_generation(struct amy__workers_site *site, const struct amy_error *err)
+{
+    amy__log(&site->borrow_workers->log, AMY_LOG_ERROR,
+             "workers cannot be started site=%s reason=\"%s\"", site->domain,
+             err->msg);
+    (void)amy__span_copy(amy__span_of(err->msg), site->env_error,
+                         sizeof(site->env_error));
+}
+
+static int
+add_pools(struct amy__workers_site *site, struct amy__env *env,
+          struct amy_error *err)
+{
+    struct amy__workers_pool *added = NULL;
+    struct amy__workers_pool **end = &added;
+
+    for (size_t i = 0; i < site->site->worker_count; i++) {
+        int rc = amy__workers_pool_create(site, &site->site->workers[i], env,
+                                          end, err);
+
+        if (rc < 0) {
+            while (added != NULL) {
+                struct amy__workers_pool *next = added->next;
+
+                amy__workers_pool_free(added);
+                added = next;
+            }
+            return rc;
+        }
+        end = &(*end)->next;
+    }
+    for (struct amy__workers_pool *old = site->pools; old != NULL;
+         old = old->next) {
+        old->replaced = true;
+    }
+    *end = site->pools;
+    site->pools = added;
+    return 0;
+}
+
+static void
+begin_generation(struct amy__workers_site *site, struct amy__env *env)
+{
+    struct amy_workers *workers = site->borrow_workers;
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = amy__workers_generation_next(workers, site->domain,
+                                          &site->generation, &err);
+
+    if (rc == 0) {
+        rc = add_pools(site, env, &err);
+    }
+    if (rc < 0) {
+        refuse_generation(site, &err);
+        return;
+    }
+    site->env_error[0] = '\0';
+    site->retry_ms = 0;
+    amy__log(&workers->log, AMY_LOG_NOTICE,
+             "generation begins site=%s generation=%" PRIu64 " pools=%zu",
+             site->domain, site->generation, site->site->worker_count);
+    amy__workers_site_step(site);
+}
+
+static void
+try_again_later(struct amy__workers_site *site)
+{
+    site->retry_ms = site->retry_ms == 0 ? RETRY_FIRST_MS : site->retry_ms * 2;
+    if (site->retry_ms > RETRY_MAX_MS) {
+        site->retry_ms = RETRY_MAX_MS;
+    }
+    /* Fails for want of memory only; a reload tries again then. */
+    (void)amy__timer_arm(site->retry, site->retry_ms, NULL);
+}
+
+static void
+on_environment(int rc, struct amy__env *env, const struct amy_error *err,
+               void *user)
+{
+    struct amy__workers_site *site = user;
+
+    site->job = NULL;
+    if (rc < 0) {
+        refuse_generation(site, err);
+        /* What runs goes on; a site that has nothing running is tried again,
+         * for a missing .venv is often one that is being built. */
+        if (site->pools == NULL) {
+            try_again_later(site);
+        }
+    } else {
+        begin_generation(site, env);
+    }
+    site->job_for_reload = false;
+    amy__workers_ask_sweep(site->borrow_workers);
+}
+
+static void
+begin_environment(struct amy__workers_site *site, bool for_reload)
+{
+    struct amy_workers *workers = site->borrow_workers;
+    struct amy__env_options opts = {
+        .base = workers->base,
+        .site = site->site,
+        .webapps_path = workers->settings->webapps,
+        .as_person = workers->as_person,
+        .borrow_clock = workers->borrow_clock,
+    };
+    struct amy_error err = AMY_ERROR_INIT;
+
+    amy__env_cancel(site->job);
+    site->job = NULL;
+    amy__timer_cancel(site->retry);
+    site->job_for_reload = for_reload;
+    if (amy__env_start(&opts, on_environment, site, &site->job, &err) < 0) {
+        site->job = NULL;
+        site->job_for_reload = false;
+        refuse_generation(site, &err);
+        try_again_later(site);
+    }
+}
+
+static void
+on_retry(void *user)
+{
+    struct amy__workers_site *site = user;
+
+    if (site->site != NULL && !site->leaving &&
+        !site->borrow_workers->stopping) {
+        begin_environment(site, false);
+    }
+}
+
+/* ---- reading the directory ---- */
+
+static int
+create_site(struct amy_workers *workers, const char *domain,
+            struct amy__workers_site **ret_site, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__workers_site_free_p)
+    struct amy__workers_site *site = amy__calloc(1, sizeof(*site));
+    int rc = 0;
+
+    if (site == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating site '%s'", domain);
+    }
+    site->borrow_workers = workers;
+    site->domain = amy__strdup(domain);
+    if (site->domain == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating site '%s'", domain);
+    }
+    rc = amy__timer_create(workers->base, on_retry, site, &site->retry, err);
+    if (rc < 0) {
+        return rc;
+    }
+    site->next = workers->sites;
+    workers->sites = site;
+    *ret_site = AMY_TAKE(site);
+    return 0;
+}
+
+static int
+open_output(struct amy__workers_site *site, struct amy_error *err)
+{
+    const struct amy_workers *workers = site->borrow_workers;
+    struct amy__workers_output_options opts = {
+        .webapps_fd = workers->webapps_fd,
+        .domain = site->domain,
+        .uid = site->site->uid,
+        .gid = site->site->gid,
+        .borrow_clock = workers->borrow_clock,
+        .log = &workers->log,
+    };
+
+    if (site->output != NULL) {
+        return 0;
+    }
+    return amy__workers_output_create(&opts, &site->output, err);
+}
+
+static int
+accept_yaml(struct amy__workers_site *site, struct amy_error *err)
+{
+    struct amy_workers *workers = site->borrow_workers;
+    struct amy__workers_report report = {.log = &workers->log,
+                                         .domain = site->domain,
+                                         .list = amy__json_array()};
+    struct amy__site_source source = {
+        .webapps_fd = workers->webapps_fd,
+        .webapps_path = workers->settings->webapps,
+        .state_fd = workers->state_fd,
+        .daemon = "workers",
+        .rules = amy__workers_rules(workers->settings, workers->as_person),
+        .on_problem = amy__workers_on_problem,
+        .problem_user = &report,
+    };
+    struct amy__site *accepted = NULL;
+    int rc = amy__site_accept(&source, site->domain, NULL, &accepted, err);
+
+    amy__json_free(site->problems);
+    site->problems = report.list;
+    if (rc >= 0) {
+        amy__site_unref(site->site);
+        site->site = accepted;
+    }
+    return rc;
+}
+
+int
+amy__workers_site_renew(struct amy_workers *workers, const char *domain,
+                        bool for_reload, struct amy_error *err)
+{
+    struct amy__workers_site *site = amy__workers_site_find(workers, domain);
+    int rc = 0;
+
+    if (site == NULL) {
+        rc = create_site(workers, domain, &site, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    site->seen = true;
+    site->leaving = false;
+    rc = accept_yaml(site, err);
+    if (rc >= 0) {
+        rc = open_output(site, err);
+    }
+    if (rc < 0) {
+        amy__log(&workers->log, AMY_LOG_ERROR,
+                 "site is not run site=%s reason=\"%s\"", domain,
+                 err == NULL ? "" : err->msg);
+        return rc;
+    }
+    if (site->site->worker_count > 0 || site->pools != NULL) {
+        begin_environment(site, for_reload);
+    }
+    return 0;
+}
+
+/* A bad site must not keep the others from being read. */
+static int
+on_site_name(const char *domain, void *user)
+{
+    struct amy_workers *workers = user;
+    struct amy_error err = AMY_ERROR_INIT;
+
+    (void)amy__workers_site_renew(workers, domain, workers->reloading, &err);
+    return 0;
+}
+
+int
+amy__workers_scan(struct amy_workers *workers, struct amy_error *err)
+{
+    int rc = 0;
+
+    for (struct amy__workers_site *site = workers->sites; site != NULL;
+         site = site->next) {
+        site->seen = false;
+    }
+    rc = amy__site_each(workers->webapps_fd, on_site_name, workers, err);
+    if (rc < 0) {
+        return rc;
+    }
+    for (struct amy__workers_site *site = workers->sites; site != NULL;
+         site = site->next) {
+        if (!site->seen) {
+            amy__log(&workers->log, AMY_LOG_NOTICE,
+                     "site is gone, its workers stop site=%s", site->domain);
+            site->leaving = true;
+            amy__workers_site_stop(site);
+        }
+    }
+    amy__workers_ask_sweep(workers);
+    return 0;
+}

@@ -1,0 +1,462 @@
+/* The worker supervisor: opens what it needs, reads the sites, stops them. */
+/* Not for one site's life: that is site.c. */
+#include <amy/workers.h>
+
+#include "core/alloc.h"
+#include "core/caps.h"
+#include "core/check.h"
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "core/options.h"
+#include "core/user.h"
+#include "workers/internal.h"
+#include "workers/output.h"
+#include "workers/report.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <unistd.h>
+
+#define WORKERS_MAGIC 0x776f726bU /* "work" */
+
+/* What a root supervisor keeps; DESIGN: the table of privileges. */
+static const int kept_caps[] = {CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_CHOWN,
+                                CAP_DAC_READ_SEARCH};
+
+/* ---- sweep: what is over ---- */
+
+void
+amy__workers_ask_sweep(struct amy_workers *workers)
+{
+    amy__defer_ask(workers->sweep);
+}
+
+static void
+sweep_pools(struct amy__workers_site *site)
+{
+    struct amy__workers_pool **link = &site->pools;
+
+    while (*link != NULL) {
+        struct amy__workers_pool *pool = *link;
+
+        if (pool->gone) {
+            *link = pool->next;
+            amy__workers_pool_free(pool);
+        } else {
+            link = &pool->next;
+        }
+    }
+}
+
+static void
+sweep_sites(struct amy_workers *workers)
+{
+    struct amy__workers_site **link = &workers->sites;
+
+    while (*link != NULL) {
+        struct amy__workers_site *site = *link;
+
+        sweep_pools(site);
+        amy__workers_site_step(site);
+        if (site->leaving && site->pools == NULL) {
+            *link = site->next;
+            amy__workers_site_free(site);
+        } else {
+            link = &site->next;
+        }
+    }
+}
+
+static bool
+reload_is_over(const struct amy_workers *workers)
+{
+    for (const struct amy__workers_site *site = workers->sites; site != NULL;
+         site = site->next) {
+        if (site->job_for_reload) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
+all_gone(const struct amy_workers *workers)
+{
+    for (const struct amy__workers_site *site = workers->sites; site != NULL;
+         site = site->next) {
+        if (site->pools != NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+on_sweep(void *user)
+{
+    struct amy_workers *workers = user;
+
+    sweep_sites(workers);
+    if (workers->reloading && reload_is_over(workers)) {
+        amy_workers_done_fn fn = workers->on_reloaded;
+
+        workers->reloading = false;
+        workers->on_reloaded = NULL;
+        if (fn != NULL) {
+            fn(workers, workers->reloaded_user);
+            return; /* it may have freed us */
+        }
+    }
+    if (workers->stopping && workers->on_stopped != NULL && all_gone(workers)) {
+        amy_workers_done_fn fn = workers->on_stopped;
+
+        workers->on_stopped = NULL;
+        fn(workers, workers->stopped_user);
+    }
+}
+
+/* ---- create and free ---- */
+
+void
+amy_workers_free(struct amy_workers *workers)
+{
+    if (workers == NULL) {
+        return;
+    }
+    AMY_CHECK(workers, WORKERS_MAGIC);
+    amy__control_free(workers->control);
+    while (workers->sites != NULL) {
+        struct amy__workers_site *next = workers->sites->next;
+
+        amy__workers_site_free(workers->sites);
+        workers->sites = next;
+    }
+    amy__defer_free(workers->sweep);
+    amy__close(&workers->webapps_fd);
+    amy__close(&workers->run_fd);
+    amy__close(&workers->state_fd);
+    amy__settings_free(workers->settings);
+    workers->magic = 0;
+    amy__free(workers);
+}
+AMY_DEFINE_CLEANUP(struct amy_workers *, amy_workers_free)
+
+static int
+open_made(const char *path, mode_t mode, struct amy_error *err)
+{
+    int rc = amy__make_dirs(path, mode, err);
+
+    return rc < 0 ? rc : amy__open_dir(path, err);
+}
+
+static int
+open_directories(struct amy_workers *workers, struct amy_error *err)
+{
+    const struct amy__settings *settings = workers->settings;
+
+    workers->run_fd = open_made(settings->run, 0755, err);
+    if (workers->run_fd < 0) {
+        return workers->run_fd;
+    }
+    workers->state_fd = open_made(settings->state, 0755, err);
+    if (workers->state_fd < 0) {
+        return workers->state_fd;
+    }
+    workers->webapps_fd = amy__open_dir(settings->webapps, err);
+    return workers->webapps_fd < 0 ? workers->webapps_fd : 0;
+}
+
+/* Who may connect to the workers: the front's group. As a person, the person.
+ */
+static int
+find_front_group(struct amy_workers *workers, struct amy_error *err)
+{
+    struct amy__user front;
+    int rc = 0;
+
+    if (workers->as_person) {
+        return 0;
+    }
+    rc = amy__user_find(workers->settings->front_user, &front, err);
+    if (rc == AMY_ENOTFOUND) {
+        return amy__err(err, rc,
+                        "there is no user '%s' for the front processes: "
+                        "adduser --system --group %s",
+                        workers->settings->front_user,
+                        workers->settings->front_user);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    workers->front_gid = front.gid;
+    amy__user_clear(&front);
+    return 0;
+}
+
+static int
+open_control(struct amy_workers *workers, struct amy_error *err)
+{
+    struct amy__control_options opts = {
+        .base = workers->base,
+        .run_path = workers->settings->run,
+        .name = "workers",
+        .borrow_clock = workers->borrow_clock,
+        .log = &workers->log,
+    };
+    int rc = amy__control_create(&opts, &workers->control, err);
+
+    return rc < 0 ? rc : amy__workers_methods_add(workers, err);
+}
+
+static int
+read_options(const struct amy_workers_options *opts,
+             struct amy_workers_options *ret, struct amy_error *err)
+{
+    size_t oldest = offsetof(struct amy_workers_options, base) +
+                    sizeof(struct event_base *);
+    int rc = amy__options_read(ret, sizeof(*ret), opts, oldest, err);
+
+    if (rc == 0 && ret->base == NULL) {
+        return amy__err(err, AMY_EINVAL, "base is required");
+    }
+    return rc;
+}
+
+static int
+load_settings(const struct amy_workers_options *o, amy_problem_fn on_problem,
+              void *user, struct amy__settings **ret_settings,
+              struct amy_error *err)
+{
+    struct amy__settings_args args = {.config = o->config,
+                                      .webapps = o->webapps,
+                                      .run = o->run,
+                                      .state = o->state};
+
+    return amy__settings_load(&args, on_problem, user, ret_settings, err);
+}
+
+static int
+set_up(struct amy_workers *workers, const struct amy_workers_options *o,
+       struct amy_error *err)
+{
+    struct amy__workers_report report = {.log = &workers->log};
+    int rc = load_settings(o, amy__workers_on_problem, &report,
+                           &workers->settings, err);
+
+    if (rc == 0) {
+        rc = find_front_group(workers, err);
+    }
+    if (rc == 0) {
+        rc = open_directories(workers, err);
+    }
+    if (rc == 0 && !workers->as_person) {
+        rc = amy__caps_keep(kept_caps, sizeof(kept_caps) / sizeof(kept_caps[0]),
+                            err);
+        rc = rc > 0 ? 0 : rc; /* a container's bounding set stays as it is */
+    }
+    if (rc == 0) {
+        rc = amy__defer_create(workers->base, on_sweep, workers,
+                               &workers->sweep, err);
+    }
+    return rc == 0 ? open_control(workers, err) : rc;
+}
+
+int
+amy_workers_create(const struct amy_workers_options *opts,
+                   struct amy_workers **ret_workers, struct amy_error *err)
+{
+    AMY_CLEANUP(amy_workers_free_p) struct amy_workers *workers = NULL;
+    struct amy_workers_options o;
+    int rc = read_options(opts, &o, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    workers = amy__calloc(1, sizeof(*workers));
+    if (workers == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a supervisor");
+    }
+    workers->magic = WORKERS_MAGIC;
+    workers->base = o.base;
+    workers->borrow_clock = o.borrow_clock;
+    workers->log = amy__log_copy(o.log);
+    workers->run_fd = -1;
+    workers->state_fd = -1;
+    workers->webapps_fd = -1;
+    workers->as_person = geteuid() != 0;
+    workers->started_wall_ms = amy__wall_ms(o.borrow_clock);
+    rc = set_up(workers, &o, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_workers = AMY_TAKE(workers);
+    return 0;
+}
+
+/* ---- check ---- */
+
+struct check {
+    const struct amy__settings *settings;
+    int webapps_fd;
+    amy_problem_fn on_problem;
+    void *user;
+    int errors;
+};
+
+static void
+count_problem(const struct amy_problem *problem, void *user)
+{
+    struct check *check = user;
+
+    check->errors += problem->severity == AMY_SEVERITY_ERROR ? 1 : 0;
+    if (check->on_problem != NULL) {
+        check->on_problem(problem, check->user);
+    }
+}
+
+static int
+check_site(const char *domain, void *user)
+{
+    struct check *check = user;
+    struct amy__site_rules rules =
+        amy__workers_rules(check->settings, geteuid() != 0);
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__site *site = NULL;
+    int before = check->errors;
+    int rc = amy__site_load(check->webapps_fd, check->settings->webapps, domain,
+                            &rules, count_problem, check, NULL, &site, &err);
+
+    if (rc < 0 && check->errors == before) {
+        struct amy_problem problem = {
+            .struct_size = sizeof(problem), .file = domain, .message = err.msg};
+
+        count_problem(&problem, check);
+    }
+    amy__site_unref(site);
+    return 0;
+}
+
+int
+amy_workers_check(const struct amy_workers_options *opts,
+                  amy_problem_fn on_problem, void *user, struct amy_error *err)
+{
+    struct check check = {.on_problem = on_problem, .user = user};
+    struct amy__settings *settings = NULL;
+    struct amy_workers_options o;
+    int rc = amy__options_read(&o, sizeof(o), opts, sizeof(size_t), err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    rc = load_settings(&o, count_problem, &check, &settings, err);
+    if (rc < 0) {
+        return check.errors > 0 ? check.errors : rc;
+    }
+    check.settings = settings;
+    check.webapps_fd = amy__open_dir(settings->webapps, err);
+    rc = check.webapps_fd;
+    if (rc >= 0) {
+        rc = amy__site_each(check.webapps_fd, check_site, &check, err);
+        amy__close(&check.webapps_fd);
+    }
+    amy__settings_free(settings);
+    return rc < 0 ? rc : check.errors;
+}
+
+/* ---- start, reload, stop ---- */
+
+int
+amy_workers_start(struct amy_workers *workers, struct amy_error *err)
+{
+    AMY_CHECK(workers, WORKERS_MAGIC);
+    if (workers->as_person) {
+        char name[64];
+
+        amy__log(&workers->log, AMY_LOG_NOTICE,
+                 "not root: everything runs as user=%s",
+                 amy__user_name(geteuid(), name, sizeof(name)));
+    }
+    return amy__workers_scan(workers, err);
+}
+
+int
+amy_workers_reload(struct amy_workers *workers, amy_workers_done_fn on_done,
+                   void *user, struct amy_error *err)
+{
+    int rc = 0;
+
+    AMY_CHECK(workers, WORKERS_MAGIC);
+    if (workers->stopping) {
+        return amy__err(err, AMY_ESTATE, "stopping");
+    }
+    workers->reloading = true;
+    rc = amy__workers_scan(workers, err);
+    if (rc < 0) {
+        workers->reloading = false;
+        return rc;
+    }
+    workers->on_reloaded = on_done;
+    workers->reloaded_user = user;
+    return 0;
+}
+
+int
+amy_workers_stop(struct amy_workers *workers, int now,
+                 amy_workers_done_fn on_done, void *user, struct amy_error *err)
+{
+    bool again = false;
+
+    AMY_CHECK(workers, WORKERS_MAGIC);
+    again = workers->stopping;
+    workers->stopping = true;
+    workers->stop_now = workers->stop_now || now != 0;
+    if (!again) {
+        workers->on_stopped = on_done;
+        workers->stopped_user = user;
+    }
+    for (struct amy__workers_site *site = workers->sites; site != NULL;
+         site = site->next) {
+        amy__workers_site_stop(site);
+    }
+    amy__workers_ask_sweep(workers);
+    return again ? amy__err(err, AMY_EAGAIN, "stopping already") : 0;
+}
+
+void
+amy_workers_reopen(struct amy_workers *workers)
+{
+    AMY_CHECK(workers, WORKERS_MAGIC);
+    for (struct amy__workers_site *site = workers->sites; site != NULL;
+         site = site->next) {
+        if (site->output != NULL) {
+            amy__workers_output_reopen(site->output);
+        }
+    }
+}
+
+void
+amy_workers_count(const struct amy_workers *workers, uint32_t *ret_sites,
+                  uint32_t *ret_ready)
+{
+    uint32_t sites = 0;
+    uint32_t ready = 0;
+
+    AMY_CHECK(workers, WORKERS_MAGIC);
+    for (const struct amy__workers_site *site = workers->sites; site != NULL;
+         site = site->next) {
+        sites++;
+        for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
+             pool = pool->next) {
+            ready += amy__workers_pool_ready(pool);
+        }
+    }
+    if (ret_sites != NULL) {
+        *ret_sites = sites;
+    }
+    if (ret_ready != NULL) {
+        *ret_ready = ready;
+    }
+}

@@ -1,0 +1,215 @@
+#include "amy_test.h"
+
+#include "core/buf.h"
+#include "core/files.h"
+#include "workers/output.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define DOMAIN "example.org"
+#define LOG DOMAIN "/logs/gunicorn_supervisor.log"
+
+static int64_t
+mono_ms(void *user)
+{
+    return *(int64_t *)user;
+}
+
+static int64_t
+wall_ms(void *user)
+{
+    (void)user;
+    return 1000; /* 1970-01-01T00:00:01.000Z */
+}
+
+struct fixture {
+    char path[32];
+    int webapps_fd;
+    int64_t now_ms;
+    struct amy_clock clock;
+    int warnings;
+    struct amy_log log;
+    struct amy__workers_output *output;
+};
+
+static void
+on_log(enum amy_log_level level, const char *line, void *user)
+{
+    struct fixture *f = user;
+
+    (void)line;
+    f->warnings += level == AMY_LOG_WARN ? 1 : 0;
+}
+
+static int
+set_up(void **state)
+{
+    static struct fixture f;
+    struct amy__workers_output_options opts = {
+        .domain = DOMAIN, .uid = geteuid(), .gid = getegid()};
+
+    f = (struct fixture){.now_ms = 5000};
+    (void)snprintf(f.path, sizeof(f.path), "/tmp/amy-output-XXXXXX");
+    assert_non_null(mkdtemp(f.path));
+    f.webapps_fd = open(f.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(f.webapps_fd >= 0);
+    assert_int_equal(mkdirat(f.webapps_fd, DOMAIN, 0755), 0);
+    f.clock = (struct amy_clock){sizeof(f.clock), mono_ms, wall_ms, &f.now_ms};
+    f.log = (struct amy_log){
+        .struct_size = sizeof(f.log), .fn = on_log, .user = &f};
+    opts.webapps_fd = f.webapps_fd;
+    opts.borrow_clock = &f.clock;
+    opts.log = &f.log;
+    assert_int_equal(amy__workers_output_create(&opts, &f.output, NULL), 0);
+    *state = &f;
+    return 0;
+}
+
+static int
+tear_down(void **state)
+{
+    struct fixture *f = *state;
+
+    amy__workers_output_free(f->output);
+    (void)unlinkat(f->webapps_fd, LOG, 0);
+    (void)unlinkat(f->webapps_fd, LOG, AT_REMOVEDIR);
+    (void)unlinkat(f->webapps_fd, DOMAIN "/logs/old", 0);
+    (void)unlinkat(f->webapps_fd, DOMAIN "/logs", AT_REMOVEDIR);
+    (void)unlinkat(f->webapps_fd, DOMAIN, AT_REMOVEDIR);
+    (void)rmdir(f->path);
+    amy__close(&f->webapps_fd);
+    return 0;
+}
+
+static void
+say(struct fixture *f, const char *line)
+{
+    amy__workers_output_line(f->output, "web", 2, 4711, line, strlen(line));
+}
+
+static void
+assert_file(const struct fixture *f, const char *name, const char *want)
+{
+    struct amy__buf text;
+
+    amy__buf_init(&text, 4096);
+    assert_int_equal(
+        amy__read_file_at(f->webapps_fd, name, 4096, &text, NULL, NULL), 0);
+    assert_int_equal(text.len, strlen(want));
+    assert_memory_equal(text.data, want, text.len);
+    amy__buf_clear(&text);
+}
+
+static void
+test_line_has_time_pool_position_and_pid(void **state)
+{
+    struct fixture *f = *state;
+
+    say(f, "hello");
+    say(f, "");
+    assert_file(f, LOG,
+                "1970-01-01T00:00:01.000Z [web:2 4711] hello\n"
+                "1970-01-01T00:00:01.000Z [web:2 4711] \n");
+    assert_int_equal(amy__workers_output_lost(f->output), 0);
+}
+
+static void
+test_reopen_follows_a_renamed_file(void **state)
+{
+    struct fixture *f = *state;
+
+    say(f, "one");
+    assert_int_equal(
+        renameat(f->webapps_fd, LOG, f->webapps_fd, DOMAIN "/logs/old"), 0);
+    say(f, "two");
+    amy__workers_output_reopen(f->output);
+    say(f, "three");
+    assert_file(f, DOMAIN "/logs/old",
+                "1970-01-01T00:00:01.000Z [web:2 4711] one\n"
+                "1970-01-01T00:00:01.000Z [web:2 4711] two\n");
+    assert_file(f, LOG, "1970-01-01T00:00:01.000Z [web:2 4711] three\n");
+}
+
+static void
+test_log_that_is_no_file_loses_lines_and_says_so_once(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(mkdirat(f->webapps_fd, DOMAIN "/logs", 0755), 0);
+    assert_int_equal(mkdirat(f->webapps_fd, LOG, 0755), 0);
+    say(f, "one");
+    say(f, "two");
+    assert_int_equal(amy__workers_output_lost(f->output), 2);
+    assert_int_equal(f->warnings, 1);
+
+    /* Mended: the next second's line comes through, after a word on the loss.
+     */
+    assert_int_equal(unlinkat(f->webapps_fd, LOG, AT_REMOVEDIR), 0);
+    f->now_ms += 1000;
+    say(f, "three");
+    assert_file(
+        f, LOG,
+        "1970-01-01T00:00:01.000Z [amy-workers] 2 lines were lost here\n"
+        "1970-01-01T00:00:01.000Z [web:2 4711] three\n");
+}
+
+/* A file size limit stands in for a full disk: both make write(2) short. */
+static void
+test_full_disk_never_leaves_a_torn_line_in_the_middle(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit before;
+    struct rlimit tight;
+
+    say(f, "first");
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    tight = (struct rlimit){.rlim_cur = 60, .rlim_max = before.rlim_max};
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    say(f, "cut in the middle");
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(amy__workers_output_lost(f->output), 1);
+    say(f, "whole");
+    assert_int_equal(f->warnings, 1);
+    assert_int_equal(amy__workers_output_lost(f->output), 1);
+}
+
+static void
+test_symbolic_link_is_not_followed(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(mkdirat(f->webapps_fd, DOMAIN "/logs", 0755), 0);
+    assert_int_equal(symlinkat("old", f->webapps_fd, LOG), 0);
+    say(f, "one");
+    assert_int_equal(amy__workers_output_lost(f->output), 1);
+    assert_int_equal(faccessat(f->webapps_fd, DOMAIN "/logs/old", F_OK, 0), -1);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_line_has_time_pool_position_and_pid, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_reopen_follows_a_renamed_file,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_log_that_is_no_file_loses_lines_and_says_so_once, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_full_disk_never_leaves_a_torn_line_in_the_middle, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(test_symbolic_link_is_not_followed,
+                                        set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests_name("workers/output", tests, NULL, NULL);
+}
