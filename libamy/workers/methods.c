@@ -76,23 +76,6 @@ pool_json(const struct amy__workers_pool *pool)
     return json;
 }
 
-/* Borrowed elsewhere, so copied by way of its text. */
-static struct amy__json *
-problems_json(const struct amy__workers_site *site)
-{
-    struct amy__json *copy = NULL;
-    struct amy__buf text;
-
-    amy__buf_init(&text, 256 * 1024);
-    if (site->problems == NULL ||
-        amy__json_write(site->problems, 0, &text) < 0 ||
-        amy__json_parse(amy__buf_span(&text), &copy, NULL) < 0) {
-        copy = amy__json_array();
-    }
-    amy__buf_clear(&text);
-    return copy;
-}
-
 static struct amy__json *
 site_json(const struct amy__workers_site *site)
 {
@@ -114,7 +97,10 @@ site_json(const struct amy__workers_site *site)
     }
     (void)amy__json_set(json, "output_lost", amy__json_int((int64_t)lost));
     (void)amy__json_set(json, "pools", pools);
-    (void)amy__json_set(json, "problems", problems_json(site));
+    (void)amy__json_set(json, "problems",
+                        site->problems == NULL
+                            ? amy__json_array()
+                            : amy__json_copy(site->problems));
     return json;
 }
 

@@ -128,7 +128,7 @@ fill_options(const struct amy__workers_pool *pool, char *const *argv,
     opts->argv = (const char *const *)argv;
     opts->envp = (const char *const *)envp;
     opts->directory = pool->env->repo_path;
-    opts->user = workers->as_person ? NULL : pool->site->user;
+    opts->user = pool->site->user; /* ourselves, when we are a person */
     opts->count = spec->count;
     opts->stop_signal = spec->stop_signal;
     opts->stop_patience_ms = (uint32_t)spec->stop_patience_ms;
