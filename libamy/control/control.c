@@ -3,7 +3,6 @@
 #include "control/control.h"
 
 #include "control/call.h"
-#include "control/listen.h"
 #include "control/route.h"
 #include "core/alloc.h"
 #include "core/check.h"
@@ -11,6 +10,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/user.h"
+#include "net/unix.h"
 #include "serve/server.h"
 
 #include <stdio.h>
@@ -20,6 +20,8 @@
 #define CONTROL_MAGIC 0x63746c21U
 #define REQUEST_MAX 65536U
 #define CONNECTIONS_MAX 256
+#define SOCKET_MODE 0666 /* who may do what is asked of each caller */
+#define BACKLOG 64
 
 struct method {
     struct method *next;
@@ -236,7 +238,8 @@ start(struct amy__control *control, const struct amy__control_options *opts,
     if (rc < 0) {
         return rc;
     }
-    fd = amy__control_bind(control->dir_fd, control->socket_name, err);
+    fd = amy__unix_replace_at(control->dir_fd, control->socket_name,
+                              SOCKET_MODE, BACKLOG, err);
     if (fd < 0) {
         return fd;
     }

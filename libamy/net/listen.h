@@ -1,4 +1,4 @@
-/* Listening sockets, non-blocking and close-on-exec. */
+/* Listening TCP sockets, non-blocking and close-on-exec. */
 #ifndef AMY_NET_LISTEN_H
 #define AMY_NET_LISTEN_H
 
@@ -7,7 +7,6 @@
 #include "net/address.h"
 
 #include <stdbool.h>
-#include <sys/types.h>
 
 /* backlog 0: 4096. With reuse_port several sockets may share the address, each
  * with a queue of its own. [::] takes IPv4 too. Returns the descriptor or
@@ -15,12 +14,5 @@
  * that is not this machine's), AMY_EIO. */
 int amy__listen_tcp(const struct amy__address *address, bool reuse_port,
                     int backlog, struct amy_error *err);
-
-/* A socket that appears beneath dir_fd as name, ready and with its mode, in one
- * step: it is bound under another name first. What a dead process left there is
- * replaced; AMY_EBUSY when somebody listens. Long directories do not matter:
- * only name and a few digits must fit (AMY_EINVAL). */
-int amy__listen_unix(int dir_fd, const char *name, mode_t mode, int backlog,
-                     struct amy_error *err);
 
 #endif

@@ -94,6 +94,39 @@ test_connect_tells_gone_from_dead_from_full(void **state)
 }
 
 static void
+test_replace_takes_the_place_of_the_dead_with_its_mode(void **state)
+{
+    struct stat st;
+    int fd = amy__unix_listen_at(dir_fd, "s", 4, NULL);
+
+    (void)state;
+    amy__close(&fd);
+    fd = amy__unix_replace_at(dir_fd, "s", 0620, 4, NULL);
+    assert_true(fd >= 0);
+    assert_int_equal(fstatat(dir_fd, "s", &st, 0), 0);
+    assert_true(S_ISSOCK(st.st_mode));
+    assert_int_equal(st.st_mode & 0777, 0620);
+    amy__close(&fd);
+}
+
+static void
+test_replace_of_a_living_socket_is_busy(void **state)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    int listen_fd = amy__unix_replace_at(dir_fd, "s", 0600, 4, NULL);
+    int fd = -1;
+
+    (void)state;
+    assert_int_equal(amy__unix_replace_at(dir_fd, "s", 0600, 4, &err),
+                     AMY_EBUSY);
+    assert_int_equal(err.code, AMY_EBUSY);
+    fd = amy__unix_connect_at(dir_fd, "s", NULL);
+    assert_true(fd >= 0);
+    amy__close(&fd);
+    amy__close(&listen_fd);
+}
+
+static void
 test_names_that_are_no_names_are_refused(void **state)
 {
     char too_long[128];
@@ -104,6 +137,11 @@ test_names_that_are_no_names_are_refused(void **state)
     assert_int_equal(amy__unix_listen_at(dir_fd, "", 4, NULL), AMY_EINVAL);
     assert_int_equal(amy__unix_listen_at(dir_fd, "a/b", 4, NULL), AMY_EINVAL);
     assert_int_equal(amy__unix_connect_at(dir_fd, too_long, NULL), AMY_EINVAL);
+    assert_int_equal(amy__unix_replace_at(dir_fd, "../s", 0600, 4, NULL),
+                     AMY_EINVAL);
+    too_long[80] = '\0'; /* fits, but not with what the name aside adds */
+    assert_int_equal(amy__unix_replace_at(dir_fd, too_long, 0600, 4, NULL),
+                     AMY_EINVAL);
 }
 
 int
@@ -117,6 +155,11 @@ main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_connect_tells_gone_from_dead_from_full, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_replace_takes_the_place_of_the_dead_with_its_mode, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(test_replace_of_a_living_socket_is_busy,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_names_that_are_no_names_are_refused, set_up, tear_down),
     };

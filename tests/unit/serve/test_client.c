@@ -1,6 +1,6 @@
 #include "amy_test.h"
 
-#include "net/listen.h"
+#include "net/unix.h"
 #include "serve/client.h"
 #include "serve_rig.h"
 
@@ -255,7 +255,7 @@ play(struct played *played)
     assert_int_equal(amy__client_create(&opts, &played->caller.client, NULL),
                      0);
     played->listener =
-        amy__listen_unix(played->caller.dir_fd, "t", 0600, 8, NULL);
+        amy__unix_replace_at(played->caller.dir_fd, "t", 0600, 8, NULL);
     assert_true(played->listener >= 0);
     played->fd = -1;
 }
