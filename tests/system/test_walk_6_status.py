@@ -54,7 +54,7 @@ def test_problems_of_site_yaml_have_line_and_key(running):
                             + "limitz: {body: 1MiB}\n")
     running.amyctl("reload", TINY, check=False)
     problems = wait_for(lambda: site(running)["problems"], SOON_S, "problems are shown")
-    assert any("limitz" in problem["key"] or "limitz" in problem["message"]
+    assert any("limitz" in f"{problem.get('key')} {problem['message']}"
                for problem in problems), problems
     assert {problem["line"] for problem in problems} == {6}
     assert running.get(TINY, tls=False).status == 200, "the last accepted copy serves on"
