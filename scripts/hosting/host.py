@@ -106,11 +106,19 @@ class Host:
         )
 
     def workers_are_ready(self, child=None):
+        """Every site was taken up, or refused with a problem; all workers work."""
         still_runs(child or self.workers)
         report = self.daemon_status("workers")
-        return report and all(
+        if not report:
+            return False
+        known = {site["site"]: site for site in report["sites"]}
+        return all(
+            domain in known and (known[domain].get("pools") or known[domain].get("problems"))
+            for domain in self.sites
+        ) and all(
             worker["state"] == "ready"
-            for site in report["sites"] for pool in site["pools"] for worker in pool["workers"]
+            for site in report["sites"] for pool in site.get("pools", [])
+            for worker in pool["workers"]
         )
 
     def stop(self):

@@ -28,6 +28,7 @@ FAULTS = {
     "no repo": (lambda site: shutil.rmtree(site.repo), "repo"),
     "postactivate fails": (postactivate("echo no luck >&2\nfalse\nexit 3\n"), "no luck"),
     "postactivate is no shell": (postactivate("if then fi fi\n"), "syntax error"),
+    "postactivate of Windows": (postactivate("export GREETING=x\r\n"), "CR LF"),
     "postactivate hangs": (postactivate("read -r < <(sleep 600)\n"), "5"),
 }
 
@@ -44,6 +45,7 @@ def test_fault_is_named_and_the_neighbour_serves(tiny, django_venv, fault):
     def told():
         site = walk.site_parts(tiny.status(), "other.localhost")
         reasons = [problem["message"] for problem in site["problems"]]
+        reasons.append(site.get("error") or "")
         for pool in site.get("pools", []):
             reasons += [worker["reason"] for worker in pool["workers"]]
         return any(word in reason for reason in reasons)
@@ -55,7 +57,6 @@ def test_fault_is_named_and_the_neighbour_serves(tiny, django_venv, fault):
 
 @pytest.mark.parametrize("text, wanted", [
     ("export GREETING='two\nlines' OTHER=x", "two\nlines"),
-    ("export GREETING=crlf\r\n", "crlf\r"),
     ("export GREETING=no-newline", "no-newline"),
     ("GREETING=not-exported\n", None),
     ("export GREETING=$(echo computed)\n", "computed"),
