@@ -149,6 +149,9 @@ reclaim(struct amy__connection *conn)
     }
     amy__tls_conn_free(conn->tls);
     TAILQ_REMOVE(&server->all, conn, all_link);
+    if (server->draining) {
+        amy__defer_ask(server->turn); /* it may have been the last */
+    }
     /* Not "<": the bound is 0 under the address sanitizer. */
     if (server->spares + 1 <= AMY__SLAB_KEEP) {
         TAILQ_INSERT_HEAD(&server->spare, conn, all_link);
@@ -364,6 +367,9 @@ shake_hands(struct amy__connection *conn)
         amy__defer_ask(server->turn);
     }
     rc = amy__tls_conn_handshake(conn->tls, NULL);
+    if (rc == AMY__TLS_WANT_WRITE && !conn->out.armed) {
+        conn->out.armed = event_add(&conn->write_event, NULL) == 0;
+    }
     if (rc == AMY__TLS_WANT_READ || rc == AMY__TLS_WANT_WRITE) {
         return false;
     }

@@ -135,6 +135,10 @@ encode_head(struct amy__exchange *x, struct amy__answer_head *head, bool end)
         conn->must_linger = true;
         conn->close_after = true;
     }
+    if (server->current == NULL) {
+        (void)amy__server_now(server); /* called from elsewhere on the loop */
+    }
+    x->times.first_us = server->now_us;
     amy__exchange_dress(server, head,
                         x->head.keep_alive && !conn->close_after &&
                             !server->draining);

@@ -121,13 +121,12 @@ send_parts(struct amy__link *link, struct amy__span head, struct amy__span body,
     struct msghdr msg = {.msg_iov = parts, .msg_iovlen = 2};
     ssize_t n = 0;
 
-    if (head.n == 0) {
-        msg.msg_iov = &parts[1];
-        msg.msg_iovlen = 1;
-    } else if (body.n == 0) {
-        msg.msg_iovlen = 1;
+    if (head.n == 0 || body.n == 0) {
+        head = head.n == 0 ? body : head;
+        n = send(link->fd, head.p, head.n, MSG_NOSIGNAL | flags);
+    } else {
+        n = sendmsg(link->fd, &msg, MSG_NOSIGNAL | flags);
     }
-    n = sendmsg(link->fd, &msg, MSG_NOSIGNAL | flags);
     if (n < 0 && (errno == EAGAIN || errno == EINTR || errno == ENOBUFS)) {
         return 0;
     }

@@ -396,8 +396,12 @@ amy__output_on_writable(int fd, short what, void *user)
     struct amy__connection *conn = user;
     struct amy__output *out = &conn->out;
 
-    (void)fd;
-    (void)what;
+    if (conn->phase == AMY__PHASE_HANDSHAKE) {
+        (void)event_del(&conn->write_event);
+        out->armed = false;
+        amy__connection_on_readable(fd, what, conn);
+        return;
+    }
     (void)amy__server_now(conn->server);
     if (out->off < out->len || out->tail.n > 0) {
         write_held(conn);

@@ -45,12 +45,13 @@ refuse_body(struct amy__exchange *x, int code, const struct amy_error *err)
     struct amy__server *server = x->conn->server;
     bool full = err->sys_errno == ENOSPC || err->sys_errno == EDQUOT;
     unsigned status = code == AMY_ELIMIT ? 413 : full ? 507 : 503;
+    uint32_t swallowed = 0;
 
     if (code != AMY_ELIMIT &&
         amy__log_allow(&server->log_limit, 5, 60000, amy__server_now_ms(server),
-                       NULL)) {
-        amy__log(&server->log, AMY_LOG_ERROR, "request body lost: %s",
-                 err->msg);
+                       &swallowed)) {
+        amy__log(&server->log, AMY_LOG_ERROR,
+                 "request body lost: %s swallowed=%u", err->msg, swallowed);
     }
     amy__exchange_refuse(x, status, "request body");
 }

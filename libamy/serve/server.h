@@ -85,7 +85,9 @@ struct amy__server_options {
 
 int amy__server_create(const struct amy__server_options *opts,
                        struct amy__server **ret_server, struct amy_error *err);
-void amy__server_free(struct amy__server *server); /* closes everything */
+/* Closes everything and ends every exchange (on_gone, on_done). Not from inside
+ * a handler's callback, but from on_drained. */
+void amy__server_free(struct amy__server *server);
 
 /* Accept from a listening socket (taken over; closed at free or
  * unlisten). tls NULL: plain. tag comes back from amy__exchange_tag(). */
