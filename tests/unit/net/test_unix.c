@@ -139,7 +139,7 @@ test_names_that_are_no_names_are_refused(void **state)
     assert_int_equal(amy__unix_connect_at(dir_fd, too_long, NULL), AMY_EINVAL);
     assert_int_equal(amy__unix_replace_at(dir_fd, "../s", 0600, 4, NULL),
                      AMY_EINVAL);
-    too_long[80] = '\0'; /* fits, but not with what the name aside adds */
+    too_long[89] = '\0'; /* fits, but not with what the name aside adds */
     assert_int_equal(amy__unix_replace_at(dir_fd, too_long, 0600, 4, NULL),
                      AMY_EINVAL);
 }
