@@ -126,11 +126,12 @@ start_parts(struct amy__front *front, struct amy__bundle *bundle,
 /* ---- answers to the master ---- */
 
 static void
-finish(struct amy__front *front, int code)
+finish(struct amy__front *front)
 {
     if (!front->finished) {
         front->finished = true;
-        front->on_finished(front, code, front->user);
+        front->on_finished(front, front->masterless ? AMY_ECONN : 0,
+                           front->user);
     }
 }
 
@@ -507,7 +508,7 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
         on_status(front, amy__json_get_int(message->json, "ask", 0));
         break;
     case AMY__WIRE_DRAIN:
-        amy__front_process_drain(front);
+        amy__front_process_drain(front, false);
         break;
     case AMY__WIRE_FDS:
     case AMY__WIRE_ACK:
@@ -527,7 +528,8 @@ on_channel_gone(struct amy__wire *wire, const struct amy_error *why, void *user)
     amy__log(&front->log, AMY_LOG_NOTICE,
              "the master is gone, finishing error=\"%s\"",
              why == NULL ? "" : why->msg);
-    amy__front_process_drain(front);
+    front->masterless = true;
+    amy__front_process_drain(front, false);
 }
 
 static const struct amy__wire_handler wire_handler = {
@@ -540,7 +542,7 @@ static const struct amy__wire_handler wire_handler = {
 static void
 on_drained(void *user)
 {
-    finish(user, 0);
+    finish(user);
 }
 
 static void
@@ -548,24 +550,28 @@ on_drain_deadline(void *user)
 {
     struct amy__front *front = user;
 
-    amy__log(&front->log, AMY_LOG_WARN, "requests are cut after %d s",
-             DRAIN_MS / 1000);
-    finish(front, 0);
+    if (!front->hurried && front->server != NULL) {
+        amy__log(&front->log, AMY_LOG_WARN, "requests are cut after %d s",
+                 DRAIN_MS / 1000);
+    }
+    finish(front);
 }
 
 void
-amy__front_process_drain(struct amy__front *front)
+amy__front_process_drain(struct amy__front *front, bool now)
 {
     AMY_CHECK(front, MAGIC);
+    if (now || (front->server == NULL && !front->draining)) {
+        front->hurried = true;
+        front->draining = true;
+        (void)amy__timer_arm(front->deadline, 0, NULL);
+        return;
+    }
     if (front->draining) {
         return;
     }
     front->draining = true;
     (void)amy__timer_arm(front->deadline, DRAIN_MS, NULL);
-    if (front->server == NULL) {
-        (void)amy__timer_arm(front->deadline, 0, NULL);
-        return;
-    }
     amy__server_drain(front->server, on_drained, front);
 }
 

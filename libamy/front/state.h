@@ -70,7 +70,7 @@ struct amy__front {
     struct amy_log log;
     struct amy__log_limit refused_limit;
     /* process.c */
-    void (*on_finished)(struct amy__front *front, int code, void *user);
+    void (*on_finished)(struct amy__front *front, int rc, void *user);
     void *user;
     int channel_fd;
     struct amy__wire *wire;
@@ -85,6 +85,8 @@ struct amy__front {
     size_t listener_count;
     bool draining;
     bool finished;
+    bool masterless; /* the channel is gone */
+    bool hurried;    /* do not wait for requests under way */
     /* what requests need */
     struct amy__server *server;
     struct amy__dispatch *dispatch;
