@@ -63,9 +63,10 @@ struct amy__workers_site {
     struct amy__workers_pool *pools; /* newest generation first */
     struct amy__workers_output *output;
     struct amy__json *problems; /* array, for the status */
-    char env_error[256];        /* "" or why there is no environment */
-    bool seen;                  /* by the scan under way */
-    bool leaving;               /* its directory is gone: stop and forget */
+    char env_error[256];        /* "" or why the last renewal was refused */
+    struct amy__control_call *asked; /* waits to hear how a renewal went */
+    bool seen;                       /* by the scan under way */
+    bool leaving; /* its directory is gone: stop and forget */
 };
 
 struct amy_workers {
@@ -86,6 +87,7 @@ struct amy_workers {
     bool stopping;
     bool stop_now;
     bool reloading;
+    struct amy__control_call *asked; /* waits for the end of a reload */
     amy_workers_done_fn on_stopped;
     void *stopped_user;
     amy_workers_done_fn on_reloaded;
@@ -154,5 +156,8 @@ int amy__workers_generation_next(struct amy_workers *workers,
 /* methods.c */
 int amy__workers_methods_add(struct amy_workers *workers,
                              struct amy_error *err);
+/* A renewal, or the reload of all, is over: answer whoever asked for it. */
+void amy__workers_tell_site(struct amy__workers_site *site);
+void amy__workers_tell_reload(struct amy_workers *workers);
 
 #endif

@@ -177,6 +177,83 @@ on_restart(struct amy__control_call *call, void *user)
     done(call);
 }
 
+/* ---- reload: answered when it is over ---- */
+
+/* What a refused site adds to an answer. */
+static void
+add_refusal(struct amy__json *problems, const struct amy__workers_site *site)
+{
+    struct amy__json *json = NULL;
+
+    if (amy__json_count(site->problems) > 0) {
+        for (size_t i = 0; i < amy__json_count(site->problems); i++) {
+            (void)amy__json_add(
+                problems, amy__json_copy(amy__json_at(site->problems, i)));
+        }
+        return;
+    }
+    json = amy__json_object();
+    (void)amy__json_set(json, "file", amy__json_text(site->domain));
+    (void)amy__json_set(json, "message", amy__json_text(site->env_error));
+    (void)amy__json_add(problems, json);
+}
+
+static void
+answer_refused(struct amy__control_call *call, const char *detail,
+               struct amy__json *problems)
+{
+    struct amy__json *json = amy__json_object();
+
+    (void)amy__json_set(json, "title", amy__json_text("Reload refused"));
+    (void)amy__json_set(json, "detail", amy__json_text(detail));
+    (void)amy__json_set(json, "problems", problems);
+    amy__control_reply(call, 422, json);
+}
+
+void
+amy__workers_tell_site(struct amy__workers_site *site)
+{
+    struct amy__control_call *call = site->asked;
+    struct amy__json *problems = NULL;
+
+    if (call == NULL) {
+        return;
+    }
+    site->asked = NULL;
+    if (site->env_error[0] == '\0') {
+        done(call);
+        return;
+    }
+    problems = amy__json_array();
+    add_refusal(problems, site);
+    answer_refused(call, site->env_error, problems);
+}
+
+void
+amy__workers_tell_reload(struct amy_workers *workers)
+{
+    struct amy__control_call *call = workers->asked;
+    struct amy__json *problems = NULL;
+
+    if (call == NULL) {
+        return;
+    }
+    workers->asked = NULL;
+    problems = amy__json_array();
+    for (const struct amy__workers_site *site = workers->sites; site != NULL;
+         site = site->next) {
+        if (site->env_error[0] != '\0') {
+            add_refusal(problems, site);
+        }
+    }
+    if (amy__json_count(problems) == 0) {
+        amy__json_free(problems);
+        done(call);
+        return;
+    }
+    answer_refused(call, "some sites go on as they were", problems);
+}
+
 static void
 on_reload(struct amy__control_call *call, void *user)
 {
@@ -186,28 +263,58 @@ on_reload(struct amy__control_call *call, void *user)
     if (!amy__control_require(call, 0)) {
         return;
     }
+    if (workers->asked != NULL) {
+        amy__control_refuse(call, 409, "a reload is under way");
+        return;
+    }
     if (amy_workers_reload(workers, NULL, NULL, &err) < 0) {
         amy__control_refuse(call, 500, "%s", err.msg);
         return;
     }
-    done(call);
+    workers->asked = call;
+}
+
+/* A site that we do not know yet may have been made a minute ago. */
+static struct amy__workers_site *
+site_to_reload(struct amy__control_call *call, struct amy_workers *workers)
+{
+    const char *domain = amy__control_param(call, "site");
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__workers_site *site = amy__workers_site_find(workers, domain);
+
+    if ((site != NULL && site->site != NULL) || !amy__control_is_admin(call) ||
+        amy__domain_check(amy__span_of(domain), NULL) < 0) {
+        return allowed_site(call, workers);
+    }
+    if (amy__workers_site_renew(workers, domain, false, &err) ==
+        AMY_ENOTFOUND) {
+        amy__control_refuse(call, 404, "there is no site '%s'", domain);
+        return NULL;
+    }
+    return amy__workers_site_find(workers, domain);
 }
 
 static void
 on_reload_site(struct amy__control_call *call, void *user)
 {
     struct amy_workers *workers = user;
-    struct amy__workers_site *site = allowed_site(call, workers);
+    struct amy__workers_site *site = NULL;
     struct amy_error err = AMY_ERROR_INIT;
 
+    site = site_to_reload(call, workers);
     if (site == NULL) {
         return;
     }
-    if (amy__workers_site_renew(workers, site->domain, false, &err) < 0) {
-        amy__control_refuse(call, 422, "%s", err.msg);
+    if (site->asked != NULL) {
+        amy__control_refuse(call, 409, "a reload of '%s' is under way",
+                            site->domain);
         return;
     }
-    done(call);
+    site->asked = call;
+    if (site->job == NULL &&
+        amy__workers_site_renew(workers, site->domain, false, &err) < 0) {
+        amy__workers_tell_site(site);
+    }
 }
 
 int

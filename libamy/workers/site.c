@@ -34,6 +34,7 @@ amy__workers_site_free(struct amy__workers_site *site)
     if (site == NULL) {
         return;
     }
+    amy__workers_tell_site(site);
     amy__env_cancel(site->job);
     amy__timer_free(site->retry);
     while (site->pools != NULL) {
@@ -175,7 +176,7 @@ static void
 refuse_generation(struct amy__workers_site *site, const struct amy_error *err)
 {
     amy__log(&site->borrow_workers->log, AMY_LOG_ERROR,
-             "workers cannot be started site=%s reason=\"%s\"", site->domain,
+             "a new generation is refused site=%s reason=\"%s\"", site->domain,
              err->msg);
     (void)amy__span_copy(amy__span_of(err->msg), site->env_error,
                          sizeof(site->env_error));
@@ -264,6 +265,7 @@ on_environment(int rc, struct amy__env *env, const struct amy_error *err,
         begin_generation(site, env);
     }
     site->job_for_reload = false;
+    amy__workers_tell_site(site);
     amy__workers_ask_sweep(site->borrow_workers);
 }
 
@@ -289,6 +291,7 @@ begin_environment(struct amy__workers_site *site, bool for_reload)
         site->job_for_reload = false;
         refuse_generation(site, &err);
         try_again_later(site);
+        amy__workers_tell_site(site);
     }
 }
 
@@ -383,6 +386,7 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain,
                         bool for_reload, struct amy_error *err)
 {
     struct amy__workers_site *site = amy__workers_site_find(workers, domain);
+    bool from_copy = false;
     int rc = 0;
 
     if (site == NULL) {
@@ -394,17 +398,28 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain,
     site->seen = true;
     site->leaving = false;
     rc = accept_yaml(site, err);
+    from_copy = rc == AMY__SITE_FROM_COPY;
     if (rc >= 0) {
         rc = open_output(site, err);
     }
     if (rc < 0) {
-        amy__log(&workers->log, AMY_LOG_ERROR,
-                 "site is not run site=%s reason=\"%s\"", domain,
-                 err == NULL ? "" : err->msg);
+        refuse_generation(site, err);
+        site->leaving = rc == AMY_ENOTFOUND;
         return rc;
+    }
+    site->env_error[0] = '\0';
+    if (from_copy) {
+        refuse_generation(site, err);
+        if (site->pools != NULL) {
+            /* What runs goes on as it is. */
+            amy__workers_tell_site(site);
+            return 0;
+        }
     }
     if (site->site->worker_count > 0 || site->pools != NULL) {
         begin_environment(site, for_reload);
+    } else {
+        amy__workers_tell_site(site);
     }
     return 0;
 }

@@ -105,6 +105,7 @@ on_sweep(void *user)
 
         workers->reloading = false;
         workers->on_reloaded = NULL;
+        amy__workers_tell_reload(workers);
         if (fn != NULL) {
             fn(workers, workers->reloaded_user);
             return; /* it may have freed us */
