@@ -190,8 +190,7 @@ amy__call_lost(struct amy__call *call, const char *reason)
     /* RFC 9112 9.3.1: the server may have closed it as idle while our request
      * was on its way. */
     bool again = link->reused && !link->heard && !call->retried &&
-                 !call->detached &&
-                 (idempotent(call) || call->sent == 0);
+                 !call->detached && (idempotent(call) || call->sent == 0);
 
     if (!again) {
         amy__call_fail(call, call->answered ? AMY__CALL_CUT : AMY__CALL_CLOSED,

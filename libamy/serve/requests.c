@@ -39,15 +39,30 @@ on_request(amy__stream_id id, const struct amy__request_head *head, void *user)
     x->deciding = false;
 }
 
+/* RFC 4918 11.5: 507 says that it is our disk, and not the request. */
+static unsigned
+status_of(int code, const struct amy_error *err)
+{
+    switch (err->sys_errno) {
+    case 0:
+        return code == AMY_ELIMIT ? 413 : 503;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        return 507;
+    default:
+        return 503;
+    }
+}
+
 static void
 refuse_body(struct amy__exchange *x, int code, const struct amy_error *err)
 {
     struct amy__server *server = x->conn->server;
-    bool full = err->sys_errno == ENOSPC || err->sys_errno == EDQUOT;
-    unsigned status = code == AMY_ELIMIT ? 413 : full ? 507 : 503;
+    unsigned status = status_of(code, err);
     uint32_t swallowed = 0;
 
-    if (code != AMY_ELIMIT &&
+    if (status != 413 &&
         amy__log_allow(&server->log_limit, 5, 60000, amy__server_now_ms(server),
                        &swallowed)) {
         amy__log(&server->log, AMY_LOG_ERROR,

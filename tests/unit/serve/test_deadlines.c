@@ -2,8 +2,9 @@
 
 #include "serve_rig.h"
 
-#include <stdio.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define POST(path, n)                                                          \
     "POST " path " HTTP/1.1\r\nHost: x\r\nContent-Length: " n "\r\n\r\n"
@@ -165,6 +166,36 @@ test_body_without_spool_past_memory_gets_413(void **state)
     stop(&rig, &client);
 }
 
+/* The file size limit of the process stands for a full disk. */
+static void
+test_body_past_a_full_spool_gets_507(void **state)
+{
+    struct amy__server_limits limits = {.body_memory_bytes = 8,
+                                        .linger_ms = 50};
+    struct rlimit old;
+    struct rlimit tight;
+    struct rig rig;
+    struct rig_client client;
+    char body[4097];
+
+    (void)state;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);
+    tight = old;
+    tight.rlim_cur = 1024;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &tight), 0);
+    start(&rig, &client, &limits);
+    memset(body, 'b', sizeof(body));
+    body[sizeof(body) - 1] = '\0';
+    rig_client_send(&client, POST("/upload", "8192"));
+    rig_client_send(&client, body);
+    RIG_UNTIL(&rig, rig_client_has(&client, "HTTP/1.1 507 "));
+    assert_int_equal(rig.gone, 1);
+    assert_int_equal(rig.bodies, 0);
+    stop(&rig, &client);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &old), 0);
+}
+
 static void
 test_malformed_head_gets_400_and_the_end(void **state)
 {
@@ -249,6 +280,7 @@ main(void)
         cmocka_unit_test(test_declared_body_past_limit_gets_413_at_once),
         cmocka_unit_test(test_chunked_body_past_limit_gets_413),
         cmocka_unit_test(test_body_without_spool_past_memory_gets_413),
+        cmocka_unit_test(test_body_past_a_full_spool_gets_507),
         cmocka_unit_test(test_malformed_head_gets_400_and_the_end),
         cmocka_unit_test(test_malformed_chunk_gets_400),
         cmocka_unit_test(test_long_head_gets_431),
