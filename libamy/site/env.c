@@ -9,13 +9,12 @@
 #include "core/files.h"
 #include "core/loop.h"
 #include "core/spawn.h"
+#include "core/user.h"
 #include "site/env_files.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -26,7 +25,6 @@
 #define READ_SIZE 8192
 #define DEFAULT_TIMEOUT_MS 5000
 #define KILLED_WITHIN_MS 1000
-#define MAX_GROUPS 256
 #define MAX_FILES 2
 
 /* Each file's name goes to descriptor 3 before it is read, so that a failure
@@ -69,8 +67,7 @@ struct start {
     char home[PATH_MAX + 8];
     char user[80];
     char logname[80];
-    gid_t groups[MAX_GROUPS];
-    int group_count;
+    struct amy__user account;
     int result_fd; /* the child's ends */
     int chatter_fd;
 };
@@ -307,13 +304,15 @@ on_ended(int fd, unsigned what, void *user)
     (void)fd;
     (void)what;
     kill_group(job);
+    /* Before it is reaped: what is too much to read kills the group again, and
+     * after that its number may be another's. */
+    read_result(job);
+    read_chatter(job);
     rc = amy__child_reap(&job->child, &how, &err);
     if (rc == 0) {
         return; /* not yet: the descriptor will say so again */
     }
     if (rc > 0) {
-        read_result(job);
-        read_chatter(job);
         rc = judge(job, &how, &env, &err);
     }
     free_job(job);
@@ -329,25 +328,16 @@ static int
 look_up_user(const struct amy__site *site, struct start *start,
              struct amy_error *err)
 {
-    char entry[8192];
-    struct passwd pw;
-    struct passwd *found = NULL;
+    int rc = amy__user_find(site->user, &start->account, err);
 
-    if (getpwnam_r(site->user, &pw, entry, sizeof(entry), &found) != 0 ||
-        found == NULL) {
-        return amy__err(err, AMY_ENOTFOUND, "there is no user '%s'",
-                        site->user);
+    if (rc < 0) {
+        return rc;
     }
-    (void)snprintf(start->home, sizeof(start->home), "HOME=%s", pw.pw_dir);
+    (void)snprintf(start->home, sizeof(start->home), "HOME=%s",
+                   start->account.home);
     (void)snprintf(start->user, sizeof(start->user), "USER=%s", site->user);
     (void)snprintf(start->logname, sizeof(start->logname), "LOGNAME=%s",
                    site->user);
-    start->group_count = MAX_GROUPS;
-    if (getgrouplist(site->user, site->gid, start->groups,
-                     &start->group_count) < 0) {
-        return amy__err(err, AMY_ELIMIT, "user '%s' is in more than %d groups",
-                        site->user, MAX_GROUPS);
-    }
     return 0;
 }
 
@@ -393,8 +383,8 @@ spawn_shell(const struct amy__env_options *opts, struct start *start,
         .set_ids = !opts->as_person,
         .uid = opts->site->uid,
         .gid = opts->site->gid,
-        .groups = start->groups,
-        .group_count = (size_t)start->group_count,
+        .groups = start->account.groups,
+        .group_count = start->account.group_count,
         .drop_capabilities = !opts->as_person,
         .no_new_privs = true,
         .new_session = true,
@@ -509,6 +499,7 @@ amy__env_start(const struct amy__env_options *opts, amy__env_fn fn, void *user,
         rc = job == NULL ? amy__err(err, AMY_ENOMEM, "starting a shell")
                          : start_shell(opts, start, job, err);
     }
+    amy__user_clear(&start->account);
     amy__close(&start->files.repo_fd);
     amy__close(&start->result_fd);
     amy__close(&start->chatter_fd);
