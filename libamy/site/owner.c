@@ -2,7 +2,10 @@
  * trusted. Not for opening anything: it judges what was opened. */
 #include "site/owner.h"
 
+#include "core/cleanup.h"
+#include "core/error.h"
 #include "core/files.h"
+#include "core/user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,26 +19,10 @@
 
 /* More than PATH_MAX can name; a chain this long is no directory tree. */
 #define MAX_PARENTS (PATH_MAX / 2)
-/* One passwd or group entry with all its members. */
-#define ENTRY_SIZE 16384
+/* One passwd entry, or a group entry with all its members. */
+#define ENTRY_SIZE 4096
 #define USER_SIZE 64
 #define AMY_USER "amy"
-
-static const char *
-user_name(uid_t uid, char buf[USER_SIZE])
-{
-    char entry[ENTRY_SIZE / 4];
-    struct passwd pw;
-    struct passwd *found = NULL;
-
-    if (getpwuid_r(uid, &pw, entry, sizeof(entry), &found) == 0 &&
-        found != NULL) {
-        (void)snprintf(buf, USER_SIZE, "'%.32s'", pw.pw_name);
-    } else {
-        (void)snprintf(buf, USER_SIZE, "uid %u", (unsigned)uid);
-    }
-    return buf;
-}
 
 static bool
 is_trusted_owner(const struct amy__site_rules *rules, uid_t uid)
@@ -54,8 +41,8 @@ trusted_owners(const struct amy__site_rules *rules)
 static bool
 is_private_group(const struct amy__site_rules *rules, gid_t gid)
 {
-    char pw_entry[ENTRY_SIZE / 4];
-    char gr_entry[ENTRY_SIZE / 4];
+    char pw_entry[ENTRY_SIZE];
+    char gr_entry[ENTRY_SIZE];
     struct passwd pw;
     struct group gr;
     struct passwd *person = NULL;
@@ -90,8 +77,8 @@ check_one(const struct amy__site_rules *rules, const struct stat *st,
 
     if (!is_trusted_owner(rules, st->st_uid)) {
         place.allowed = trusted_owners(rules);
-        amy__report_error(report, &place, "belongs to %s",
-                          user_name(st->st_uid, name));
+        amy__report_error(report, &place, "belongs to '%s'",
+                          amy__user_name(st->st_uid, name, sizeof(name)));
     }
     if (sticky) {
         return; /* as /tmp: what is in it can be renamed by its owner only */
@@ -190,38 +177,15 @@ amy__owner_check_chain(const struct amy__site_rules *rules, int dir_fd,
 
 /* --- the site's user --- */
 
-/* 1 found, 0 none of that name, negative errno. */
-static int
-find_user(const char *name, uid_t *ret_uid, gid_t *ret_gid)
-{
-    char entry[ENTRY_SIZE / 2];
-    struct passwd pw;
-    struct passwd *found = NULL;
-    int sys_errno = getpwnam_r(name, &pw, entry, sizeof(entry), &found);
-
-    if (found != NULL) {
-        *ret_uid = pw.pw_uid;
-        *ret_gid = pw.pw_gid;
-        return 1;
-    }
-    /* getpwnam_r(3): these, too, mean that there is no such name. */
-    if (sys_errno == ENOENT || sys_errno == ESRCH || sys_errno == EBADF ||
-        sys_errno == EPERM) {
-        sys_errno = 0;
-    }
-    return -sys_errno;
-}
-
 static bool
 is_front_user(const struct amy__site_rules *rules, const char *name, uid_t uid)
 {
     const char *front =
         rules->borrow_front_user == NULL ? AMY_USER : rules->borrow_front_user;
-    uid_t front_uid = 0;
-    gid_t front_gid = 0;
+    AMY_CLEANUP(amy__user_clear) struct amy__user account = {0};
 
     return strcmp(name, front) == 0 ||
-           (find_user(front, &front_uid, &front_gid) > 0 && front_uid == uid);
+           (amy__user_find(front, &account, NULL) == 0 && account.uid == uid);
 }
 
 static void
@@ -237,7 +201,8 @@ judge_user(const struct amy__site_rules *rules, struct amy__site *site,
         amy__report_error(report, place,
                           "'%s' is not who runs this (%s), and only root can "
                           "become another user",
-                          site->user, user_name(rules->person, name));
+                          site->user,
+                          amy__user_name(rules->person, name, sizeof(name)));
     } else if (!rules->as_person &&
                is_front_user(rules, site->user, site->uid)) {
         amy__report_error(report, place,
@@ -254,14 +219,14 @@ amy__owner_resolve_user(const struct amy__site_rules *rules,
                                .column = site->user_column,
                                .key = "user",
                                .allowed = "a system user of this site's own"};
-    int found = find_user(site->user, &site->uid, &site->gid);
+    AMY_CLEANUP(amy__user_clear) struct amy__user account = {0};
+    struct amy_error why = AMY_ERROR_INIT;
 
-    if (found > 0) {
-        judge_user(rules, site, &place, report);
-    } else if (found == 0) {
-        amy__report_error(report, &place, "there is no user '%s'", site->user);
-    } else {
-        amy__report_error(report, &place, "looking for '%s': %s", site->user,
-                          strerror(-found));
+    if (amy__user_find(site->user, &account, &why) < 0) {
+        amy__report_error(report, &place, "%s", why.msg);
+        return;
     }
+    site->uid = account.uid;
+    site->gid = account.gid;
+    judge_user(rules, site, &place, report);
 }
