@@ -156,11 +156,11 @@ struct amy__body {
 };
 void amy__exchange_body(const struct amy__exchange *x, struct amy__body *ret);
 
-/* Whole answer at once: head and body in one write. The codec adds Date,
- * Connection and the framing; head->body/content_length are set from n. A HEAD
- * request gets no body. Body bytes are copied where they cannot be sent at
- * once, unless shared_body (they outlive the server: constants, mapped pages
- * the caller keeps until on_done). */
+/* Whole answer at once: head and body in one write. Date is added unless it is
+ * there; the codec writes Connection and the framing; head->body and
+ * content_length are set from n. A HEAD request gets no body. Body bytes are
+ * copied where they cannot be sent at once, unless shared_body (they outlive
+ * the server: constants, mapped pages the caller keeps until on_done). */
 void amy__exchange_reply(struct amy__exchange *x, struct amy__answer_head *head,
                          struct amy__span body, bool shared_body);
 /* Streamed: begin with head->body saying how, then send, then end. send takes
