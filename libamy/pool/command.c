@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -193,18 +194,15 @@ amy__command_find(char **argv, char *const *envp, struct amy_error *err)
         return 0;
     }
     while (amy__span_split(&rest, ':', &dir)) {
-        struct amy__buf found;
-        bool whole = false;
+        char found[PATH_MAX] = "";
+        int n = snprintf(found, sizeof(found), AMY_SPAN_FMT "/%s",
+                         AMY_SPAN_ARG(dir), argv[0]);
 
-        amy__buf_init(&found, PATH_MAX);
         /* An empty piece is the working directory for a shell. Not here: it is
          * a well-known trap. */
-        whole = dir.n > 0 && amy__buf_append_span(&found, dir) == 0 &&
-                amy__buf_appendf(&found, "/%s", argv[0]) == 0;
-        if (whole && is_program(found.data)) {
-            char *program = amy__strdup(found.data);
+        if (dir.n > 0 && (size_t)n < sizeof(found) && is_program(found)) {
+            char *program = amy__strdup(found);
 
-            amy__buf_clear(&found);
             if (program == NULL) {
                 return amy__err(err, AMY_ENOMEM, "copying a path");
             }
@@ -212,7 +210,6 @@ amy__command_find(char **argv, char *const *envp, struct amy_error *err)
             argv[0] = program;
             return 0;
         }
-        amy__buf_clear(&found);
     }
     return amy__err(err, AMY_ENOTFOUND, "'%s' is nowhere in PATH", argv[0]);
 }
