@@ -200,9 +200,34 @@ amy__settings_parse(struct amy__span yaml, const char *file,
 
 /* --- the file --- */
 
+/* The directory that holds path, and path's name in it. */
 static int
-check_owner(const struct stat *st, const char *path, amy_problem_fn on_problem,
-            void *user, struct amy_error *err)
+open_above(const char *path, int *ret_fd, const char **ret_name,
+           struct amy_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    struct amy__span above = slash == NULL ? AMY_SPAN(".") : AMY_SPAN("/");
+    char dir[PATH_MAX];
+
+    if (slash != NULL && slash > path) {
+        above = (struct amy__span){path, (size_t)(slash - path)};
+    }
+    if (!amy__span_copy(above, dir, sizeof(dir))) {
+        return amy__err_sys(err, ENAMETOOLONG, "opening it");
+    }
+    *ret_fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (*ret_fd < 0) {
+        return amy__err_sys(err, errno, "opening '%s'", dir);
+    }
+    *ret_name = slash == NULL ? path : slash + 1;
+    return 0;
+}
+
+/* As with a site.yaml: who may write to a directory above the file may put
+ * another one in its place. */
+static int
+check_owner(int dir_fd, const struct stat *st, const char *path,
+            amy_problem_fn on_problem, void *user, struct amy_error *err)
 {
     AMY_CLEANUP(amy__report_clear_p) struct amy__report report = {.count = 0};
     struct amy__site_rules rules = {.as_person = geteuid() != 0,
@@ -210,6 +235,7 @@ check_owner(const struct stat *st, const char *path, amy_problem_fn on_problem,
 
     amy__report_init(&report, path);
     amy__owner_check_file(&rules, st, path, &report);
+    amy__owner_check_chain(&rules, dir_fd, &report);
     return amy__report_finish(&report, AMY_EDENIED, on_problem, user, err);
 }
 
@@ -219,13 +245,18 @@ read_config(const struct amy__settings_args *args, const char *path,
             struct amy__buf *yaml, amy_problem_fn on_problem, void *user,
             struct amy_error *err)
 {
+    AMY_CLEANUP(amy__close_p) int dir_fd = -1;
     struct amy_error why = AMY_ERROR_INIT;
     struct amy_problem problem = {
         .struct_size = sizeof(problem), .file = path, .message = why.msg};
+    const char *name = NULL;
     struct stat st;
-    int rc =
-        amy__read_file_at(AT_FDCWD, path, AMY__YAML_MAX_BYTES, yaml, &st, &why);
+    int rc = open_above(path, &dir_fd, &name, &why);
 
+    if (rc == 0) {
+        rc = amy__read_file_at(dir_fd, name, AMY__YAML_MAX_BYTES, yaml, &st,
+                               &why);
+    }
     if (rc == AMY_ENOTFOUND && args->config == NULL) {
         return 0;
     }
@@ -235,7 +266,7 @@ read_config(const struct amy__settings_args *args, const char *path,
         }
         return amy__err(err, rc, "%s: %s", path, why.msg);
     }
-    return check_owner(&st, path, on_problem, user, err);
+    return check_owner(dir_fd, &st, path, on_problem, user, err);
 }
 
 /* --- directories --- */

@@ -183,6 +183,27 @@ test_a_file_others_may_write_is_refused(void **state)
 }
 
 static void
+test_a_file_below_a_directory_others_may_write_is_refused(void **state)
+{
+    struct amy__settings_args args = {.config = NULL};
+    struct amy__settings *settings = NULL;
+    char path[128];
+
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/amy.yaml", tree.path);
+    tree_file(&tree, "amy.yaml", "");
+    assert_int_equal(chmod(tree.path, 0777), 0);
+    args.config = path;
+    assert_int_equal(
+        amy__settings_load(&args, problems_add, NULL, &settings, NULL),
+        AMY_EDENIED);
+    assert_string_equal(problems_below(&tree),
+                        "TOP/webapps: can be written by anybody (mode 0777) "
+                        "(allowed: mode 0755 for directories, 0644 for files, "
+                        "or less)\n");
+}
+
+static void
 test_faults_are_told_at_once(void **state)
 {
     (void)state;
@@ -217,6 +238,7 @@ main(void)
         WITH_TREE(test_arguments_win_over_systemd),
         WITH_TREE(test_a_missing_file_matters_only_when_named),
         WITH_TREE(test_a_file_others_may_write_is_refused),
+        WITH_TREE(test_a_file_below_a_directory_others_may_write_is_refused),
         WITH_TREE(test_faults_are_told_at_once),
     };
 
