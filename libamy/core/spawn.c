@@ -303,10 +303,6 @@ tell_failure(const struct amy__spawn_plan *plan,
                             "execve '%s': its interpreter is missing",
                             plan->argv[0]);
     }
-    if (failure->error == ENOEXEC) {
-        (void)amy__err_sys(err, failure->error, "execve '%s'", plan->argv[0]);
-        return AMY_EIO;
-    }
     return amy__err_sys(err, failure->error, "execve '%s'", plan->argv[0]);
 }
 

@@ -134,6 +134,8 @@ test_spawn_tells_what_execve_said(void **state)
     assert_int_equal(fchmod(fd, 0700), 0);
     close(fd);
     fails(&shell.plan, AMY_ENOTFOUND, "its interpreter is missing");
+    assert_int_equal(truncate(script, 0), 0);
+    fails(&shell.plan, AMY_EIO, "Exec format error");
     unlink(script);
     shell.argv[0] = "/";
     fails(&shell.plan, AMY_EDENIED, "execve '/'");
