@@ -58,43 +58,33 @@ daemon_log(const struct daemon *daemon)
     return &daemon->log;
 }
 
-static void daemon_vsay(const struct daemon *daemon, enum amy_log_level level,
-                        const char *fmt, va_list args)
+static void format_line(char *line, size_t size, const char *fmt, va_list args)
     __attribute__((format(printf, 3, 0)));
 
+/* A newline would begin another line of the log, or another assignment to the
+ * service manager. */
 static void
-daemon_vsay(const struct daemon *daemon, enum amy_log_level level,
-            const char *fmt, va_list args)
+format_line(char *line, size_t size, const char *fmt, va_list args)
 {
-    char line[1025] = "";
-
-    (void)vsnprintf(line, sizeof(line), fmt, args);
-    daemon->log.fn(level, line, daemon->log.user);
+    (void)vsnprintf(line, size, fmt, args);
+    for (char *p = line; *p != '\0'; p++) {
+        if (*p == '\n' || *p == '\r') {
+            *p = ' ';
+        }
+    }
 }
 
 void
 daemon_say(const struct daemon *daemon, enum amy_log_level level,
            const char *fmt, ...)
 {
+    char line[1025] = "";
     va_list args;
 
     va_start(args, fmt);
-    daemon_vsay(daemon, level, fmt, args);
+    format_line(line, sizeof(line), fmt, args);
     va_end(args);
-}
-
-static void format_status(char status[256], const char *fmt, va_list args)
-    __attribute__((format(printf, 2, 0)));
-
-static void
-format_status(char status[256], const char *fmt, va_list args)
-{
-    (void)vsnprintf(status, 256, fmt, args);
-    for (char *p = status; *p != '\0'; p++) {
-        if (*p == '\n') {
-            *p = ' '; /* would begin another assignment */
-        }
-    }
+    daemon->log.fn(level, line, daemon->log.user);
 }
 
 void
@@ -104,7 +94,7 @@ daemon_ready(struct daemon *daemon, const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    format_status(status, fmt, args);
+    format_line(status, sizeof(status), fmt, args);
     va_end(args);
     daemon->reloading = false;
     if (daemon->stopping) {
@@ -124,7 +114,7 @@ daemon_status(struct daemon *daemon, const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    format_status(status, fmt, args);
+    format_line(status, sizeof(status), fmt, args);
     va_end(args);
     notify_status(daemon->notify, status);
 }

@@ -42,7 +42,7 @@ on_start(struct daemon *daemon, void *user)
 
     (void)user;
     if (getenv("SAMPLE_FAILS") != NULL) {
-        daemon_say(daemon, AMY_LOG_ERROR, "cannot start: %s", "no reason");
+        daemon_say(daemon, AMY_LOG_ERROR, "cannot start: %s", "no\nreason");
         return -1;
     }
     if (getenv("SAMPLE_BRIEF") != NULL) {
