@@ -287,10 +287,14 @@ static struct amy__span
 port_text(struct amy__forward_text *text, uint16_t port)
 {
     char digits[8];
-    int n = snprintf(digits, sizeof(digits), "%u", port);
+    size_t n = 0;
     size_t start = text->used;
 
-    put_bytes(text, (struct amy__span){digits, n > 0 ? (size_t)n : 0});
+    do {
+        digits[sizeof(digits) - ++n] = (char)('0' + port % 10);
+        port /= 10;
+    } while (port > 0);
+    put_bytes(text, (struct amy__span){digits + sizeof(digits) - n, n});
     return text_since(text, start);
 }
 
@@ -302,10 +306,14 @@ put_forwarding(struct amy__request_head *dst,
 {
     bool trusted = amy__arrival_trusted(arrival);
     const char *scheme = arrival->tls ? "https" : "http";
-    char peer[AMY__CLIENT_MAX] = "";
+    char other[AMY__CLIENT_MAX] = "";
+    const char *peer = client;
     struct amy__span own = {0};
 
-    (void)amy__address_host(arrival->peer, peer, sizeof(peer));
+    if (trusted) {
+        (void)amy__address_host(arrival->peer, other, sizeof(other));
+        peer = other;
+    }
     own = forwarded_element(text, peer, src->authority, scheme);
     put_field(dst, "X-Forwarded-For",
               join(text, src, trusted, "X-Forwarded-For", amy__span_of(peer)));
