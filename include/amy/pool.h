@@ -161,7 +161,8 @@ struct amy_worker_view {
     int64_t since_ms; /**< age of this state */
     int64_t age_ms;   /**< age of the process; 0: none */
     uint64_t restarts;
-    uint64_t rss_bytes; /**< of it and its descendants; 0: unknown */
+    uint64_t rss_bytes; /**< of it and its descendants, looked at every second;
+                             0: not yet */
     const char *reason; /**< last failure, or ""; the pool's, valid until the
                              loop runs */
 };
@@ -238,7 +239,8 @@ AMY_API void amy_pool_set_ready(struct amy_pool *pool, uint32_t position,
  * failures is started at once, its failures forgotten.
  *
  * @param position  or AMY_POOL_EVERY: one after another, each only when the one
- *                  before is ready again (or has failed)
+ *                  before is ready again; when one does not come back, the
+ *                  others are left as they are
  * @return 0, AMY_EINVAL (no such position), AMY_ESTATE (the pool is not
  *         started, or stops)
  *
@@ -257,7 +259,7 @@ AMY_API uint32_t amy_pool_count(const struct amy_pool *pool);
  * @param ret_view  struct_size set by the caller; filled up to that size
  * @return 0, AMY_EINVAL (no such position)
  *
- * Blocks: for a few reads beneath /proc.  Since: 0.1.  Source: proc(5)
+ * Blocks: no.  Since: 0.1.  Source: proc(5)
  */
 AMY_API AMY_MUST_USE int amy_pool_worker(const struct amy_pool *pool,
                                          uint32_t position,

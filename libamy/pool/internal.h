@@ -47,6 +47,7 @@ struct amy__worker {
     struct amy__io *ended;
     struct amy__output *output;
     struct amy__strays strays;
+    uint64_t rss_bytes; /* at the last look */
     int64_t next_probe_ms;
     char ending[AMY__REASON_BYTES]; /* how it ended */
     char reason[AMY__REASON_BYTES]; /* the last failure */

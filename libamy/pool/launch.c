@@ -46,27 +46,26 @@ launch_clear(struct launch *launch)
 }
 
 /* An earlier supervisor's worker had its signal when that one died; it gets the
- * patience that it would have had. */
+ * patience that it would have had. A worker that somebody still supervises,
+ * another pool of this program even, is left to them. */
 static void
-wait_for_holder(struct amy__worker *worker, const struct amy__process *holder)
+wait_for_holder(struct amy__worker *worker, const struct amy__holder *holder)
 {
     const struct amy_pool *pool = worker->pool;
     int64_t waited_ms = amy__pool_now(pool) - worker->facts.since_ms;
+    char who[32] = "a process";
 
-    if (holder->pid == 0) {
-        (void)snprintf(worker->reason, sizeof(worker->reason),
-                       "a process of an earlier life still holds position %u",
-                       worker->position);
-    } else {
-        (void)snprintf(worker->reason, sizeof(worker->reason),
-                       "process %d of an earlier life still holds position %u",
-                       (int)holder->pid, worker->position);
+    if (holder->worker.pid != 0) {
+        (void)snprintf(who, sizeof(who), "process %d", (int)holder->worker.pid);
     }
-    if (holder->pid != 0 && waited_ms >= pool->policy.stop_patience_ms) {
+    (void)snprintf(worker->reason, sizeof(worker->reason),
+                   "%s of an earlier life still holds position %u", who,
+                   worker->position);
+    if (holder->orphaned && waited_ms >= pool->policy.stop_patience_ms) {
         amy__log(&pool->log, AMY_LOG_WARN,
                  "pool %s: patience is over, killing what held a position "
                  "position=%u pid=%d",
-                 pool->opts.name, worker->position, (int)holder->pid);
+                 pool->opts.name, worker->position, (int)holder->worker.pid);
         amy__holder_kill(holder);
     } else if (worker->facts.blocked == 3) {
         /* Not at once: what was just killed needs a moment to be gone. */
@@ -80,7 +79,7 @@ lock_position(struct amy__worker *worker, struct launch *launch,
               struct amy_error *err)
 {
     const struct amy_pool *pool = worker->pool;
-    struct amy__process holder = {0};
+    struct amy__holder holder = {.orphaned = false};
     char name[NAME_MAX + 1] = "";
     int rc = 1;
 

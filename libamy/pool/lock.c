@@ -2,6 +2,7 @@
 /* Not for keeping two supervisors apart: a daemon's control socket does. */
 #include "pool/lock.h"
 
+#include "core/check.h"
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -14,7 +15,7 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#define NOTE_BYTES 64
+#define NOTE_BYTES 96
 
 int
 amy__lock_name(const char *pool, uint32_t position, char *buf, size_t size)
@@ -22,32 +23,50 @@ amy__lock_name(const char *pool, uint32_t position, char *buf, size_t size)
     return snprintf(buf, size, "%s.%" PRIu32 ".lock", pool, position);
 }
 
-/* "PID START": the worker that was noted last, if it lives. */
-static void
-read_holder(int fd, struct amy__process *ret_holder)
+/* The next two numbers of a note, a process that may live; pid 0: it does not.
+ */
+static struct amy__process
+read_process(struct amy__span *rest)
+{
+    struct amy__process now = {0};
+    struct amy__span word = {0};
+    uint64_t pid = 0;
+    uint64_t start = 0;
+
+    if (amy__span_split(rest, ' ', &word) &&
+        amy__parse_u64(word, INT32_MAX, &pid) &&
+        amy__span_split(rest, ' ', &word) &&
+        amy__parse_u64(word, UINT64_MAX, &start) && pid > 0 &&
+        amy__process_read((pid_t)pid, &now) && now.start == start) {
+        return now;
+    }
+    return (struct amy__process){0};
+}
+
+/* "PID START PID START\n": the worker that was noted last, and its supervisor.
+ */
+static struct amy__holder
+read_note(int fd)
 {
     char text[NOTE_BYTES];
     ssize_t n = pread(fd, text, sizeof(text), 0);
     struct amy__span rest = {text, n > 0 ? (size_t)n : 0};
     struct amy__span line = {0};
-    struct amy__span word = {0};
-    struct amy__process now = {0};
-    uint64_t pid = 0;
-    uint64_t start = 0;
+    struct amy__holder holder = {.orphaned = false};
 
-    *ret_holder = now;
-    if (amy__span_split(&rest, '\n', &line) &&
-        amy__span_split(&line, ' ', &word) &&
-        amy__parse_u64(word, INT32_MAX, &pid) &&
-        amy__parse_u64(line, UINT64_MAX, &start) && pid > 1 &&
-        amy__process_read((pid_t)pid, &now) && now.start == start) {
-        *ret_holder = now;
+    if (amy__span_split(&rest, '\n', &line)) {
+        holder.worker = read_process(&line);
+        if (holder.worker.pid <= 1) {
+            return (struct amy__holder){.orphaned = false};
+        }
+        holder.orphaned = read_process(&line).pid == 0;
     }
+    return holder;
 }
 
 int
 amy__lock_take(int dir_fd, const char *name, int *ret_fd,
-               struct amy__process *ret_holder, struct amy_error *err)
+               struct amy__holder *ret_holder, struct amy_error *err)
 {
     /* Read-only, so that the worker, which gets this descriptor, cannot name
      * somebody else as the one to be killed. */
@@ -58,14 +77,14 @@ amy__lock_take(int dir_fd, const char *name, int *ret_fd,
     if (fd < 0) {
         return amy__err_sys(err, errno, "opening lock '%s'", name);
     }
-    read_holder(fd, ret_holder);
+    *ret_holder = read_note(fd);
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         if (errno == EWOULDBLOCK) {
             return 0;
         }
         return amy__err_sys(err, errno, "taking lock '%s'", name);
     }
-    if (ret_holder->pid != 0) {
+    if (ret_holder->worker.pid != 0) {
         return 0; /* it closed what it inherited, and lives */
     }
     *ret_fd = fd;
@@ -79,18 +98,20 @@ amy__lock_note(int dir_fd, const char *name, pid_t leader,
 {
     AMY_CLEANUP(amy__close_p)
     int fd = openat(dir_fd, name, O_WRONLY | O_NOFOLLOW | O_CLOEXEC);
-    struct amy__process process = {0};
+    struct amy__process worker = {0};
+    struct amy__process us = {0};
     char text[NOTE_BYTES] = "";
     int n = 0;
 
     if (fd < 0) {
         return amy__err_sys(err, errno, "opening lock '%s'", name);
     }
-    if (!amy__process_read(leader, &process)) {
+    if (!amy__process_read(leader, &worker) ||
+        !amy__process_read(getpid(), &us)) {
         return 0; /* ended already */
     }
-    n = snprintf(text, sizeof(text), "%d %" PRIu64 "\n", (int)leader,
-                 process.start);
+    n = snprintf(text, sizeof(text), "%d %" PRIu64 " %d %" PRIu64 "\n",
+                 (int)leader, worker.start, (int)us.pid, us.start);
     if (ftruncate(fd, 0) != 0) {
         return amy__err_sys(err, errno, "writing lock '%s'", name);
     }
@@ -98,15 +119,17 @@ amy__lock_note(int dir_fd, const char *name, pid_t leader,
 }
 
 void
-amy__holder_kill(const struct amy__process *holder)
+amy__holder_kill(const struct amy__holder *holder)
 {
+    pid_t leader = holder->worker.pid;
     struct amy__strays strays = {.count = 0};
     struct amy__process now = {0};
 
-    (void)amy__strays_look(&strays, holder->pid);
-    if (amy__process_read(holder->pid, &now) && now.start == holder->start) {
-        (void)kill(-holder->pid, SIGKILL); /* its group: it called setsid */
+    AMY_ASSERT(leader > 1); /* kill(-1) means everybody */
+    (void)amy__strays_look(&strays, leader);
+    if (amy__process_read(leader, &now) && now.start == holder->worker.start) {
+        (void)kill(-leader, SIGKILL); /* its group: it called setsid */
     }
-    amy__process_kill(holder);
-    amy__strays_kill(&strays, holder->pid);
+    amy__process_kill(&holder->worker);
+    amy__strays_kill(&strays, leader);
 }

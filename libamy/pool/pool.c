@@ -156,7 +156,8 @@ look_at_descendants(struct amy_pool *pool, int64_t now_ms)
         struct amy__worker *worker = &pool->workers[i];
 
         if (amy__worker_lives(worker)) {
-            (void)amy__strays_look(&worker->strays, worker->child.pid);
+            worker->rss_bytes =
+                amy__strays_look(&worker->strays, worker->child.pid);
         }
     }
     pool->next_look_ms = (now_ms / LOOK_EVERY_MS + 1) * LOOK_EVERY_MS;
@@ -343,7 +344,7 @@ amy_pool_worker(const struct amy_pool *pool, uint32_t position,
         .since_ms = now_ms - worker->facts.since_ms,
         .age_ms = lives ? now_ms - worker->facts.started_ms : 0,
         .restarts = worker->facts.lives > 0 ? worker->facts.lives - 1 : 0,
-        .rss_bytes = lives ? amy__tree_rss(worker->child.pid) : 0,
+        .rss_bytes = lives ? worker->rss_bytes : 0,
         .reason = worker->reason,
     };
     memcpy(ret_view, &view, size < sizeof(view) ? size : sizeof(view));

@@ -204,8 +204,8 @@ walk_down(struct amy__strays *strays, pid_t root, pid_t session)
             continue;
         }
         pages += process.rss_pages;
-        if (strays != NULL && process.session != session &&
-            strays->count < AMY__STRAYS_MAX && !is_noted(strays, &process)) {
+        if (process.session != session && strays->count < AMY__STRAYS_MAX &&
+            !is_noted(strays, &process)) {
             strays->list[strays->count++] = process;
         }
         add_children(&walk, walk.pids[i]);
@@ -218,12 +218,6 @@ amy__strays_look(struct amy__strays *strays, pid_t leader)
 {
     forget_ended(strays);
     return walk_down(strays, leader, leader);
-}
-
-uint64_t
-amy__tree_rss(pid_t leader)
-{
-    return walk_down(NULL, leader, leader);
 }
 
 void

@@ -38,8 +38,6 @@ struct amy__strays {
 /* Look at everything below `leader` (at most some hundred processes): note new
  * strays, forget those that ended. Returns the memory of all, in bytes. */
 uint64_t amy__strays_look(struct amy__strays *strays, pid_t leader);
-/* The same without noting anything. */
-uint64_t amy__tree_rss(pid_t leader);
 void amy__strays_kill(struct amy__strays *strays, pid_t leader);
 
 #endif

@@ -276,6 +276,7 @@ start(struct amy__worker *worker)
     rc = amy__worker_launch(worker, &err);
     if (rc == 1) {
         worker->how = (struct amy__child_exit){0};
+        worker->rss_bytes = 0;
         worker->next_probe_ms = amy__pool_now(pool);
         rc = amy__io_create(pool->opts.base, worker->child.pidfd, AMY__IO_READ,
                             on_ended, worker, &worker->ended, &err);

@@ -32,6 +32,11 @@
     "setsid sh -c 'sleep 1; echo end >>journal' & "                            \
     "while :; do sleep 0.05; done"
 
+/* Will not go, and lets go of the lock it inherited. */
+#define SCRIPT_STUBBORN                                                        \
+    "trap '' TERM; exec 3>&-; echo begin $$ >>journal; "                       \
+    "while :; do sleep 0.05; done"
+
 static char dir_path[] = "/tmp/amy-test-XXXXXX";
 static int dir_fd;
 
@@ -59,7 +64,7 @@ remove_dir(void **state)
 
 static struct amy_pool *
 make_pool(struct event_base *base, const char *directory, int locks,
-          const char *script)
+          const char *script, uint32_t patience_ms)
 {
     const char *argv[] = {"sh", "-c", script, NULL};
     struct amy_pool_options opts = AMY_POOL_OPTIONS_INIT;
@@ -70,6 +75,7 @@ make_pool(struct event_base *base, const char *directory, int locks,
     opts.argv = argv;
     opts.directory = directory;
     opts.settle_ms = 1;
+    opts.stop_patience_ms = patience_ms;
     opts.lock_dir_fd_plus_one = (uint32_t)locks + 1;
     if (amy_pool_create(&opts, &pool, NULL) < 0 ||
         amy_pool_start(pool, NULL) < 0) {
@@ -85,7 +91,7 @@ supervise(const char *directory, const char *script)
     struct event_base *base = event_base_new();
     int locks = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
-    if (make_pool(base, directory, locks, script) == NULL) {
+    if (make_pool(base, directory, locks, script, 0) == NULL) {
         return 1;
     }
     (void)event_base_dispatch(base);
@@ -155,7 +161,7 @@ on_tick(evutil_socket_t fd, short what, void *user)
 /* Run the second supervisor until its worker begins; whatever the first one
  * started must have ended before. */
 static void
-second_waits_for_first(const char *script)
+second_waits_for_first(const char *script, uint32_t patience_ms)
 {
     struct event_base *base = event_base_new();
     struct event *tick = event_new(base, -1, EV_PERSIST, on_tick, NULL);
@@ -166,7 +172,7 @@ second_waits_for_first(const char *script)
     bool waited = false;
 
     assert_int_equal(event_add(tick, &soon), 0);
-    pool = make_pool(base, dir_path, dir_fd, script);
+    pool = make_pool(base, dir_path, dir_fd, script, patience_ms);
     assert_non_null(pool);
     while (lines_of("begin") < 2 && amy__mono_ms(NULL) < until_ms) {
         assert_int_equal(event_base_loop(base, EVLOOP_ONCE), 0);
@@ -176,13 +182,18 @@ second_waits_for_first(const char *script)
     }
     assert_true(waited);
     assert_int_equal(lines_of("begin"), 2);
-    assert_int_equal(lines_of("end"), 1);
-    /* begin, end, begin: never two at once. */
-    assert_true(strstr(journal(), "end") <
-                strstr(strchr(journal(), '\n'), "begin"));
     amy_pool_free(pool);
     event_free(tick);
     event_base_free(base);
+}
+
+/* begin, end, begin: never two at once. */
+static void
+never_two_at_once(void)
+{
+    assert_int_equal(lines_of("end"), 1);
+    assert_true(strstr(journal(), "end") <
+                strstr(strchr(journal(), '\n'), "begin"));
 }
 
 static void
@@ -193,7 +204,8 @@ test_the_next_supervisor_waits_for_a_worker_that_drains(void **state)
     (void)state;
     start_first(SCRIPT, &first);
     kill_first(&first); /* the kernel tells its worker */
-    second_waits_for_first(SCRIPT);
+    second_waits_for_first(SCRIPT, 0);
+    never_two_at_once();
 }
 
 static void
@@ -204,7 +216,24 @@ test_the_next_supervisor_waits_for_what_a_worker_left_behind(void **state)
     (void)state;
     start_first(SCRIPT_WITH_CHILD, &first);
     kill_first(&first);
-    second_waits_for_first(SCRIPT);
+    second_waits_for_first(SCRIPT, 0);
+    never_two_at_once();
+}
+
+static void
+test_the_next_supervisor_kills_a_worker_that_will_not_end(void **state)
+{
+    struct amy__child first = {-1, -1};
+    struct amy__process worker = {0};
+    pid_t pid = 0;
+
+    (void)state;
+    start_first(SCRIPT_STUBBORN, &first);
+    pid = (pid_t)strtol(journal() + sizeof("begin"), NULL, 10);
+    kill_first(&first);
+    assert_true(amy__process_read(pid, &worker));
+    second_waits_for_first(SCRIPT, 100);
+    assert_false(amy__process_read(pid, &worker));
 }
 
 int
@@ -217,6 +246,9 @@ main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(
             test_the_next_supervisor_waits_for_what_a_worker_left_behind,
             make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            test_the_next_supervisor_kills_a_worker_that_will_not_end, make_dir,
+            remove_dir),
     };
 
     if (argc == 4 && strcmp(argv[1], "supervise") == 0) {

@@ -60,7 +60,7 @@ test_name_is_of_pool_and_position(void **state)
 static void
 test_take_gives_it_to_one(void **state)
 {
-    struct amy__process holder = {.pid = 77};
+    struct amy__holder holder = {.worker = {.pid = 77}};
     struct stat stat = {0};
     int first = -1;
     int second = -1;
@@ -68,7 +68,7 @@ test_take_gives_it_to_one(void **state)
 
     (void)state;
     assert_int_equal(amy__lock_take(dir_fd, NAME, &first, &holder, NULL), 1);
-    assert_int_equal(holder.pid, 0);
+    assert_int_equal(holder.worker.pid, 0);
     assert_int_equal(fstat(first, &stat), 0);
     assert_int_equal(stat.st_mode & 0777, 0600);
     assert_int_equal(fcntl(first, F_GETFL) & O_ACCMODE, O_RDONLY);
@@ -87,7 +87,7 @@ test_take_gives_it_to_one(void **state)
 static void
 test_take_names_the_worker_that_was_noted(void **state)
 {
-    struct amy__process holder = {0};
+    struct amy__holder holder = {.orphaned = true};
     int fd = -1;
 
     (void)state;
@@ -96,7 +96,26 @@ test_take_names_the_worker_that_was_noted(void **state)
     /* It lives, whether it kept the descriptor or not. */
     close(fd);
     assert_int_equal(amy__lock_take(dir_fd, NAME, &fd, &holder, NULL), 0);
-    assert_int_equal(holder.pid, getpid());
+    assert_int_equal(holder.worker.pid, getpid());
+    assert_false(holder.orphaned); /* we noted it, and live */
+}
+
+static void
+test_take_sees_that_the_supervisor_is_gone(void **state)
+{
+    struct amy__holder holder = {.orphaned = false};
+    struct amy__process us = {0};
+    char note[96] = "";
+    int fd = -1;
+
+    (void)state;
+    assert_true(amy__process_read(getpid(), &us));
+    (void)snprintf(note, sizeof(note), "%d %llu %d 1\n", (int)us.pid,
+                   (unsigned long long)us.start, (int)us.pid);
+    write_note(note);
+    assert_int_equal(amy__lock_take(dir_fd, NAME, &fd, &holder, NULL), 0);
+    assert_int_equal(holder.worker.pid, us.pid);
+    assert_true(holder.orphaned);
 }
 
 static void
@@ -109,10 +128,11 @@ test_take_does_not_believe_a_stale_note(void **state)
         "1 1\n",
         "-1 1\n",
         "1073741823 5\n",
+        "1073741823 5 1073741823 5\n",
         "99999999999999999999 5\n",
         "4242",
     };
-    struct amy__process holder = {0};
+    struct amy__holder holder = {.orphaned = true};
     char other_life[64] = "";
     int fd = -1;
 
@@ -130,9 +150,26 @@ test_take_does_not_believe_a_stale_note(void **state)
 }
 
 static void
+test_take_never_names_the_first_process(void **state)
+{
+    struct amy__holder holder = {.orphaned = true};
+    struct amy__process init = {0};
+    char note[96] = "";
+    int fd = -1;
+
+    (void)state;
+    assert_true(amy__process_read(1, &init));
+    (void)snprintf(note, sizeof(note), "1 %llu 1 1\n",
+                   (unsigned long long)init.start);
+    write_note(note);
+    assert_int_equal(amy__lock_take(dir_fd, NAME, &fd, &holder, NULL), 1);
+    close(fd);
+}
+
+static void
 test_take_does_not_follow_a_link(void **state)
 {
-    struct amy__process holder = {0};
+    struct amy__holder holder = {.orphaned = true};
     struct amy_error err = AMY_ERROR_INIT;
     int fd = -1;
 
@@ -163,7 +200,9 @@ main(void)
         LOCK_TEST(test_name_is_of_pool_and_position),
         LOCK_TEST(test_take_gives_it_to_one),
         LOCK_TEST(test_take_names_the_worker_that_was_noted),
+        LOCK_TEST(test_take_sees_that_the_supervisor_is_gone),
         LOCK_TEST(test_take_does_not_believe_a_stale_note),
+        LOCK_TEST(test_take_never_names_the_first_process),
         LOCK_TEST(test_take_does_not_follow_a_link),
         LOCK_TEST(test_note_of_one_that_ended_changes_nothing),
     };
