@@ -30,8 +30,10 @@ struct amy__run {
     struct amy__seat seat;
     struct amy__job *job; /* NULL: nobody waits for the answer any more */
     struct amy__call *call;
+    int64_t started_ms;
     int64_t progress_ms;
     bool answered;
+    bool paused; /* the silence is ours */
 };
 
 TAILQ_HEAD(amy__runs, amy__run);
@@ -114,6 +116,33 @@ ring(uint16_t process, void *user)
     }
 }
 
+/* ---- are there workers? ---- */
+
+/* Only a worker that is new, or that answers, ends the outage: one that may be
+ * asked again after its avoidance has shown nothing yet. */
+static void
+note_up(struct amy__pool_lane *pool)
+{
+    pool->down_since_ms = 0;
+}
+
+/* One that was announced gone ends its work and takes no other. */
+static void
+show_up(struct amy__run *run)
+{
+    if (!run->seat.worker->gone) {
+        note_up(run->pool);
+    }
+}
+
+static void
+note_down(struct amy__pool_lane *pool)
+{
+    if (pool->down_since_ms == 0 && amy__lane_ready(&pool->lane) == 0) {
+        pool->down_since_ms = read_now_ms(pool->dispatch);
+    }
+}
+
 /* ---- how it ends ---- */
 
 /* The worker is done, or we with it: the slot is free. */
@@ -168,6 +197,7 @@ on_call_answer(struct amy__call *call, const struct amy__answer_head *head,
     struct amy__run *run = user;
 
     (void)call;
+    show_up(run);
     run->answered = true;
     run->progress_ms = run->pool->dispatch->now_ms;
     if (run->job != NULL) {
@@ -200,16 +230,6 @@ on_call_end(struct amy__call *call, void *user)
     }
 }
 
-static void
-look_for_workers(struct amy__pool_lane *pool)
-{
-    if (amy__lane_ready(&pool->lane) > 0) {
-        pool->down_since_ms = 0;
-    } else if (pool->down_since_ms == 0) {
-        pool->down_since_ms = read_now_ms(pool->dispatch);
-    }
-}
-
 /* Nothing was sent: it may go to another worker, or to this one later. */
 static void
 bounce(struct amy__run *run)
@@ -228,7 +248,7 @@ bounce(struct amy__run *run)
     } else {
         amy__lane_bounce(&pool->lane, &seat, &job->ticket, job->entered_us);
     }
-    look_for_workers(pool);
+    note_down(pool);
     (void)amy__timer_arm(pool->forgive, FORGIVE_MS, NULL);
     serve_waiting(pool);
 }
@@ -276,6 +296,25 @@ static const struct amy__call_handler call_handler = {
     .on_fail = on_call_fail,
 };
 
+static bool
+is_late(const struct amy__run *run, int64_t now_ms)
+{
+    return run->job != NULL && !run->paused &&
+           now_ms - run->progress_ms >= run->job->timeout_ms;
+}
+
+/* The answer is ours to give; what the job's memory holds goes with it. */
+static void
+time_out(struct amy__run *run)
+{
+    struct amy__job *job = run->job;
+    bool answered = run->answered;
+
+    abandon_run(run);
+    job->borrow_events->on_fail(job, answered ? AMY__JOB_CUT : AMY__JOB_TIMEOUT,
+                                "the worker did not answer in time");
+}
+
 static void
 on_tick(void *user)
 {
@@ -284,21 +323,16 @@ on_tick(void *user)
     struct amy__run *run = TAILQ_FIRST(&dispatch->runs);
 
     while (run != NULL) {
-        struct amy__run *next = TAILQ_NEXT(run, link);
-        struct amy__job *job = run->job;
-
-        if (job != NULL && now_ms - run->progress_ms >= job->timeout_ms) {
-            bool answered = run->answered;
-            const struct amy__job_events *events = job->borrow_events;
-
-            /* The answer first: the body may go with it. */
-            abandon_run(run);
-            events->on_fail(job, answered ? AMY__JOB_CUT : AMY__JOB_TIMEOUT,
-                            "the worker did not answer in time");
-            /* Either may have ended others. */
-            next = TAILQ_FIRST(&dispatch->runs);
+        if (now_ms - run->started_ms >= TICK_MS) {
+            show_up(run); /* it took the connection */
         }
-        run = next;
+        if (is_late(run, now_ms)) {
+            time_out(run);
+            /* That may have ended others: from the start. */
+            run = TAILQ_FIRST(&dispatch->runs);
+        } else {
+            run = TAILQ_NEXT(run, link);
+        }
     }
     dispatch->ticking = dispatch->running > 0;
     if (dispatch->ticking) {
@@ -323,7 +357,8 @@ begin_run(struct amy__pool_lane *pool, struct amy__job *job,
         *run = (struct amy__run){.pool = pool, .seat = *seat, .job = job};
         TAILQ_INSERT_TAIL(&dispatch->runs, run, link);
         dispatch->running++;
-        run->progress_ms = read_now_ms(dispatch);
+        run->started_ms = read_now_ms(dispatch);
+        run->progress_ms = run->started_ms;
         job->run = run;
         job->seated_us = amy__mono_us(dispatch->clock);
         (void)amy__span_copy(amy__span_of(upstream->name), job->worker,
@@ -399,7 +434,6 @@ on_deadline(void *user)
     struct amy__pool_lane *pool = user;
     int64_t now_ms = read_now_ms(pool->dispatch);
 
-    look_for_workers(pool);
     while (pool->lane.first != NULL) {
         struct amy__job *job = job_of(pool->lane.first);
 
@@ -420,7 +454,6 @@ on_forgive(void *user)
 {
     struct amy__pool_lane *pool = user;
 
-    /* down_since_ms stays: whether they are back shows when they are asked. */
     amy__lane_forgive(&pool->lane);
     serve_waiting(pool);
 }
@@ -443,7 +476,7 @@ amy__job_start(struct amy__job *job, struct amy__pool_lane *pool,
         return 0;
     }
     if (rc == 0) {
-        look_for_workers(pool);
+        note_down(pool);
         arm_deadline(pool);
     }
     return rc;
@@ -454,7 +487,7 @@ amy__job_pause(struct amy__job *job)
 {
     if (job->run != NULL) {
         job->pool->dispatch->ops->pause(job->run->call);
-        job->run->progress_ms = INT64_MAX / 2; /* not the worker's fault */
+        job->run->paused = true;
     }
 }
 
@@ -462,6 +495,7 @@ void
 amy__job_resume(struct amy__job *job)
 {
     if (job->run != NULL) {
+        job->run->paused = false;
         job->run->progress_ms = read_now_ms(job->pool->dispatch);
         job->pool->dispatch->ops->resume(job->run->call);
     }
@@ -636,7 +670,7 @@ amy__pool_lane_add(struct amy__pool_lane *pool,
         free_upstream(upstream);
         return amy__err(err, rc, "adding worker '%s'", spec->name);
     }
-    look_for_workers(pool);
+    note_up(pool);
     serve_waiting(pool);
     return 0;
 }
@@ -645,7 +679,7 @@ void
 amy__pool_lane_remove(struct amy__pool_lane *pool, uint64_t incarnation)
 {
     if (amy__lane_remove(&pool->lane, incarnation)) {
-        look_for_workers(pool);
+        note_down(pool);
         arm_deadline(pool);
     }
 }

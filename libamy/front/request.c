@@ -251,9 +251,31 @@ secure(struct amy__visit *v, const struct amy__request_head *head)
 
 /* ---- the way of a request ---- */
 
+#define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+
+/* OPTIONS * asks about the server and not about a path (RFC 9110 9.3.7). */
+static void
+tell_methods(struct amy__visit *v)
+{
+    struct amy__answer_head *answer = &v->front->answer;
+
+    amy__answer_start(answer, 204);
+    amy__answer_field(answer, AMY_SPAN("Allow"), AMY_SPAN(METHODS));
+    v->closed = true;
+    if (amy__exchange_begin(v->x, answer) < 0) {
+        amy__exchange_abort(v->x);
+        return;
+    }
+    amy__exchange_end(v->x);
+}
+
 static void
 go_route(struct amy__visit *v, const struct amy__request_head *head)
 {
+    if (amy__span_eq(head->target, AMY_SPAN("*"))) {
+        tell_methods(v);
+        return;
+    }
     v->route = amy__route_find(v->vhost->site, head->path);
     if (v->route == NULL) {
         amy__visit_refuse(v, 404, NULL);

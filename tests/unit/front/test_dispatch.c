@@ -478,6 +478,47 @@ test_lone_worker_is_asked_again_until_it_is_down(void **state)
 }
 
 static void
+test_newcomers_do_not_put_the_outage_off(void **state)
+{
+    struct fixture *f = *state;
+    unsigned tries = 0;
+
+    add_worker(f, 0, 1);
+    add_worker(f, 1, 2);
+    start(f, &f->a);
+    fail_call(tries++ % CALLS, AMY__CALL_CONNECT);
+    fail_call(tries++ % CALLS, AMY__CALL_CONNECT);
+    for (int64_t end = fake_loop_now() + 6000;
+         f->a.fails == 0 && fake_loop_now() < end;) {
+        fake_loop_advance(30);
+        start(f, &f->b);
+        while (tries < fake.started) {
+            fail_call(tries++ % CALLS, AMY__CALL_CONNECT);
+        }
+        amy__job_leave(&f->b.job);
+        fake_loop_advance(30);
+        while (tries < fake.started) {
+            fail_call(tries++ % CALLS, AMY__CALL_CONNECT);
+        }
+    }
+    assert_int_equal(f->a.failure, AMY__JOB_DOWN);
+}
+
+static void
+test_data_read_after_a_pause_starts_no_timeout(void **state)
+{
+    struct fixture *f = *state;
+
+    add_worker(f, 0, 1);
+    start(f, &f->a);
+    amy__job_pause(&f->a.job);
+    fake.calls[0].handler->on_data(NULL, AMY_SPAN("x"), fake.calls[0].user);
+    fake_loop_advance(100000);
+    assert_int_equal(f->a.fails, 0);
+    end_call(0);
+}
+
+static void
 test_worker_that_is_back_ends_the_wait(void **state)
 {
     struct fixture *f = *state;
@@ -672,6 +713,8 @@ main(void)
         TEST(test_full_queue_is_told_at_once),
         TEST(test_refused_connection_goes_to_another_worker),
         TEST(test_lone_worker_is_asked_again_until_it_is_down),
+        TEST(test_newcomers_do_not_put_the_outage_off),
+        TEST(test_data_read_after_a_pause_starts_no_timeout),
         TEST(test_worker_that_is_back_ends_the_wait),
         TEST(test_broken_answers_are_bad),
         TEST(test_call_that_cannot_start_gives_the_slot_back),

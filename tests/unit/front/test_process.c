@@ -156,6 +156,19 @@ test_trace_is_not_allowed(void **state)
 }
 
 static void
+test_options_of_the_server_needs_no_worker(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(
+        stage_ask(&f->stage, "OPTIONS * HTTP/1.1\r\nHost: example.org\r\n\r\n",
+                  f->text, sizeof(f->text)),
+        204);
+    assert_true(contains(f->text, "Allow: GET, HEAD"));
+    assert_int_equal(f->worker.requests, 0);
+}
+
+static void
 test_body_is_collected_before_a_slot_is_taken(void **state)
 {
     struct fixture *f = *state;
@@ -701,6 +714,7 @@ main(void)
         SERVED(test_request_reaches_the_worker_with_forwarding_fields),
         SERVED(test_unknown_host_is_misdirected),
         SERVED(test_trace_is_not_allowed),
+        SERVED(test_options_of_the_server_needs_no_worker),
         SERVED(test_body_is_collected_before_a_slot_is_taken),
         SERVED(test_body_past_the_limit_is_413_and_no_workers_business),
         SERVED(test_applications_own_503_passes),
