@@ -17,7 +17,7 @@
 #define PLACE "{position}"
 #define DEFAULT_PATH                                                           \
     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define ARGUMENT_MAX (128 * 1024)
+#define ARGUMENT_MAX 131072U
 
 static void
 list_free_p(char ***list)
@@ -182,6 +182,29 @@ variable(char *const *envp, const char *name)
     return NULL;
 }
 
+/* In one directory of PATH: 1 found and put in argv[0]'s place, 0 not there. */
+static int
+find_in(struct amy__span dir, char **argv, struct amy_error *err)
+{
+    char path[PATH_MAX] = "";
+    int n = snprintf(path, sizeof(path), AMY_SPAN_FMT "/%s", AMY_SPAN_ARG(dir),
+                     argv[0]);
+    char *program = NULL;
+
+    /* An empty piece is the working directory for a shell. Not here: it is a
+     * well-known trap. */
+    if (dir.n == 0 || (size_t)n >= sizeof(path) || !is_program(path)) {
+        return 0;
+    }
+    program = amy__strdup(path);
+    if (program == NULL) {
+        return amy__err(err, AMY_ENOMEM, "copying a path");
+    }
+    amy__free(argv[0]);
+    argv[0] = program;
+    return 1;
+}
+
 int
 amy__command_find(char **argv, char *const *envp, struct amy_error *err)
 {
@@ -194,21 +217,10 @@ amy__command_find(char **argv, char *const *envp, struct amy_error *err)
         return 0;
     }
     while (amy__span_split(&rest, ':', &dir)) {
-        char found[PATH_MAX] = "";
-        int n = snprintf(found, sizeof(found), AMY_SPAN_FMT "/%s",
-                         AMY_SPAN_ARG(dir), argv[0]);
+        int rc = find_in(dir, argv, err);
 
-        /* An empty piece is the working directory for a shell. Not here: it is
-         * a well-known trap. */
-        if (dir.n > 0 && (size_t)n < sizeof(found) && is_program(found)) {
-            char *program = amy__strdup(found);
-
-            if (program == NULL) {
-                return amy__err(err, AMY_ENOMEM, "copying a path");
-            }
-            amy__free(argv[0]);
-            argv[0] = program;
-            return 0;
+        if (rc != 0) {
+            return rc < 0 ? rc : 0;
         }
     }
     return amy__err(err, AMY_ENOTFOUND, "'%s' is nowhere in PATH", argv[0]);

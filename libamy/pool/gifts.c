@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define NAMES_MAX 4096
-#define VARIABLE_MAX (128 * 1024)
+#define VARIABLE_MAX 131072U
 
 void
 amy__gifts_clear(struct amy__gifts *gifts)

@@ -14,6 +14,9 @@
 #include <string.h>
 #include <unistd.h>
 
+/* As deep as a pipe can be made (1 MiB), and once for its end. */
+#define FINISH_READS (1048576 / AMY__OUTPUT_LINE_MAX + 1)
+
 struct amy__output {
     int fd;
     struct amy__io *io;
@@ -120,10 +123,10 @@ amy__output_finish(struct amy__output *output)
 {
     /* A process that left the group may go on writing: no longer than the
      * pipe was deep. */
-    size_t most = 1024 * 1024 / AMY__OUTPUT_LINE_MAX + 1;
+    bool more = true;
 
-    while (most-- > 0 && read_some(output)) {
-        continue;
+    for (size_t i = 0; more && i < FINISH_READS; i++) {
+        more = read_some(output);
     }
     if (output->used > 0) {
         (void)output->to.line(output->buf, output->used, output->to.user);

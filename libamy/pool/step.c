@@ -265,7 +265,7 @@ ended(struct step *s)
 }
 
 /* clang-format off */
-static void (*const TABLE[AMY__WORKER_STATES][AMY__CAUSES])(struct step *) = {
+static void (*const table[AMY__WORKER_STATES][AMY__CAUSES])(struct step *) = {
 /*                        WANT        STOP     STOP_NOW  RESTART  STARTED    BLOCKED  UNSTARTED  READY   EXITED  TICK */
 [AMY_WORKER_STOPPED] = {  want,       ignore,  ignore,   ignore,  unwelcome, ignore,  ignore,    ignore, ignore, ignore },
 [AMY_WORKER_WAITING] = {  ignore,     give_up, give_up,  anew,    started,   blocked, unstarted, ignore, ignore, begin },
@@ -285,6 +285,6 @@ amy__pool_step(struct amy__pool_facts *facts,
 {
     struct step s = {.facts = facts, .policy = policy, .in = input};
 
-    TABLE[facts->state][input->cause](&s);
+    table[facts->state][input->cause](&s);
     return s.out;
 }

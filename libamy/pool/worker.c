@@ -11,6 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* For a process that was started and cannot be watched. */
+#define UNWATCHED_WAIT_MS 1000
+
 void
 amy__worker_init(struct amy__worker *worker, struct amy_pool *pool,
                  uint32_t position)
@@ -263,46 +266,52 @@ on_ended(int fd, unsigned what, void *user)
     amy__pool_leave(pool);
 }
 
+/* The process runs: see its end. Without that it may not go on. */
+static int
+watch(struct amy__worker *worker, struct amy_error *err)
+{
+    struct amy_pool *pool = worker->pool;
+    int rc = amy__io_create(pool->opts.base, worker->child.pidfd, AMY__IO_READ,
+                            on_ended, worker, &worker->ended, err);
+
+    if (rc < 0) {
+        amy__worker_kill(worker);
+        amy__worker_clear(worker, amy__pool_now(pool) + UNWATCHED_WAIT_MS);
+        return rc;
+    }
+    worker->how = (struct amy__child_exit){0};
+    worker->rss_bytes = 0;
+    worker->next_probe_ms = amy__pool_now(pool);
+    if (worker->facts.blocked > 0) {
+        worker->reason[0] = '\0'; /* it was about the wait */
+    }
+    return 0;
+}
+
 static void
 start(struct amy__worker *worker)
 {
-    struct amy_pool *pool = worker->pool;
     struct amy_error err = AMY_ERROR_INIT;
+    enum amy__cause cause = AMY__CAUSE_UNSTARTED;
     int rc = 0;
 
     if (worker->facts.state != AMY_WORKER_WAITING) {
         return; /* stopped since */
     }
     rc = amy__worker_launch(worker, &err);
-    if (rc == 1) {
-        worker->how = (struct amy__child_exit){0};
-        worker->rss_bytes = 0;
-        worker->next_probe_ms = amy__pool_now(pool);
-        rc = amy__io_create(pool->opts.base, worker->child.pidfd, AMY__IO_READ,
-                            on_ended, worker, &worker->ended, &err);
-        if (rc < 0) {
-            /* Without it nobody would see its end. */
-            amy__worker_kill(worker);
-            amy__worker_clear(worker, amy__pool_now(pool) + 1000);
-        } else {
-            if (worker->facts.blocked > 0) {
-                worker->reason[0] = '\0'; /* it was about the wait */
-            }
-            amy__worker_feed(worker, AMY__CAUSE_STARTED, 0);
-            return;
-        }
-    }
-    if (pool->gone) {
-        return;
-    }
     if (rc == 0) {
-        amy__worker_feed(worker, AMY__CAUSE_BLOCKED, 0);
+        cause = AMY__CAUSE_BLOCKED;
+    } else if (rc > 0) {
+        rc = watch(worker, &err);
+        cause = rc == 0 ? AMY__CAUSE_STARTED : AMY__CAUSE_UNSTARTED;
+    }
+    if (worker->pool->gone) {
         return;
     }
-    if (worker->facts.state == AMY_WORKER_WAITING) {
+    if (rc < 0 && worker->facts.state == AMY_WORKER_WAITING) {
         (void)snprintf(worker->reason, sizeof(worker->reason), "%s", err.msg);
-        amy__worker_feed(worker, AMY__CAUSE_UNSTARTED, 0);
     }
+    amy__worker_feed(worker, cause, 0);
 }
 
 static void
