@@ -350,15 +350,17 @@ int
 amy__tls_set_ticket_keys(struct amy__tls *tls, const uint8_t *keys,
                          size_t count, struct amy_error *err)
 {
-    if (!tls->staging) {
-        return amy__err(err, AMY_ESTATE, "no set of names is staged");
-    }
+    struct names *names = tls->staging ? &tls->staged : &tls->live;
+
     if (count == 0 || count > TICKET_KEYS_MAX) {
         return amy__err(err, AMY_EINVAL, "1 to %d ticket keys, not %zu",
                         TICKET_KEYS_MAX, count);
     }
-    memcpy(tls->staged.keys, keys, count * TICKET_KEY_BYTES);
-    tls->staged.key_count = count;
+    memcpy(names->keys, keys, count * TICKET_KEY_BYTES);
+    names->key_count = count;
+    if (!tls->staging) {
+        (void)SSL_CTX_set_tlsext_ticket_key_evp_cb(tls->base, on_ticket);
+    }
     return 0;
 }
 

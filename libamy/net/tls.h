@@ -23,6 +23,8 @@ struct amy__tls_cert_info {
     char issuer[128];
     char serial[64];
     char key_type[16]; /* "EC P-256", "RSA 2048" */
+    char names[512];   /* DNS names that it covers, by comma; cut where full */
+    bool self_signed;
 };
 
 /* Check a PEM chain and a PEM key: they parse, the key fits the leaf, the leaf
@@ -50,7 +52,7 @@ int amy__tls_add(struct amy__tls *tls, const char *name,
 int amy__tls_set_default(struct amy__tls *tls, struct amy__tls_cert *cert,
                          struct amy_error *err);
 /* 48 bytes x count, newest first: shared by all front processes (RFC 5077
- * tickets; rotated by the master). */
+ * tickets; rotated by the master). Outside a stage they count at once. */
 int amy__tls_set_ticket_keys(struct amy__tls *tls, const uint8_t *keys,
                              size_t count, struct amy_error *err);
 void amy__tls_commit(struct amy__tls *tls);

@@ -234,6 +234,31 @@ describe_key(const X509 *leaf, char *buf, size_t size)
     }
 }
 
+static void
+list_names(const X509 *leaf, char *names, size_t size)
+{
+    GENERAL_NAMES *found =
+        X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    size_t used = 0;
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(found); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(found, i);
+        struct amy__span dns = {NULL, 0};
+
+        if (name->type != GEN_DNS) {
+            continue;
+        }
+        dns.p = (const char *)ASN1_STRING_get0_data(name->d.dNSName);
+        dns.n = (size_t)ASN1_STRING_length(name->d.dNSName);
+        if (used + dns.n + 2 > size || memchr(dns.p, '\0', dns.n) != NULL) {
+            continue;
+        }
+        used += (size_t)snprintf(names + used, size - used, "%s" AMY_SPAN_FMT,
+                                 used == 0 ? "" : ",", AMY_SPAN_ARG(dns));
+    }
+    GENERAL_NAMES_free(found);
+}
+
 void
 amy__tls_cert_info(const struct amy__tls_cert *cert,
                    struct amy__tls_cert_info *ret)
@@ -261,5 +286,8 @@ amy__tls_cert_info(const struct amy__tls_cert *cert,
     OPENSSL_free(text);
     BN_free(serial);
     describe_key(leaf, ret->key_type, sizeof(ret->key_type));
+    list_names(leaf, ret->names, sizeof(ret->names));
+    ret->self_signed = X509_NAME_cmp(X509_get_subject_name(leaf),
+                                     X509_get_issuer_name(leaf)) == 0;
     ERR_clear_error();
 }
