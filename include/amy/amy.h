@@ -8,6 +8,8 @@
 #include <amy/control.h>
 #include <amy/error.h>
 #include <amy/export.h>
+#include <amy/front.h>
+#include <amy/gate.h>
 #include <amy/log.h>
 #include <amy/pool.h>
 #include <amy/version.h>

@@ -9,6 +9,8 @@
 #include "core/files.h"
 #include "core/json.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -114,8 +116,7 @@ amy__bundle_free(struct amy__bundle *bundle)
         return;
     }
     for (size_t i = 0; i < bundle->site_count; i++) {
-        close_places(&bundle->sites[i], site_places);
-        amy__free(bundle->sites[i].name);
+        amy__bundle_site_clear(&bundle->sites[i]);
     }
     for (size_t i = 0; i < bundle->event_count; i++) {
         amy__close(&bundle->events[i]);
@@ -125,6 +126,36 @@ amy__bundle_free(struct amy__bundle *bundle)
     amy__free(bundle->trusted);
     amy__free(bundle->events);
     amy__free(bundle);
+}
+
+int
+amy__bundle_site_copy(const struct amy__bundle_site *from,
+                      struct amy__bundle_site *to, struct amy_error *err)
+{
+    to->name = amy__strdup(from->name);
+    if (to->name == NULL) {
+        return amy__err(err, AMY_ENOMEM, "copying a site");
+    }
+    to->index = from->index;
+    to->serial = from->serial;
+    for (const struct place *p = site_places; p->key != NULL; p++) {
+        int fd = get_place(from, p);
+
+        fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0 && get_place(from, p) >= 0) {
+            return amy__err_sys(err, errno, "copying a site's descriptors");
+        }
+        set_place(to, p, fd);
+    }
+    return 0;
+}
+
+void
+amy__bundle_site_clear(struct amy__bundle_site *site)
+{
+    close_places(site, site_places);
+    amy__free(site->name);
+    site->name = NULL;
 }
 
 /* ---- packing ---- */

@@ -59,6 +59,13 @@ amy__bundle_free_p(struct amy__bundle **bundle)
     amy__bundle_free(*bundle);
 }
 
+/* Duplicate a site into an empty place. AMY_ENOMEM, AMY_EIO: part of it may be
+ * there. */
+int amy__bundle_site_copy(const struct amy__bundle_site *from,
+                          struct amy__bundle_site *to, struct amy_error *err);
+/* Give back what one place holds; it is empty then. */
+void amy__bundle_site_clear(struct amy__bundle_site *site);
+
 /* Master. The bundle as JSON, and its descriptors in the order that the JSON
  * names them (borrowed from the bundle). fds is amy__realloc'ed, the caller's.
  */

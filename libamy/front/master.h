@@ -1,0 +1,193 @@
+/* What the files of amy-front's master share. Nothing outside front/master*.c
+ * includes it. */
+#ifndef AMY_FRONT_MASTER_H
+#define AMY_FRONT_MASTER_H
+
+#include <amy/front.h>
+#include <amy/gate.h>
+#include <amy/pool.h>
+
+#include "control/control.h"
+#include "core/json.h"
+#include "core/loop.h"
+#include "core/user.h"
+#include "front/bundle.h"
+#include "front/listeners.h"
+#include "front/registry.h"
+#include "front/round.h"
+#include "front/slots.h"
+#include "front/wire.h"
+#include "gate/word.h"
+#include "site/settings.h"
+#include "site/site.h"
+
+#define AMY__FRONT_MAGIC 0x66726f6eU
+#define AMY__TICKET_BYTES 48U
+#define AMY__TICKET_KEYS 3U
+
+/* A control call that waits for something; in a list. */
+struct amy__waiter {
+    struct amy__waiter *next;
+    struct amy__control_call *call;
+};
+
+/* One position of the pool of front processes. */
+struct amy__front_process {
+    struct amy_front *front;
+    uint32_t index;
+    uint64_t incarnation;
+    struct amy__wire *wire;    /* NULL: no process, or it does not speak */
+    uint64_t bundle;           /* that it serves; 0: none yet */
+    bool told_pages;           /* a bundle was sent: pages go to it, too */
+    struct amy__json *figures; /* its last answer to STATUS, or NULL */
+};
+
+/* What stays of a site while bundles come and go. */
+struct amy__front_site {
+    struct amy__front_site *next;
+    struct amy_front *front;
+    char *name;
+    uint32_t index; /* of its gate word */
+    int dir_fd;
+    int run_fd;
+    struct amy_gate *gate;
+    uint64_t serial;  /* of page_fd; 0: open */
+    int page_fd;      /* sealed; -1: the built-in page */
+    uint64_t waiting; /* processes that have not acknowledged the page */
+    struct amy__timer *page_timer;
+    struct amy__waiter *waiters; /* for the word to be flipped */
+    struct amy__json *problems;  /* of the last look; an array */
+    struct amy__json *certificate;
+    bool listed; /* by the last look at webapps */
+};
+
+/* What one reading of the configuration gave: the bundle, and the sites of the
+ * same places in it. */
+struct amy__front_version {
+    struct amy__bundle *bundle;
+    struct amy__site **sites;
+};
+
+struct amy_front {
+    uint32_t magic;
+    struct amy_front_options opts;
+    struct amy_log log;
+    struct amy__settings *settings;
+    char *program;
+    bool as_person;
+    bool started;
+    bool stopping;
+    bool announced; /* on_ready has run */
+    struct amy__user user;
+    int webapps_fd;
+    int run_fd;
+    int state_fd;
+    int spool_fd;
+    int64_t since_ms; /* monotonic */
+    uint32_t process_count;
+    struct amy__front_process processes[AMY__PROCESSES_MAX];
+    struct amy_pool *pool;
+    struct amy__control *control;
+    struct amy__listeners listeners;
+    struct amy__registry *registry;
+    struct amy__gate_words *words;
+    int words_fd;
+    struct amy__slots *slots;
+    int slots_fd;
+    int events[AMY__PROCESSES_MAX];
+    uint8_t ticket_keys[AMY__TICKET_KEYS * AMY__TICKET_BYTES];
+    size_t ticket_count;
+    int tickets_fd;
+    struct amy__timer *ticket_timer;
+    struct amy__front_site *sites; /* sorted by name */
+    uint64_t last_serial;
+    uint64_t last_bundle;
+    struct amy__front_version *current; /* that new processes get */
+    struct amy__front_version *staged;  /* offered in the round, or NULL */
+    struct amy__round round;
+    struct amy__timer *round_timer;
+    bool reload_again;
+    struct amy__waiter *reload_waiters; /* for the version that is staged */
+    struct amy__waiter *next_waiters;   /* for the one after it */
+    char refusal[256]; /* why the last reload was refused; or "" */
+    uint64_t ask;      /* of STATUS */
+    uint64_t asked;    /* processes that have not answered it */
+    struct amy__timer *ask_timer;
+    struct amy__waiter *status_waiters;
+    amy_front_done_fn on_done;
+    void *done_user;
+};
+
+/* master.c */
+uint64_t amy__front_bit(uint32_t process);
+/* Processes that serve a bundle, a bit each. */
+uint64_t amy__front_serving(const struct amy_front *front);
+
+void amy__front_tell(struct amy__front_process *process,
+                     enum amy__wire_type type, const struct amy__json *json,
+                     const int *fds, size_t count);
+void amy__front_wait(struct amy__waiter **list, struct amy__control_call *call);
+struct amy__control_call *amy__front_waited(struct amy__waiter **list);
+
+/* master_load.c: reading the configuration. */
+/* Read all sites anew; only: that site alone, the rest as it is. */
+int amy__front_load(struct amy_front *front, const char *only,
+                    struct amy__front_version **ret_version,
+                    struct amy_error *err);
+void amy__front_version_free(struct amy__front_version *version);
+struct amy__front_site *amy__front_site(struct amy_front *front,
+                                        const char *name);
+void amy__front_site_free(struct amy__front_site *site);
+int amy__front_load_check(struct amy_front *front, amy_problem_fn on_problem,
+                          void *user, struct amy_error *err);
+
+/* master_cert.c: one site's certificate. */
+/* Fill chain_fd and key_fd of one; old: what is served now, or NULL. Sets
+ * site->certificate. */
+void amy__front_cert_load(struct amy_front *front, struct amy__front_site *site,
+                          const struct amy__site *spec,
+                          const struct amy__bundle_site *old,
+                          struct amy__bundle_site *one);
+
+/* master_bundle.c: rounds. */
+void amy__front_offer(struct amy_front *front); /* begin what is to be done */
+void amy__front_take_step(struct amy_front *front, enum amy__round_step step,
+                          const char *why);
+void amy__front_adopt(struct amy_front *front); /* share out the listeners */
+int amy__front_stage(struct amy_front *front, const char *only,
+                     struct amy_error *err);
+void amy__front_on_round_timer(void *user);
+void amy__front_on_worker(const struct amy__registry_pool *pool,
+                          const struct amy__roster_worker *worker, bool is_new,
+                          void *user);
+
+/* master_process.c: the pool of front processes, and what they say. */
+void amy__front_kill(struct amy__front_process *process, const char *why);
+int amy__front_pool_create(struct amy_front *front, struct amy_error *err);
+
+/* master_gate.c: gates, their words, and what is remembered of them. */
+int amy__front_gate_create(struct amy_front *front,
+                           struct amy__front_site *site, struct amy_error *err);
+void amy__front_gate_acked(struct amy__front_site *site, uint32_t process,
+                           uint64_t serial);
+void amy__front_gate_lost(struct amy_front *front, uint32_t process);
+
+/* master_shared.c: memory that all processes map, keys, descriptors. */
+int amy__front_shared_create(struct amy_front *front, struct amy_error *err);
+void amy__front_shared_clear(struct amy_front *front);
+/* Every process looks at its queues again. */
+void amy__front_ring_all(struct amy_front *front);
+
+/* master_control.c: gates and reloads. */
+int amy__front_control_create(struct amy_front *front, struct amy_error *err);
+/* rc < 0: refused, with why. */
+void amy__front_reload_over(struct amy_front *front, int rc, const char *why);
+
+/* master_status.c: what status tells; asks the processes first. */
+void amy__front_figures_came(struct amy__front_process *process,
+                             struct amy__wire_message *message);
+void amy__front_figures_lost(struct amy_front *front, uint32_t process);
+void amy__front_get_status(struct amy__control_call *call, void *user);
+void amy__front_on_ask_timer(void *user);
+
+#endif

@@ -1,0 +1,578 @@
+/* Reading all sites into a new version of the configuration. */
+/* Not for handing it to the processes: front/master_bundle.c. */
+#include "core/alloc.h"
+#include "core/cleanup.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "front/master.h"
+#include "gate/page.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* One load under way. */
+struct loading {
+    struct amy_front *front;
+    struct amy__front_version *version;
+    struct amy__front_site *site; /* being read */
+    const char *only;
+    size_t places; /* of the bundle */
+    struct amy_error *err;
+    amy_problem_fn on_problem; /* besides status; or NULL */
+    void *problem_user;
+};
+
+AMY_DEFINE_CLEANUP(struct amy__front_version *, amy__front_version_free)
+
+void
+amy__front_version_free(struct amy__front_version *version)
+{
+    if (version == NULL) {
+        return;
+    }
+    for (size_t i = 0; version->bundle != NULL && version->sites != NULL &&
+                       i < version->bundle->site_count;
+         i++) {
+        if (version->sites[i] != NULL) {
+            amy__site_unref(version->sites[i]);
+        }
+    }
+    amy__free(version->sites);
+    amy__bundle_free(version->bundle);
+    amy__free(version);
+}
+
+/* ---- problems ---- */
+
+static void
+on_problem(const struct amy_problem *problem, void *user)
+{
+    struct loading *loading = user;
+    struct amy__json *json = amy__json_object();
+    bool is_error = problem->severity == AMY_SEVERITY_ERROR;
+    char line[1024] = "";
+
+    if (loading->on_problem != NULL) {
+        loading->on_problem(problem, loading->problem_user);
+    }
+    (void)amy__problem_format(problem, line, sizeof(line));
+    amy__log(&loading->front->log, is_error ? AMY_LOG_ERROR : AMY_LOG_WARN,
+             "%s", line);
+    if (loading->site == NULL) {
+        amy__json_free(json);
+        return;
+    }
+    (void)amy__json_set(json, "file", amy__json_text(problem->file));
+    (void)amy__json_set(json, "line", amy__json_int(problem->line));
+    (void)amy__json_set(json, "column", amy__json_int(problem->column));
+    (void)amy__json_set(
+        json, "key", amy__json_text(problem->key == NULL ? "" : problem->key));
+    (void)amy__json_set(json, "message", amy__json_text(problem->message));
+    (void)amy__json_set(
+        json, "allowed",
+        amy__json_text(problem->allowed == NULL ? "" : problem->allowed));
+    (void)amy__json_set(json, "severity",
+                        amy__json_text(is_error ? "error" : "warning"));
+    (void)amy__json_add(loading->site->problems, json);
+}
+
+static void
+report_warning(struct loading *loading, const char *file, const char *message)
+{
+    struct amy_problem problem = {
+        .struct_size = sizeof(problem),
+        .file = file,
+        .severity = AMY_SEVERITY_WARNING,
+        .message = message,
+    };
+
+    on_problem(&problem, loading);
+}
+
+/* ---- what stays ---- */
+
+static uint32_t
+free_index(const struct amy_front *front)
+{
+    bool taken[AMY__SITES_MAX] = {false};
+
+    for (const struct amy__front_site *s = front->sites; s != NULL;
+         s = s->next) {
+        taken[s->index] = true;
+    }
+    for (uint32_t i = 0; i < AMY__SITES_MAX; i++) {
+        if (!taken[i]) {
+            return i;
+        }
+    }
+    return AMY__SITES_MAX;
+}
+
+struct amy__front_site *
+amy__front_site(struct amy_front *front, const char *name)
+{
+    struct amy__front_site *site = front->sites;
+
+    while (site != NULL && strcmp(site->name, name) != 0) {
+        site = site->next;
+    }
+    return site;
+}
+
+void
+amy__front_site_free(struct amy__front_site *site)
+{
+    if (site == NULL) {
+        return;
+    }
+    amy_gate_free(site->gate);
+    amy__timer_free(site->page_timer);
+    amy__close(&site->dir_fd);
+    amy__close(&site->run_fd);
+    amy__close(&site->page_fd);
+    amy__json_free(site->problems);
+    amy__json_free(site->certificate);
+    amy__free(site->name);
+    amy__free(site);
+}
+
+static struct amy__front_site *
+add_site(struct amy_front *front, const char *name)
+{
+    struct amy__front_site *site = amy__calloc(1, sizeof(*site));
+    struct amy__front_site **at = &front->sites;
+
+    if (site == NULL) {
+        return NULL;
+    }
+    site->front = front;
+    site->dir_fd = -1;
+    site->run_fd = -1;
+    site->page_fd = -1;
+    site->index = free_index(front);
+    site->name = amy__strdup(name);
+    if (site->name == NULL || site->index == AMY__SITES_MAX) {
+        amy__front_site_free(site);
+        return NULL;
+    }
+    while (*at != NULL && strcmp((*at)->name, name) < 0) {
+        at = &(*at)->next;
+    }
+    site->next = *at;
+    *at = site;
+    return site;
+}
+
+/* The site's directory as it is now; another one than before has a gate of its
+ * own. */
+static int
+enter_directory(struct amy_front *front, struct amy__front_site *site,
+                struct amy_error *err)
+{
+    struct stat before = {0};
+    struct stat now = {0};
+    int fd = openat(front->webapps_fd, site->name,
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0) {
+        return amy__err_sys(err, errno, "opening '%s/%s'",
+                            front->settings->webapps, site->name);
+    }
+    if (site->dir_fd >= 0 && fstat(site->dir_fd, &before) == 0 &&
+        fstat(fd, &now) == 0 && before.st_ino == now.st_ino &&
+        before.st_dev == now.st_dev) {
+        amy__close(&fd);
+        return 0;
+    }
+    amy__close(&site->dir_fd);
+    site->dir_fd = fd;
+    amy_gate_free(site->gate);
+    site->gate = NULL;
+    return 0;
+}
+
+static int
+enter_site(struct amy_front *front, struct amy__front_site *site,
+           struct amy_error *err)
+{
+    gid_t group = front->as_person ? AMY__GID_OURS : front->user.gid;
+    int rc = enter_directory(front, site, err);
+
+    if (rc == 0 && site->run_fd < 0) {
+        site->run_fd =
+            amy__registry_directory(front->run_fd, site->name, group, err);
+        rc = site->run_fd < 0 ? site->run_fd : 0;
+    }
+    if (rc == 0 && site->gate == NULL) {
+        rc = amy__front_gate_create(front, site, err);
+    }
+    return rc;
+}
+
+/* ---- one site's part of the bundle ---- */
+
+static int
+copy_fd(int fd)
+{
+    return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+}
+
+/* Logs lie in a directory that the site's user can write: only as that user. */
+static int
+open_log(struct loading *loading, const struct amy__site *spec,
+         const char *name)
+{
+    AMY_CLEANUP(amy__close_p) int dir = -1;
+    struct amy__as_user saved = {0};
+    struct amy_error err = AMY_ERROR_INIT;
+    struct stat st = {0};
+    char message[300] = "";
+    int fd = -1;
+
+    if (amy__as_user_begin(spec->uid, spec->gid, &saved, &err) == 0) {
+        int failure = 0;
+
+        dir = openat(loading->site->dir_fd, "logs",
+                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        fd = dir < 0 ? -1
+                     : openat(dir, name,
+                              O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW |
+                                  O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
+                              0640);
+        failure = errno;
+        amy__as_user_end(&saved);
+        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+            return fd;
+        }
+        (void)amy__err_sys(&err, fd < 0 ? failure : EINVAL,
+                           "opening it as '%s'", spec->user);
+    }
+    amy__close(&fd);
+    (void)snprintf(message, sizeof(message), "not written: %s", err.msg);
+    report_warning(loading,
+                   name[0] == 'a' ? "logs/access.log" : "logs/error.log",
+                   message);
+    return -1;
+}
+
+static int
+open_down_page(struct loading *loading)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__buf page = {0};
+    int fd = -1;
+    int rc = 0;
+
+    amy__buf_init(&page, AMY__PAGE_MAX);
+    rc = amy__read_file_at(loading->site->dir_fd, "down.html", AMY__PAGE_MAX,
+                           &page, NULL, &err);
+    if (rc == 0 && page.len > 0) {
+        fd = amy__sealed_memfd("amy-down", page.data, page.len, &err);
+    } else if (rc < 0 && rc != AMY_ENOTFOUND) {
+        report_warning(loading, "down.html", err.msg);
+    }
+    amy__buf_clear(&page);
+    return fd;
+}
+
+static const struct amy__bundle_site *
+served_now(const struct amy_front *front, const char *name,
+           struct amy__site **ret_site)
+{
+    const struct amy__front_version *current = front->current;
+
+    for (size_t i = 0; current != NULL && i < current->bundle->site_count;
+         i++) {
+        if (strcmp(current->bundle->sites[i].name, name) == 0) {
+            *ret_site = current->sites[i];
+            return &current->bundle->sites[i];
+        }
+    }
+    return NULL;
+}
+
+static int
+fill_place(struct loading *loading, const struct amy__site *spec,
+           struct amy__span yaml, struct amy__bundle_site *one)
+{
+    struct amy_front *front = loading->front;
+    struct amy__front_site *site = loading->site;
+    struct amy__site *old_site = NULL;
+
+    one->name = amy__strdup(site->name);
+    if (one->name == NULL) {
+        return amy__err(loading->err, AMY_ENOMEM, "reading a site");
+    }
+    one->index = site->index;
+    one->yaml_fd = amy__sealed_memfd("amy-site", yaml.p, yaml.n, loading->err);
+    one->dir_fd = copy_fd(site->dir_fd);
+    one->run_fd = copy_fd(site->run_fd);
+    if (one->yaml_fd < 0 || one->dir_fd < 0 || one->run_fd < 0) {
+        return amy__err(loading->err, AMY_EIO, "site '%s': no descriptors left",
+                        site->name);
+    }
+    if (front->settings->https_count > 0) {
+        amy__front_cert_load(front, site, spec,
+                             served_now(front, site->name, &old_site), one);
+    }
+    one->access_fd = open_log(loading, spec, "access.log");
+    one->error_fd = open_log(loading, spec, "error.log");
+    one->down_fd = open_down_page(loading);
+    return 0;
+}
+
+/* Read one site anew. 0 also when it cannot be served: status says why. */
+static int
+read_site(struct loading *loading, struct amy__bundle_site *one,
+          struct amy__site **ret_spec)
+{
+    struct amy_front *front = loading->front;
+    struct amy__site_source source = {
+        .webapps_fd = front->webapps_fd,
+        .webapps_path = front->settings->webapps,
+        .state_fd = front->state_fd,
+        .daemon = "front",
+        .rules = {front->as_person, geteuid(), front->settings->front_user},
+        .on_problem = on_problem,
+        .problem_user = loading,
+    };
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__site *spec = NULL;
+    struct amy__buf yaml = {0};
+    int rc = 0;
+
+    amy__json_free(loading->site->problems);
+    loading->site->problems = amy__json_array();
+    amy__buf_init(&yaml, (size_t)64 * 1024);
+    rc = amy__site_accept(&source, loading->site->name, &yaml, &spec, &err);
+    if (rc >= 0) {
+        rc = enter_site(front, loading->site, &err);
+    }
+    if (rc < 0) {
+        amy__log(&front->log, AMY_LOG_ERROR, "site is not served: %s site=%s",
+                 err.msg, loading->site->name);
+        rc = rc == AMY_ENOMEM ? rc : 0;
+    } else {
+        rc = fill_place(loading, spec, amy__buf_span(&yaml), one);
+        *ret_spec = rc == 0 ? amy__site_ref(spec) : NULL;
+    }
+    if (spec != NULL) {
+        amy__site_unref(spec);
+    }
+    amy__buf_clear(&yaml);
+    return rc;
+}
+
+static int
+load_one(const char *name, void *user)
+{
+    struct loading *loading = user;
+    struct amy_front *front = loading->front;
+    struct amy__bundle *bundle = loading->version->bundle;
+    struct amy__bundle_site *one = &bundle->sites[bundle->site_count];
+    struct amy__site *spec = NULL;
+    const struct amy__bundle_site *old = served_now(front, name, &spec);
+    int rc = 0;
+
+    if (bundle->site_count == loading->places) {
+        return amy__err(loading->err, AMY_ELIMIT, "more than %zu sites",
+                        loading->places);
+    }
+    loading->site = amy__front_site(front, name);
+    if (loading->site == NULL) {
+        loading->site = add_site(front, name);
+    }
+    if (loading->site == NULL) {
+        return amy__err(loading->err, AMY_ENOMEM, "reading a site");
+    }
+    loading->site->listed = true;
+    if (old != NULL && loading->only != NULL &&
+        strcmp(loading->only, name) != 0) {
+        rc = amy__bundle_site_copy(old, one, loading->err);
+        spec = amy__site_ref(spec);
+    } else {
+        spec = NULL;
+        rc = read_site(loading, one, &spec);
+    }
+    if (rc == 0 && spec != NULL) {
+        loading->version->sites[bundle->site_count++] = spec;
+        return 0;
+    }
+    if (spec != NULL) {
+        amy__site_unref(spec);
+    }
+    amy__bundle_site_clear(one);
+    return rc;
+}
+
+/* ---- the whole ---- */
+
+static int
+count_one(const char *name, void *user)
+{
+    size_t *count = user;
+
+    (void)name;
+    (*count)++;
+    return 0;
+}
+
+static uint32_t
+port_of(const struct amy__address *addresses, size_t count)
+{
+    return count == 0 ? 0 : amy__address_port(&addresses[0]);
+}
+
+/* What is not of one site. */
+static int
+fill_bundle(struct amy_front *front, struct amy__bundle *bundle,
+            struct amy_error *err)
+{
+    const struct amy__settings *settings = front->settings;
+
+    bundle->number = ++front->last_bundle;
+    bundle->connections = settings->connections;
+    bundle->https_port = port_of(settings->https, settings->https_count);
+    for (size_t i = 0; i < settings->trusted_count; i++) {
+        bundle->trusted[i] = settings->trusted[i];
+    }
+    for (size_t i = 0; i < bundle->event_count; i++) {
+        bundle->events[i] = copy_fd(front->events[i]);
+        if (bundle->events[i] < 0) {
+            return amy__err_sys(err, errno, "copying an eventfd");
+        }
+    }
+    bundle->spool_fd = copy_fd(front->spool_fd);
+    bundle->words_fd = copy_fd(front->words_fd);
+    bundle->slots_fd = copy_fd(front->slots_fd);
+    return bundle->words_fd < 0 || bundle->slots_fd < 0
+               ? amy__err_sys(err, errno, "copying descriptors")
+               : 0;
+}
+
+int
+amy__front_load(struct amy_front *front, const char *only,
+                struct amy__front_version **ret_version, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__front_version_free_p)
+    struct amy__front_version *version = amy__calloc(1, sizeof(*version));
+    struct loading loading = {.front = front, .version = version, .only = only};
+    size_t places = 0;
+    int rc = 0;
+
+    if (version == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a version");
+    }
+    for (struct amy__front_site *s = front->sites; s != NULL; s = s->next) {
+        s->listed = false;
+    }
+    rc = amy__site_each(front->webapps_fd, count_one, &places, err);
+    places += 8; /* that appear between the two looks */
+    if (rc == 0) {
+        rc = amy__bundle_create(places, front->settings->trusted_count,
+                                front->process_count, &version->bundle, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    version->bundle->site_count = 0; /* grows, up to places */
+    version->sites = amy__calloc(places, sizeof(struct amy__site *));
+    if (version->sites == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a version");
+    }
+    loading.places = places;
+    loading.err = err;
+    rc = fill_bundle(front, version->bundle, err);
+    if (rc == 0) {
+        rc = amy__site_each(front->webapps_fd, load_one, &loading, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_version = AMY_TAKE(version);
+    return 0;
+}
+
+/* ---- --check ---- */
+
+struct check {
+    amy_problem_fn fn;
+    void *user;
+    bool bad;
+};
+
+static void
+on_checked(const struct amy_problem *problem, void *user)
+{
+    struct check *check = user;
+
+    check->bad = check->bad || problem->severity == AMY_SEVERITY_ERROR;
+    if (check->fn != NULL) {
+        check->fn(problem, check->user);
+    }
+}
+
+struct check_site {
+    struct amy_front *front;
+    struct check *check;
+};
+
+static int
+check_one(const char *name, void *user)
+{
+    const struct check_site *what = user;
+    struct amy_front *front = what->front;
+    const struct amy__site_rules rules = {front->as_person, geteuid(),
+                                          front->settings->front_user};
+    struct amy__front_site site = {.name = NULL, .dir_fd = -1};
+    struct amy__bundle_site one = {.chain_fd = -1, .key_fd = -1};
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__site *spec = NULL;
+    const char *fault = NULL;
+
+    if (amy__site_load(front->webapps_fd, front->settings->webapps, name,
+                       &rules, on_checked, what->check, NULL, &spec,
+                       &err) < 0) {
+        what->check->bad = true; /* it has been told */
+        return 0;
+    }
+    if (front->settings->https_count > 0) {
+        amy__front_cert_load(front, &site, spec, NULL, &one);
+        fault = amy__json_get_text(site.certificate, "error", NULL);
+    }
+    if (fault != NULL) {
+        struct amy_problem problem = {
+            .struct_size = sizeof(problem),
+            .file = name,
+            .severity = AMY_SEVERITY_ERROR,
+            .key = "tls.certificate",
+            .message = fault,
+        };
+
+        on_checked(&problem, what->check);
+    }
+    amy__json_free(site.certificate);
+    amy__close(&one.chain_fd);
+    amy__close(&one.key_fd);
+    amy__site_unref(spec);
+    return 0;
+}
+
+int
+amy__front_load_check(struct amy_front *front, amy_problem_fn fn, void *user,
+                      struct amy_error *err)
+{
+    struct check check = {.fn = fn, .user = user};
+    struct check_site what = {front, &check};
+    int rc = amy__site_each(front->webapps_fd, check_one, &what, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    return check.bad ? amy__err(err, AMY_EPARSE, "something is wrong") : 0;
+}

@@ -1,0 +1,144 @@
+/* What the master shares with all its processes: gate words, slot words,
+ * eventfds to wake each other, and keys of session tickets. */
+/* Not for what stands in them: master_gate.c, slots.c. */
+#include "core/digest.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "front/master.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* A key is taken for new tickets for so long, and known twice as long again. */
+#define TICKET_MS (INT64_C(12) * 3600 * 1000)
+
+static int
+create_slots(struct amy_front *front, struct amy_error *err)
+{
+    size_t size = amy__slots_bytes();
+    void *memory = MAP_FAILED;
+
+    front->slots_fd =
+        memfd_create("amy-slot-words", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (front->slots_fd < 0) {
+        return amy__err_sys(err, errno, "slot words: memfd_create");
+    }
+    if (ftruncate(front->slots_fd, (off_t)size) == 0 &&
+        fcntl(front->slots_fd, F_ADD_SEALS,
+              F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                      front->slots_fd, 0);
+    }
+    if (memory == MAP_FAILED) {
+        return amy__err_sys(err, errno, "slot words");
+    }
+    front->slots = amy__slots_over(memory);
+    return 0;
+}
+
+/* A new key in front, the oldest one out. */
+static int
+rotate_tickets(struct amy_front *front, struct amy_error *err)
+{
+    int fd = -1;
+    int rc = 0;
+
+    memmove(front->ticket_keys + AMY__TICKET_BYTES, front->ticket_keys,
+            sizeof(front->ticket_keys) - AMY__TICKET_BYTES);
+    rc = amy__random(front->ticket_keys, AMY__TICKET_BYTES, err);
+    if (rc < 0) {
+        return rc;
+    }
+    front->ticket_count += front->ticket_count < AMY__TICKET_KEYS;
+    fd = amy__sealed_memfd("amy-ticket-keys", front->ticket_keys,
+                           front->ticket_count * AMY__TICKET_BYTES, err);
+    if (fd < 0) {
+        return fd;
+    }
+    amy__close(&front->tickets_fd);
+    front->tickets_fd = fd;
+    return amy__timer_arm(front->ticket_timer, TICKET_MS, err);
+}
+
+static void
+on_ticket_timer(void *user)
+{
+    struct amy_front *front = user;
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__json *json = NULL;
+    int fds[1] = {-1};
+
+    if (rotate_tickets(front, &err) < 0) {
+        amy__log(&front->log, AMY_LOG_WARN, "ticket keys stay as they are: %s",
+                 err.msg);
+        (void)amy__timer_arm(front->ticket_timer, TICKET_MS, NULL);
+        return;
+    }
+    /* Processes still booting find the new keys in their bundle. */
+    fds[0] = front->tickets_fd;
+    json = amy__json_object();
+    (void)amy__json_set(json, "keys_fd", amy__json_int(0));
+    for (uint32_t i = 0; i < front->process_count && json != NULL; i++) {
+        if (front->processes[i].told_pages) {
+            amy__front_tell(&front->processes[i], AMY__WIRE_TICKETS, json, fds,
+                            1);
+        }
+    }
+    amy__json_free(json);
+}
+
+int
+amy__front_shared_create(struct amy_front *front, struct amy_error *err)
+{
+    int rc = amy__gate_words_create(&front->words, &front->words_fd, err);
+
+    if (rc == 0) {
+        rc = create_slots(front, err);
+    }
+    for (uint32_t i = 0; rc == 0 && i < front->process_count; i++) {
+        front->events[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (front->events[i] < 0) {
+            rc = amy__err_sys(err, errno, "eventfd");
+        }
+    }
+    if (rc == 0) {
+        rc = amy__timer_create(front->opts.base, on_ticket_timer, front,
+                               &front->ticket_timer, err);
+    }
+    return rc < 0 ? rc : rotate_tickets(front, err);
+}
+
+void
+amy__front_shared_clear(struct amy_front *front)
+{
+    amy__timer_free(front->ticket_timer);
+    amy__wipe(front->ticket_keys, sizeof(front->ticket_keys));
+    amy__close(&front->tickets_fd);
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
+        amy__close(&front->events[i]);
+    }
+    if (front->slots != NULL) {
+        (void)munmap((void *)front->slots, amy__slots_bytes());
+    }
+    amy__close(&front->slots_fd);
+    amy__gate_words_unmap(front->words);
+    amy__close(&front->words_fd);
+}
+
+void
+amy__front_ring_all(struct amy_front *front)
+{
+    uint64_t one = 1;
+
+    for (uint32_t i = 0; i < front->process_count; i++) {
+        /* EAGAIN: it has been rung so often that once more says nothing. */
+        ssize_t n = write(front->events[i], &one, sizeof(one));
+
+        (void)n;
+    }
+}
