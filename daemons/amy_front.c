@@ -1,0 +1,261 @@
+/* amy-front: TLS, gates, static files and the proxy; arguments and wiring. */
+/* Not for anything about the web: that is amy/front.h. */
+#include <amy/error.h>
+#include <amy/front.h>
+
+#include "daemon.h"
+
+#include <inttypes.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* ---- the master ---- */
+
+struct wiring {
+    struct daemon *daemon;
+    struct amy_front *front;
+};
+
+static void
+on_ready(struct amy_front *front, int rc, const struct amy_error *err,
+         void *user)
+{
+    struct wiring *wiring = user;
+
+    (void)front;
+    if (rc < 0) {
+        daemon_ready(wiring->daemon, "reload refused: %s", err->msg);
+    } else {
+        daemon_ready(wiring->daemon, "serving");
+    }
+}
+
+static struct amy_front_options
+options_of(struct wiring *wiring)
+{
+    struct amy_front_options opts = AMY_FRONT_OPTIONS_INIT;
+    const struct daemon_paths *paths = daemon_paths(wiring->daemon);
+
+    opts.base = daemon_base(wiring->daemon);
+    opts.config = paths->config;
+    opts.webapps = paths->webapps;
+    opts.run = paths->run;
+    opts.state = paths->state;
+    opts.log = daemon_log(wiring->daemon);
+    opts.on_ready = on_ready;
+    opts.user = wiring;
+    return opts;
+}
+
+static void
+print_problem(const struct amy_problem *problem, void *user)
+{
+    (void)user;
+    (void)printf("%s", problem->file);
+    if (problem->line > 0) {
+        (void)printf(":%" PRIu32 ":%" PRIu32, problem->line, problem->column);
+    }
+    (void)printf(": %s%s%s%s",
+                 problem->severity == AMY_SEVERITY_WARNING ? "warning: " : "",
+                 problem->key != NULL ? problem->key : "",
+                 problem->key != NULL ? ": " : "", problem->message);
+    if (problem->allowed != NULL) {
+        (void)printf(" (allowed: %s)", problem->allowed);
+    }
+    (void)printf("\n");
+}
+
+static int
+check(struct daemon *daemon, void *user)
+{
+    struct wiring wiring = {.daemon = daemon};
+    struct amy_front_options opts = options_of(&wiring);
+    struct amy_error err = AMY_ERROR_INIT;
+    int errors = amy_front_check(&opts, print_problem, NULL, &err);
+
+    (void)user;
+    if (errors < 0) {
+        (void)printf("%s\n", err.msg);
+    }
+    return errors == 0 ? DAEMON_OK : DAEMON_FAILED;
+}
+
+/* The program we are: a front process is this one again. */
+static bool
+find_program(char *path, size_t size)
+{
+    ssize_t n = readlink("/proc/self/exe", path, size - 1);
+
+    path[n < 0 ? 0 : n] = '\0';
+    return n > 0;
+}
+
+static int
+start(struct daemon *daemon, void *user)
+{
+    struct wiring *wiring = user;
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy_front_options opts;
+    char program[PATH_MAX] = "";
+    int rc = 0;
+
+    wiring->daemon = daemon;
+    opts = options_of(wiring);
+    if (!find_program(program, sizeof(program))) {
+        daemon_say(daemon, AMY_LOG_ERROR, "cannot start: no /proc/self/exe");
+        return AMY_EIO;
+    }
+    opts.program = program;
+    rc = amy_front_create(&opts, &wiring->front, &err);
+    if (rc == 0) {
+        rc = amy_front_start(wiring->front, &err);
+    }
+    if (rc < 0) {
+        daemon_say(daemon, AMY_LOG_ERROR, "cannot start: %s", err.msg);
+    }
+    return rc;
+}
+
+static void
+reload(struct daemon *daemon, void *user)
+{
+    struct wiring *wiring = user;
+    struct amy_error err = AMY_ERROR_INIT;
+
+    if (amy_front_reload(wiring->front, &err) < 0) {
+        daemon_say(daemon, AMY_LOG_ERROR, "reload refused: %s", err.msg);
+        daemon_ready(daemon, "reload refused: %s", err.msg);
+    }
+}
+
+static void
+on_stopped(struct amy_front *front, void *user)
+{
+    (void)front;
+    daemon_finish(user, DAEMON_OK);
+}
+
+static void
+stop(struct daemon *daemon, bool now, void *user)
+{
+    struct wiring *wiring = user;
+
+    /* Refused only while a stop is under way, which `now` then hurries. */
+    (void)!amy_front_stop(wiring->front, now, on_stopped, daemon, NULL);
+}
+
+static void
+reopen(struct daemon *daemon, void *user)
+{
+    struct wiring *wiring = user;
+    struct amy_error err = AMY_ERROR_INIT;
+
+    if (amy_front_reopen(wiring->front, &err) < 0) {
+        daemon_say(daemon, AMY_LOG_ERROR, "logs stay as they are: %s", err.msg);
+    }
+}
+
+static void
+clear(struct daemon *daemon, void *user)
+{
+    struct wiring *wiring = user;
+
+    (void)daemon;
+    amy_front_free(wiring->front);
+}
+
+/* ---- a front process ---- */
+
+struct child {
+    struct daemon *daemon;
+    struct amy_front_process *process;
+};
+
+static void
+on_child_done(struct amy_front_process *process, int rc, void *user)
+{
+    struct child *child = user;
+
+    (void)process;
+    daemon_finish(child->daemon, rc == 0 ? DAEMON_OK : DAEMON_FAILED);
+}
+
+static int
+start_child(struct daemon *daemon, void *user)
+{
+    struct amy_front_process_options opts = AMY_FRONT_PROCESS_OPTIONS_INIT;
+    struct child *child = user;
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = 0;
+
+    child->daemon = daemon;
+    opts.base = daemon_base(daemon);
+    opts.log = daemon_log(daemon);
+    opts.on_done = on_child_done;
+    opts.user = child;
+    rc = amy_front_process_create(&opts, &child->process, &err);
+    if (rc < 0) {
+        daemon_say(daemon, AMY_LOG_ERROR, "front process: %s", err.msg);
+    }
+    return rc;
+}
+
+static void
+stop_child(struct daemon *daemon, bool now, void *user)
+{
+    struct child *child = user;
+
+    (void)daemon;
+    amy_front_process_drain(child->process, now);
+}
+
+static void
+clear_child(struct daemon *daemon, void *user)
+{
+    struct child *child = user;
+
+    (void)daemon;
+    amy_front_process_free(child->process);
+}
+
+static int
+be_front_process(char **argv)
+{
+    struct child child = {.daemon = NULL};
+    const struct daemon_spec spec = {
+        .name = "amy-front process",
+        .purpose = "serves what amy-front hands to it",
+        .is_child = true,
+        .user = &child,
+        .start = start_child,
+        .stop = stop_child,
+        .clear = clear_child,
+    };
+
+    return daemon_main(&spec, 1, argv);
+}
+
+int
+main(int argc, char **argv)
+{
+    struct wiring wiring = {.daemon = NULL};
+    const struct daemon_spec spec = {
+        .name = "amy-front",
+        .purpose = "serves all sites: TLS, gates, static files, proxy",
+        .user = &wiring,
+        .check = check,
+        .start = start,
+        .reload = reload,
+        .stop = stop,
+        .reopen = reopen,
+        .clear = clear,
+    };
+
+    if (argc == 2 && strcmp(argv[1], "--front-process") == 0) {
+        return be_front_process(argv);
+    }
+    return daemon_main(&spec, argc, argv);
+}
