@@ -122,7 +122,8 @@ struct amy_pool_options {
     uint32_t start_retries;    /**< failures in a row until FAILED; 0: 8 */
     uint32_t channel;          /**< 1: a SOCK_SEQPACKET pair per worker, its end
                                     is descriptor 3 and AMY_CHANNEL_FD=3 */
-    uint32_t stop_first;       /**< 1: two generations never run at once */
+    uint32_t stop_first; /**< 1: of two generations the old one ends first;
+                              within one it is always so */
     uint32_t lock_dir_fd_plus_one; /**< directory for position locks + 1,
                                         duplicated; only we may write in it.
                                         0: no locks */

@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PATIENCE_MS 20000
@@ -122,6 +123,16 @@ lines_of(const char *word)
     return n;
 }
 
+/* The note is written a moment after the worker begins. */
+static bool
+is_noted(void)
+{
+    struct stat stat = {0};
+
+    return fstatat(dir_fd, "scheduler.0.lock", &stat, 0) == 0 &&
+           stat.st_size > 0;
+}
+
 static void
 start_first(const char *script, struct amy__child *ret_child)
 {
@@ -132,10 +143,12 @@ start_first(const char *script, struct amy__child *ret_child)
     int64_t until_ms = amy__mono_ms(NULL) + PATIENCE_MS;
 
     assert_int_equal(amy__spawn(&plan, ret_child, NULL), 0);
-    while (lines_of("begin") == 0 && amy__mono_ms(NULL) < until_ms) {
+    while ((lines_of("begin") == 0 || !is_noted()) &&
+           amy__mono_ms(NULL) < until_ms) {
         (void)poll(NULL, 0, 5);
     }
     assert_int_equal(lines_of("begin"), 1);
+    assert_true(is_noted());
 }
 
 static void
