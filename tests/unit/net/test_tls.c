@@ -92,6 +92,9 @@ meet(struct pair *pair, struct amy__tls *tls, const char *name, int version,
     if (version != 0) {
         assert_int_equal(SSL_CTX_set_min_proto_version(pair->ctx, version), 1);
         assert_int_equal(SSL_CTX_set_max_proto_version(pair->ctx, version), 1);
+        /* Whatever is refused then, the client did not refuse it itself. */
+        assert_int_equal(SSL_CTX_set_cipher_list(pair->ctx, "ALL:@SECLEVEL=0"),
+                         1);
     }
     pair->client = SSL_new(pair->ctx);
     assert_int_equal(SSL_set_fd(pair->client, pair->fds[1]), 1);
@@ -191,6 +194,7 @@ test_old_versions_are_refused(void **state)
     (void)state;
     amy__tls_commit(tls);
     meet(&pair, tls, "a.test", TLS1_1_VERSION, NULL);
+    assert_int_equal(pair.server_rc, AMY_EPROTO);
     assert_int_not_equal(pair.client_rc, 1);
     part(&pair);
     amy__tls_free(tls);
@@ -339,6 +343,47 @@ test_end_without_farewell_is_an_end(void **state)
     amy__tls_free(tls);
 }
 
+static void
+test_shutdown_says_farewell(void **state)
+{
+    struct amy__tls *tls = store();
+    struct pair pair;
+    char buf[16];
+    int n = 0;
+
+    (void)state;
+    amy__tls_commit(tls);
+    meet(&pair, tls, "a.test", 0, NULL);
+    amy__tls_conn_shutdown(pair.server);
+    n = SSL_read(pair.client, buf, sizeof(buf));
+    assert_int_equal(SSL_get_error(pair.client, n), SSL_ERROR_ZERO_RETURN);
+    part(&pair);
+    amy__tls_free(tls);
+}
+
+static void
+test_renegotiation_is_refused(void **state)
+{
+    struct amy__tls *tls = store();
+    struct pair pair;
+    char buf[16];
+    int rc = 0;
+
+    (void)state;
+    amy__tls_commit(tls);
+    meet(&pair, tls, "a.test", TLS1_2_VERSION, NULL);
+    assert_int_equal(pair.client_rc, 1);
+    assert_int_equal(SSL_renegotiate(pair.client), 1);
+    rc = SSL_do_handshake(pair.client);
+    assert_int_equal(SSL_get_error(pair.client, rc), SSL_ERROR_WANT_READ);
+    assert_int_equal(amy__tls_conn_read(pair.server, buf, sizeof(buf)),
+                     AMY__TLS_WANT_READ);
+    rc = SSL_do_handshake(pair.client);
+    assert_int_equal(SSL_get_error(pair.client, rc), SSL_ERROR_SSL);
+    part(&pair);
+    amy__tls_free(tls);
+}
+
 int
 main(void)
 {
@@ -352,6 +397,8 @@ main(void)
         cmocka_unit_test(test_tickets_are_good_with_every_holder_of_the_keys),
         cmocka_unit_test(test_ticket_keys_are_one_to_four),
         cmocka_unit_test(test_end_without_farewell_is_an_end),
+        cmocka_unit_test(test_shutdown_says_farewell),
+        cmocka_unit_test(test_renegotiation_is_refused),
     };
 
     return cmocka_run_group_tests_name("net/tls", tests, make, unmake);

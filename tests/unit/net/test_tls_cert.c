@@ -4,6 +4,9 @@
 #include "net/tls.h"
 #include "test_cert.h"
 
+#include <openssl/pem.h>
+
+#include <stdio.h>
 #include <string.h>
 
 static struct test_cert ours;
@@ -107,6 +110,42 @@ test_cert_create_of_rubbish_is_a_parse_error(void **state)
     assert_int_equal(create(cut, ours.key, NULL, 0, NULL), AMY_EPARSE);
 }
 
+static void
+test_cert_create_of_a_chain_cut_behind_the_first_is_a_parse_error(void **state)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    char chain[2 * sizeof(ours.chain)];
+
+    (void)state;
+    (void)snprintf(chain, sizeof(chain), "%s%s", ours.chain, other.chain);
+    assert_int_equal(create(chain, ours.key, NULL, 0, NULL), 0);
+    chain[strlen(ours.chain) + strlen(other.chain) / 2] = '\0';
+    assert_int_equal(create(chain, ours.key, NULL, 0, &err), AMY_EPARSE);
+    assert_non_null(strstr(err.msg, "chain cut or malformed"));
+}
+
+/* A person at a terminal would be asked for the password; nobody is. */
+static void
+test_cert_create_with_encrypted_key_is_a_parse_error(void **state)
+{
+    BIO *in = BIO_new_mem_buf(ours.key, -1);
+    BIO *out = BIO_new(BIO_s_mem());
+    EVP_PKEY *key = PEM_read_bio_PrivateKey(in, NULL, NULL, NULL);
+    char password[] = "password";
+    char *pem = NULL;
+
+    (void)state;
+    assert_int_equal(PEM_write_bio_PKCS8PrivateKey(out, key, EVP_aes_128_cbc(),
+                                                   password, 8, NULL, NULL),
+                     1);
+    assert_int_equal(BIO_write(out, "", 1), 1); /* its NUL */
+    assert_true(BIO_get_mem_data(out, &pem) > 0);
+    assert_int_equal(create(ours.chain, pem, NULL, 0, NULL), AMY_EPARSE);
+    EVP_PKEY_free(key);
+    (void)BIO_free(in);
+    (void)BIO_free(out);
+}
+
 int
 main(void)
 {
@@ -116,6 +155,9 @@ main(void)
         cmocka_unit_test(test_cert_create_with_uncovered_name_is_invalid),
         cmocka_unit_test(test_cert_create_outside_its_time_is_invalid),
         cmocka_unit_test(test_cert_create_of_rubbish_is_a_parse_error),
+        cmocka_unit_test(
+            test_cert_create_of_a_chain_cut_behind_the_first_is_a_parse_error),
+        cmocka_unit_test(test_cert_create_with_encrypted_key_is_a_parse_error),
     };
 
     return cmocka_run_group_tests_name("net/tls_cert", tests, make, NULL);
