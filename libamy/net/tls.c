@@ -189,6 +189,7 @@ set_up_ticket(const uint8_t *key, unsigned char *iv, EVP_CIPHER_CTX *cipher,
     char sha256[] = "SHA256";
     uint8_t secret[16];
     OSSL_PARAM params[3];
+    bool done = false;
 
     memcpy(secret, key + 32, sizeof(secret));
     params[0] = OSSL_PARAM_construct_octet_string(OSSL_MAC_PARAM_KEY, secret,
@@ -196,13 +197,11 @@ set_up_ticket(const uint8_t *key, unsigned char *iv, EVP_CIPHER_CTX *cipher,
     params[1] =
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, sha256, 0);
     params[2] = OSSL_PARAM_construct_end();
-    if (EVP_CipherInit_ex(cipher, EVP_aes_128_cbc(), NULL, key + 16, iv,
-                          encrypt) != 1 ||
-        EVP_MAC_CTX_set_params(mac, params) != 1) {
-        return -1;
-    }
+    done = EVP_CipherInit_ex(cipher, EVP_aes_128_cbc(), NULL, key + 16, iv,
+                             encrypt) == 1 &&
+           EVP_MAC_CTX_set_params(mac, params) == 1;
     amy__wipe(secret, sizeof(secret));
-    return 1;
+    return done ? 1 : -1;
 }
 
 /* OpenSSL's contract: 1 done, 2 done and renew it, 0 unknown, -1 failed. */

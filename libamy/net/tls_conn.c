@@ -63,8 +63,9 @@ amy__tls_conn_free(struct amy__tls_conn *conn)
     amy__free(conn);
 }
 
-/* What OpenSSL wants before it can go on; its queue is left empty, as the next
- * call of any connection would read from it. */
+/* What OpenSSL wants before it can go on. SSL_get_error() also looks at the
+ * queue of errors, which is one for all connections: so each call of ours
+ * empties it first. */
 static int
 outcome(struct amy__tls_conn *conn, int rc)
 {

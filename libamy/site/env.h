@@ -4,7 +4,6 @@
 #ifndef AMY_SITE_ENV_H
 #define AMY_SITE_ENV_H
 
-#include <amy/clock.h>
 #include <amy/error.h>
 
 #include "core/str.h"
@@ -38,11 +37,10 @@ typedef void (*amy__env_fn)(int rc, struct amy__env *env,
 
 struct amy__env_options {
     struct event_base *base;
-    const struct amy__site *site; /* ref taken */
-    const char *webapps_path;     /* absolute */
+    const struct amy__site *site; /* read until amy__env_start returns */
+    const char *webapps_path;     /* absolute; the same */
     bool as_person;               /* do not change ids */
     int64_t timeout_ms;           /* [5 s] */
-    const struct amy_clock *borrow_clock;
 };
 /* Look at repo/, .venv/, activate, postactivate and python as the site's user,
  * then start the shell. Completion exactly once, from the loop; cancel gives

@@ -278,7 +278,6 @@ begin_environment(struct amy__workers_site *site, bool for_reload)
         .site = site->site,
         .webapps_path = workers->settings->webapps,
         .as_person = workers->as_person,
-        .borrow_clock = workers->borrow_clock,
     };
     struct amy_error err = AMY_ERROR_INIT;
 
