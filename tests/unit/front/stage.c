@@ -9,11 +9,10 @@
 #include "front/wire.h"
 
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -139,6 +138,7 @@ stage_open(struct stage *s)
     const struct amy_log log = {sizeof(log), print_log, NULL, 0, 0};
 
     memset(s, 0, sizeof(*s));
+    (void)signal(SIGPIPE, SIG_IGN); /* as the daemons do */
     (void)snprintf(s->dir, sizeof(s->dir), "/tmp/amy-stage-XXXXXX");
     assert_non_null(mkdtemp(s->dir));
     s->dir_fd = open(s->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -242,6 +242,17 @@ again(int fd)
     return fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
+static void
+fill_other_site(struct stage *s, struct amy__bundle_site *site)
+{
+    site->name = strdup("other.org");
+    site->index = 4;
+    site->yaml_fd = sealed("site: other.org\nuser: nobody\n");
+    site->dir_fd = again(s->dir_fd);
+    site->chain_fd = sealed(s->other_chain);
+    site->key_fd = sealed(s->other_key);
+}
+
 bool
 stage_bundle(struct stage *s, const char *yaml)
 {
@@ -253,7 +264,9 @@ stage_bundle(struct stage *s, const char *yaml)
     unsigned acks = s->acks;
     bool good = false;
 
-    assert_int_equal(amy__bundle_create(1, 1, 1, &bundle, NULL), 0);
+    assert_int_equal(
+        amy__bundle_create(s->other_chain == NULL ? 1 : 2, 1, 1, &bundle, NULL),
+        0);
     bundle->number = ++s->bundles;
     bundle->https_port = strstr(yaml, "http: redirect") == NULL ? 0 : 8443;
     assert_int_equal(
@@ -276,6 +289,13 @@ stage_bundle(struct stage *s, const char *yaml)
     site->error_fd = openat(s->dir_fd, "logs/error.log",
                             O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     site->down_fd = sealed("<title>One moment</title>");
+    if (s->chain != NULL) {
+        site->chain_fd = sealed(s->chain);
+        site->key_fd = sealed(s->key);
+    }
+    if (s->other_chain != NULL) {
+        fill_other_site(s, &bundle->sites[1]);
+    }
     s->refusal[0] = '\0';
     if (amy__bundle_send(bundle, s->wire, 0, 1, &err) < 0) {
         fail_msg("%s", err.msg);
@@ -313,7 +333,7 @@ stage_serve(struct stage *s)
     s->port = ntohs(sa.sin_port);
     (void)amy__json_set(one, "id", amy__json_int(1));
     (void)amy__json_set(one, "socket_fd", amy__json_int(0));
-    (void)amy__json_set(one, "tls", amy__json_bool(false));
+    (void)amy__json_set(one, "tls", amy__json_bool(s->chain != NULL));
     (void)amy__json_set(one, "port", amy__json_int(80));
     (void)amy__json_add(add, one);
     (void)amy__json_set(json, "add", add);

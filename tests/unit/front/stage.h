@@ -47,7 +47,13 @@ struct stage {
     struct amy__slots *slots;
     void *slots_memory;
     int event_fd;
-    uint16_t port; /* plain */
+    uint16_t port;
+    /* Set before stage_bundle(): PEM of the site's certificate, and a second
+     * site, "other.org", with its own. */
+    const char *chain;
+    const char *key;
+    const char *other_chain;
+    const char *other_key;
     bool finished;
     int finished_rc;
     unsigned acks;
@@ -71,7 +77,7 @@ void stage_read(struct stage *s, const char *path, char *buf, size_t size);
 /* PREPARE, and COMMIT when it was not refused; true: in use. yaml: lines after
  * "site:" and "user:". */
 bool stage_bundle(struct stage *s, const char *yaml);
-void stage_serve(struct stage *s); /* LISTENERS */
+void stage_serve(struct stage *s); /* LISTENERS; over TLS when chain is set */
 void stage_worker_open(struct stage *s, struct stage_worker *w, uint32_t slot,
                        uint32_t slots);
 void stage_worker_announce(struct stage *s, struct stage_worker *w,
