@@ -35,7 +35,14 @@ check_in_child(void)
     if (status != NULL) {
         (void)fclose(status);
     }
-    return sets == 5 ? 0 : 3;
+    if (sets != 5) {
+        return 3;
+    }
+    /* Without CAP_SETPCAP the bounding set stays as it is, and that is said. */
+    return amy__caps_keep(keep, 1, NULL) == 1 && amy__caps_have(CAP_KILL) &&
+                   !amy__caps_have(CAP_SETUID)
+               ? 0
+               : 4;
 }
 
 static void

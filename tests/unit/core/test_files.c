@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -302,6 +303,32 @@ test_as_user_touches_files_with_that_users_rights(void **state)
     amy__close(&fd);
 }
 
+static void
+test_as_user_leaves_our_groups_and_takes_them_back(void **state)
+{
+    const struct place *place = *state;
+    const gid_t ours[] = {61234};
+    struct amy__as_user saved = {0};
+    gid_t before[AMY__AS_USER_GROUPS] = {0};
+    gid_t after[AMY__AS_USER_GROUPS] = {0};
+    int count = getgroups(AMY__AS_USER_GROUPS, before);
+
+    if (geteuid() != 0 || count < 0) {
+        skip();
+    }
+    put(place, "shared", "x");
+    assert_int_equal(fchownat(place->fd, "shared", 0, ours[0], 0), 0);
+    assert_int_equal(fchmodat(place->fd, "shared", 0640, 0), 0);
+    assert_int_equal(fchmod(place->fd, 0755), 0);
+    assert_int_equal(setgroups(1, ours), 0);
+    assert_int_equal(amy__as_user_begin(65534, 65533, &saved, NULL), 0);
+    assert_int_equal(openat(place->fd, "shared", O_RDONLY | O_CLOEXEC), -1);
+    amy__as_user_end(&saved);
+    assert_int_equal(getgroups(AMY__AS_USER_GROUPS, after), 1);
+    assert_int_equal(after[0], ours[0]);
+    assert_int_equal(setgroups((size_t)count, before), 0);
+}
+
 int
 main(void)
 {
@@ -322,6 +349,9 @@ main(void)
         cmocka_unit_test(test_sealed_memfd_cannot_be_changed),
         cmocka_unit_test_setup_teardown(
             test_as_user_touches_files_with_that_users_rights, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_as_user_leaves_our_groups_and_takes_them_back, set_up,
             tear_down),
     };
 
