@@ -272,15 +272,12 @@ enter(struct amy__visit *v)
 {
     struct amy__pool_lane *pool =
         amy__domain_pool(v->vhost->domain, v->route->pool);
-    int64_t timeout_ms = v->route->timeout_ms;
+    size_t route = (size_t)(v->route - v->vhost->site->routes);
     int rc = AMY_ENOTFOUND;
 
     if (pool != NULL) {
         v->job_on = true;
-        rc = amy__job_start(&v->job, pool,
-                            timeout_ms > 0 && timeout_ms <= UINT32_MAX
-                                ? (uint32_t)timeout_ms
-                                : 0,
+        rc = amy__job_start(&v->job, pool, v->vhost->timeouts_ms[route],
                             &job_events);
     }
     if (rc < 0) {

@@ -14,6 +14,7 @@
 
 #define YAML_MAX ((size_t)1024 * 1024)
 #define PEM_MAX ((size_t)1024 * 1024)
+#define ROUTE_TIMEOUT_MS 60000 /* nginx proxy_read_timeout */
 
 /* ---- domains ---- */
 
@@ -150,6 +151,7 @@ amy__vhost_unref(struct amy__vhost *vhost)
         return;
     }
     amy__file_cache_free(vhost->files);
+    amy__free(vhost->timeouts_ms);
     amy__close(&vhost->dir_fd);
     amy__site_unref(vhost->site);
     amy__free(vhost);
@@ -195,6 +197,44 @@ read_site(const struct amy__bundle_site *from, struct amy__site **ret_site,
                            ret_site, err);
 }
 
+/* A WSGI server kills its worker at its own timeout: we give up a second
+ * earlier, so that the client is told and the slot still counts. */
+static int64_t
+timeout_of(const struct amy__site *site, const struct amy__route *route)
+{
+    const struct amy__site_worker *worker =
+        route->kind == AMY__ROUTE_POOL
+            ? amy__site_worker(site, amy__span_of(route->pool))
+            : NULL;
+    int64_t timeout_ms =
+        route->timeout_ms > 0 ? route->timeout_ms : ROUTE_TIMEOUT_MS;
+
+    if (worker != NULL && worker->wsgi != NULL &&
+        worker->timeout_ms - 1000 < timeout_ms) {
+        timeout_ms = worker->timeout_ms - 1000;
+    }
+    return timeout_ms < 1000 ? 1000 : timeout_ms;
+}
+
+static int
+find_timeouts(struct amy__vhost *vhost, struct amy_error *err)
+{
+    const struct amy__site *site = vhost->site;
+
+    vhost->timeouts_ms =
+        amy__calloc(site->route_count + 1, sizeof(*vhost->timeouts_ms));
+    if (vhost->timeouts_ms == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a site");
+    }
+    for (size_t i = 0; i < site->route_count; i++) {
+        int64_t timeout_ms = timeout_of(site, &site->routes[i]);
+
+        vhost->timeouts_ms[i] =
+            timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms;
+    }
+    return 0;
+}
+
 static int
 make_vhost(struct amy__front *front, struct amy__bundle_site *from,
            struct amy__vhost **ret_vhost, struct amy_error *err)
@@ -212,6 +252,9 @@ make_vhost(struct amy__front *front, struct amy__bundle_site *from,
     vhost->domain = amy__front_domain(front, from->name, err);
     rc =
         vhost->domain == NULL ? AMY_ENOMEM : read_site(from, &vhost->site, err);
+    if (rc == 0) {
+        rc = find_timeouts(vhost, err);
+    }
     if (rc == 0) {
         rc = amy__file_cache_create(0, &vhost->files, err);
     }

@@ -50,6 +50,7 @@ struct amy__vhost {
     uint32_t word; /* its gate word */
     int dir_fd;
     struct amy__file_cache *files;
+    uint32_t *timeouts_ms; /* of each route, for a worker's silence */
 };
 
 struct amy__front_listener {

@@ -377,6 +377,19 @@ test_timeout_is_504_and_the_slot_stays_the_workers(void **state)
 }
 
 static void
+test_wsgi_pool_gives_up_before_its_server_does(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_true(stage_bundle(&f->stage,
+                             "http: serve\nworkers: [{name: web, wsgi: a:b, "
+                             "count: 1, timeout: 2s}]\n"));
+    assert_int_equal(
+        stage_ask(&f->stage, GET("/hold"), f->text, sizeof(f->text)), 504);
+    assert_non_null(f->worker.held);
+}
+
+static void
 test_worker_that_takes_no_connection_is_passed_over(void **state)
 {
     struct fixture *f = *state;
@@ -725,6 +738,7 @@ main(void)
         SERVED(test_full_queue_is_503_with_retry_after),
         SERVED(test_client_that_leaves_the_queue_is_dropped),
         SERVED(test_timeout_is_504_and_the_slot_stays_the_workers),
+        SERVED(test_wsgi_pool_gives_up_before_its_server_does),
         SERVED(test_worker_that_takes_no_connection_is_passed_over),
         SERVED(test_request_waits_for_a_worker_to_come_back),
         SERVED(test_without_a_worker_the_down_page_comes),
