@@ -130,6 +130,17 @@ read_page(struct amy_gate *gate, const struct stat *st, struct amy__buf *page)
     return 0;
 }
 
+/* Nothing to wait for: the built-in page stays whatever comes of it now, and
+ * the warning should not come late. */
+static bool
+is_hopeless(const struct amy_gate *gate, const struct stat *st)
+{
+    bool has_no_page =
+        st->st_size == 0 || (uint64_t)st->st_size > AMY__PAGE_MAX;
+
+    return !S_ISREG(st->st_mode) || (has_no_page && gate->page.len == 0);
+}
+
 /* Take over what PAGE_ON holds, once it rests. True when that is another page
  * than before. */
 static bool
@@ -142,7 +153,7 @@ renew_page(struct amy_gate *gate, const struct stat *st, bool settled)
         gate->seen_ms = 0;
         return false;
     }
-    if (S_ISREG(st->st_mode) && !settled && !is_settled(gate, st)) {
+    if (!settled && !is_hopeless(gate, st) && !is_settled(gate, st)) {
         return false;
     }
     amy__buf_init(&page, AMY__PAGE_MAX);
