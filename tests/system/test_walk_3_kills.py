@@ -83,7 +83,9 @@ def test_killed_front_process_ends_its_connections_only(running):
         wait_for(lambda: fronts(running)[0]["pid"] != victim["pid"]
                  and fronts(running)[0]["state"] == "ready", SOON_S, "a new front process")
         seen = fronts(running)[0]["requests"]
-        wait_for(lambda: fronts(running)[0]["requests"] > seen, SOON_S,
+        # The load keeps its connections: new ones come to the new process, too.
+        wait_for(lambda: running.get(TINY, "/fixed", tls=False).status == 200
+                 and fronts(running)[0]["requests"] > seen, SOON_S,
                  "the new one serves from the same listeners")
         report = load.stop()
     assert set(report.by_status) == {200}, report
