@@ -197,8 +197,9 @@ read_site(const struct amy__bundle_site *from, struct amy__site **ret_site,
                            ret_site, err);
 }
 
-/* A WSGI server kills its worker at its own timeout: we give up a second
- * earlier, so that the client is told and the slot still counts. */
+/* A WSGI server kills its worker when time is up: we give up a second earlier,
+ * so that the client is told and the slot still counts. A route that asks for
+ * more has it: the server was told so, too (amy__site_kill_after_ms). */
 static int64_t
 timeout_of(const struct amy__site *site, const struct amy__route *route)
 {
@@ -206,12 +207,14 @@ timeout_of(const struct amy__site *site, const struct amy__route *route)
         route->kind == AMY__ROUTE_POOL
             ? amy__site_worker(site, amy__span_of(route->pool))
             : NULL;
-    int64_t timeout_ms =
-        route->timeout_ms > 0 ? route->timeout_ms : ROUTE_TIMEOUT_MS;
+    int64_t timeout_ms = ROUTE_TIMEOUT_MS;
 
+    if (route->timeout_ms > 0) {
+        return route->timeout_ms;
+    }
     if (worker != NULL && worker->wsgi != NULL &&
-        worker->timeout_ms - 1000 < timeout_ms) {
-        timeout_ms = worker->timeout_ms - 1000;
+        worker->timeout_ms - AMY__SITE_GIVE_UP_MS < timeout_ms) {
+        timeout_ms = worker->timeout_ms - AMY__SITE_GIVE_UP_MS;
     }
     return timeout_ms < 1000 ? 1000 : timeout_ms;
 }

@@ -180,6 +180,12 @@ size_t amy__problem_format(const struct amy_problem *problem, char *buf,
 /* The worker of that name, or NULL. */
 const struct amy__site_worker *amy__site_worker(const struct amy__site *site,
                                                 struct amy__span name);
+/* After how long a WSGI server kills a worker that does not answer: the pool's
+ * timeout, or what the most patient route to it allows and the time that the
+ * front gives up earlier. */
+#define AMY__SITE_GIVE_UP_MS 1000
+int64_t amy__site_kill_after_ms(const struct amy__site *site,
+                                const struct amy__site_worker *worker);
 /* RFC 1123 name, lower case, at most 253 characters; the only shape of a site's
  * directory. The message of AMY_EINVAL says what is wrong. */
 int amy__domain_check(struct amy__span name, struct amy_error *err);

@@ -316,3 +316,21 @@ amy__site_worker(const struct amy__site *site, struct amy__span name)
     }
     return NULL;
 }
+
+int64_t
+amy__site_kill_after_ms(const struct amy__site *site,
+                        const struct amy__site_worker *worker)
+{
+    int64_t longest_ms = worker->timeout_ms;
+
+    for (size_t i = 0; i < site->route_count; i++) {
+        const struct amy__route *route = &site->routes[i];
+
+        if (route->kind == AMY__ROUTE_POOL && route->pool != NULL &&
+            strcmp(route->pool, worker->name) == 0 &&
+            route->timeout_ms + AMY__SITE_GIVE_UP_MS > longest_ms) {
+            longest_ms = route->timeout_ms + AMY__SITE_GIVE_UP_MS;
+        }
+    }
+    return longest_ms;
+}

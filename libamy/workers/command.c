@@ -122,7 +122,8 @@ gunicorn(const struct amy__site *site, const struct amy__site_worker *spec,
     copy(&list, "-c");
     copy(&list, run_gunicorn);
     copy(&list, "--workers=1");
-    add(&list, "--timeout=%" PRId64, (spec->timeout_ms + 999) / 1000);
+    add(&list, "--timeout=%" PRId64,
+        (amy__site_kill_after_ms(site, spec) + 999) / 1000);
     add(&list, "--graceful-timeout=%" PRId64,
         (spec->stop_patience_ms + 999) / 1000);
     add(&list, "--name=%s:%s", site->domain, spec->name);

@@ -48,6 +48,32 @@ test_command_of_wsgi_is_gunicorn_of_the_venv(void **state)
 }
 
 static void
+test_command_of_wsgi_waits_as_long_as_its_most_patient_route(void **state)
+{
+    struct amy__route routes[] = {
+        {.kind = AMY__ROUTE_POOL,
+         .pool = (char[]){"web"},
+         .timeout_ms = 300000},
+        {.kind = AMY__ROUTE_POOL,
+         .pool = (char[]){"other"},
+         .timeout_ms = 900000},
+        {.kind = AMY__ROUTE_POOL, .pool = (char[]){"web"}},
+    };
+    struct amy__site patient = {.refs = 1,
+                                .domain = (char[]){"example.org"},
+                                .routes = routes,
+                                .route_count = 3};
+    struct amy__site_worker spec = {
+        .name = (char[]){"web"}, .wsgi = (char[]){"a:b"}, .timeout_ms = 30000};
+    char **argv = amy__workers_command(&patient, &spec, &env);
+
+    (void)state;
+    assert_non_null(argv);
+    assert_true(has(argv, "--timeout=301")); /* the front gives up at 300 */
+    amy__workers_list_free(argv);
+}
+
+static void
 test_command_given_as_words_stays_as_it_is(void **state)
 {
     char *words[] = {(char[]){"python"}, (char[]){"manage.py"},
@@ -103,6 +129,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_command_of_wsgi_is_gunicorn_of_the_venv),
+        cmocka_unit_test(
+            test_command_of_wsgi_waits_as_long_as_its_most_patient_route),
         cmocka_unit_test(test_command_given_as_words_stays_as_it_is),
         cmocka_unit_test(test_environment_adds_who_the_worker_is),
         cmocka_unit_test(test_environment_leaves_a_set_pythonunbuffered),
