@@ -233,6 +233,19 @@ behind(const struct amy_front *front)
     return set;
 }
 
+static void
+announce(struct amy_front *front, int rc, const char *why)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+
+    if (rc < 0) {
+        (void)amy__err(&err, rc, "%s", why);
+    }
+    if (front->opts.on_ready != NULL) {
+        front->opts.on_ready(front, rc, &err, front->opts.user);
+    }
+}
+
 static void retire(struct amy_front *front);
 
 /* All serve what was staged, or there is nobody to ask yet. */
@@ -261,6 +274,7 @@ amy__front_offer(struct amy_front *front)
         front->next_waiters = NULL;
         if (amy__front_stage(front, NULL, &err) < 0) {
             amy__front_reload_over(front, err.code, err.msg);
+            announce(front, err.code, err.msg);
         }
     }
     if (front->staged != NULL && members != 0) {
@@ -270,6 +284,9 @@ amy__front_offer(struct amy_front *front)
     if (front->staged != NULL) { /* nobody lives: the next ones get it */
         make_current(front);
         amy__front_reload_over(front, 0, "");
+        if (front->announced) {
+            announce(front, 0, "");
+        }
     }
     members = front->current == NULL ? 0 : behind(front);
     if (members != 0) {
@@ -329,19 +346,6 @@ retire(struct amy_front *front)
         amy__log(&front->log, AMY_LOG_NOTICE, "site is gone site=%s",
                  site->name);
         amy__front_site_free(site);
-    }
-}
-
-static void
-announce(struct amy_front *front, int rc, const char *why)
-{
-    struct amy_error err = AMY_ERROR_INIT;
-
-    if (rc < 0) {
-        (void)amy__err(&err, rc, "%s", why);
-    }
-    if (front->opts.on_ready != NULL) {
-        front->opts.on_ready(front, rc, &err, front->opts.user);
     }
 }
 
