@@ -17,7 +17,8 @@ struct amy__client; /* one address, many calls */
 struct amy__call;   /* one exchange toward it */
 
 enum amy__call_failure {
-    AMY__CALL_CONNECT = 1, /* nobody listens, socket gone: nothing was sent */
+    AMY__CALL_CONNECT = 1, /* nobody listens, socket gone; or it died before it
+                              read anything: any method may go elsewhere */
     AMY__CALL_BUSY,        /* the listener's backlog is full (EAGAIN) */
     AMY__CALL_TIMEOUT,     /* no answer in time */
     AMY__CALL_CLOSED,      /* ended before a whole head came: 502 */

@@ -351,10 +351,24 @@ feed(struct amy__link *link, struct amy__span data)
     link->held_n = data.n;
 }
 
+/* On a unix socket ECONNRESET says that our bytes were still unread when the
+ * other end was closed (unix(7); unix_release_sock() in the kernel): it was in
+ * the backlog of a server that died, say. A request that has no body is read
+ * at once, so none of it was. */
+static bool
+is_unread(const struct amy__link *link, ssize_t n)
+{
+    const struct amy__call *call = link->call;
+
+    return n < 0 && errno == ECONNRESET && call != NULL && !link->heard &&
+           call->body.n == 0 && link->client->opts.unix_name != NULL;
+}
+
 static void
 on_silence(struct amy__link *link, ssize_t n)
 {
     struct amy__call *call = link->call;
+    bool unread = is_unread(link, n);
 
     if (n == 0) {
         /* An answer until close ends here, with on_end from the codec. */
@@ -363,9 +377,14 @@ on_silence(struct amy__link *link, ssize_t n)
             return;
         }
     }
-    if (link->call == call) {
-        amy__call_lost(call, n == 0 ? "closed by the server" : "reset");
+    if (link->call != call) {
+        return;
     }
+    if (unread) {
+        amy__call_fail(call, AMY__CALL_CONNECT, "closed before it was read");
+        return;
+    }
+    amy__call_lost(call, n == 0 ? "closed by the server" : "reset");
 }
 
 static void

@@ -541,6 +541,20 @@ stage_worker_announce(struct stage *s, struct stage_worker *w, uint32_t slot,
     say_worker(s, AMY__WIRE_WORKER_ADD, w, slot, slots);
 }
 
+int
+stage_listen(struct stage *s, const struct stage_worker *w)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    (void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/run/%s", s->dir,
+                   w->name);
+    (void)unlink(sa.sun_path);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+    assert_int_equal(listen(fd, 128), 0);
+    return fd;
+}
+
 static void
 listen_worker(struct stage *s, struct stage_worker *w)
 {
@@ -551,15 +565,8 @@ listen_worker(struct stage *s, struct stage_worker *w)
         .borrow_spool_dir_fd = s->dir_fd,
         .limits = {.body_bytes = 1 << 30},
     };
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
 
-    (void)snprintf(sa.sun_path, sizeof(sa.sun_path), "%s/run/%s", s->dir,
-                   w->name);
-    (void)unlink(sa.sun_path);
-    w->listen_fd =
-        socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(w->listen_fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
-    assert_int_equal(listen(w->listen_fd, 128), 0);
+    w->listen_fd = stage_listen(s, w);
     assert_int_equal(amy__server_create(&opts, &w->server, NULL), 0);
     assert_int_equal(amy__server_listen(w->server, w->listen_fd, NULL, 0, NULL),
                      0);

@@ -82,6 +82,7 @@ void stage_worker_open(struct stage *s, struct stage_worker *w, uint32_t slot,
                        uint32_t slots);
 void stage_worker_announce(struct stage *s, struct stage_worker *w,
                            uint32_t slot, uint32_t slots);
+int stage_listen(struct stage *s, const struct stage_worker *w);
 void stage_worker_close(struct stage_worker *w); /* dies, unannounced */
 void stage_worker_gone(struct stage *s, struct stage_worker *w); /* DEL */
 void stage_gate(struct stage *s, const char *page); /* NULL: open */

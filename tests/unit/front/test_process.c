@@ -404,6 +404,28 @@ test_worker_that_takes_no_connection_is_passed_over(void **state)
 }
 
 static void
+test_request_in_a_dead_workers_backlog_goes_elsewhere(void **state)
+{
+    struct fixture *f = *state;
+    static struct stage_worker deaf;
+    int fd = -1;
+
+    stage_worker_gone(&f->stage, &f->worker);
+    stage_worker_announce(&f->stage, &deaf, 11, 1);
+    fd = stage_listen(&f->stage, &deaf); /* listens, and accepts nobody */
+    stage_connect(&f->stage, &f->client);
+    stage_send(&f->client, GET("/"));
+    while (amy__slot_owner(f->stage.slots, 11) == 0) {
+        (void)event_base_loop(f->stage.base, EVLOOP_NONBLOCK);
+    }
+    (void)close(fd);
+    stage_worker_open(&f->stage, &f->other, 9, 1);
+    assert_int_equal(stage_answer(&f->client, false, f->text, sizeof(f->text)),
+                     200);
+    stage_disconnect(&f->client);
+}
+
+static void
 test_request_waits_for_a_worker_to_come_back(void **state)
 {
     struct fixture *f = *state;
@@ -740,6 +762,7 @@ main(void)
         SERVED(test_timeout_is_504_and_the_slot_stays_the_workers),
         SERVED(test_wsgi_pool_gives_up_before_its_server_does),
         SERVED(test_worker_that_takes_no_connection_is_passed_over),
+        SERVED(test_request_in_a_dead_workers_backlog_goes_elsewhere),
         SERVED(test_request_waits_for_a_worker_to_come_back),
         SERVED(test_without_a_worker_the_down_page_comes),
         SERVED(test_closed_gate_answers_everything_with_the_page),
