@@ -61,7 +61,7 @@ class Child:
         self.send(signal.SIGKILL)
         return self.wait(10)
 
-    def stop(self, patience_s=30, number=signal.SIGTERM):
+    def stop(self, patience_s=60, number=signal.SIGTERM):
         """Ask, wait, and only then kill; returns the exit code."""
         self.send(number)
         try:

@@ -27,7 +27,7 @@ FAULTS = {
     "no activate": (lambda site: (site.venv / "bin/activate").unlink(), "activate"),
     "no repo": (lambda site: shutil.rmtree(site.repo), "repo"),
     "postactivate fails": (postactivate("echo no luck >&2\nfalse\nexit 3\n"), "no luck"),
-    "postactivate is no shell": (postactivate("if then fi fi\n"), "syntax error"),
+    "postactivate is no shell": (postactivate("if then fi fi\n"), "postactivate: line 1"),
     "postactivate of Windows": (postactivate("export GREETING=x\r\n"), "CR LF"),
     "postactivate hangs": (postactivate("read -r < <(sleep 600)\n"), "5"),
 }

@@ -205,7 +205,7 @@ def test_master_reads_nothing_from_an_inet_socket(running):
                              walk.merged(running.status(), "processes")), SOON_S, "all is well")
         assert running.get(TINY).status == 200
     finally:
-        tracer.send_signal(signal.SIGINT)
+        tracer.send_signal(signal.SIGTERM)
         tracer.wait(SOON_S)
     # Processes that it started meanwhile are traced too, and do read from there.
     lines = [line for line in trace.read_text().splitlines()

@@ -118,8 +118,9 @@ def test_killed_front_master_leaves_nothing_and_comes_back(running):
 
 def test_killed_workers_master_comes_back_and_the_front_goes_on(running):
     running.workers.kill()
+    # Its workers end with it: 502 for what one of them had begun, then 503.
     answer = running.get(TINY, tls=False)
-    assert answer.status in {200, 503}, answer.status
+    assert answer.status in {200, 502, 503}, answer.status
     running.start_workers()
     wait_for(lambda: running.get(TINY, tls=False).status == 200, SOON_S, "it serves again")
     wait_for(lambda: slots(running) | {"oldest_ms": 0}

@@ -76,14 +76,15 @@ def test_application_that_cannot_start_shows_why(new_host, django_venv):
 
 def test_hung_child_is_replaced_by_its_arbiter(new_host, django_venv):
     host = new_host()
-    deploy_tiny(host, TINY, django_venv, TINY_YAML.replace("timeout: 30s", "timeout: 2s"))
+    deploy_tiny(host, TINY, django_venv, TINY_YAML.replace(
+        "timeout: 30s", "timeout: 2s, stop: {{patience: 2s}}"))
     host.start_workers()
     host.start_front()
     worker = walk.workers_of(host.status(), TINY, "web")[0]["pid"]
     before = children_of(worker)
     # gunicorn's own timeout of 2 s; the front gives up a second earlier.
-    assert host.get(TINY, "/slow?s=60", tls=False).status == 504
-    assert host.get(TINY, "/slow?s=60", tls=False).status == 504
+    assert host.get(TINY, "/slow?s=20", tls=False).status == 504
+    assert host.get(TINY, "/slow?s=20", tls=False).status == 504
     wait_for(lambda: children_of(worker) and children_of(worker) != before, SOON_S,
              "the arbiter replaced its child")
     wait_for(lambda: host.get(TINY, tls=False).status == 200, SOON_S, "it serves")
