@@ -124,8 +124,10 @@ gunicorn(const struct amy__site *site, const struct amy__site_worker *spec,
     copy(&list, "--workers=1");
     add(&list, "--timeout=%" PRId64,
         (amy__site_kill_after_ms(site, spec) + 999) / 1000);
+    /* A second before our patience ends: its arbiter should be the one that
+     * kills a worker, and tell so. */
     add(&list, "--graceful-timeout=%" PRId64,
-        (spec->stop_patience_ms + 999) / 1000);
+        spec->stop_patience_ms > 2000 ? spec->stop_patience_ms / 1000 - 1 : 1);
     add(&list, "--name=%s:%s", site->domain, spec->name);
     copy(&list, "--forwarded-allow-ips=*");
     copy(&list, "--worker-tmp-dir=/dev/shm");

@@ -41,7 +41,7 @@ test_command_of_wsgi_is_gunicorn_of_the_venv(void **state)
     assert_non_null(strstr(argv[2], "from gunicorn"));
     assert_true(has(argv, "--workers=1"));
     assert_true(has(argv, "--timeout=31")); /* never shorter than asked */
-    assert_true(has(argv, "--graceful-timeout=20"));
+    assert_true(has(argv, "--graceful-timeout=19"));
     assert_true(has(argv, "--name=example.org:web"));
     assert_true(has(argv, "config.wsgi:application"));
     amy__workers_list_free(argv);
