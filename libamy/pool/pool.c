@@ -283,6 +283,7 @@ amy_pool_set_ready(struct amy_pool *pool, uint32_t position,
     if (position < pool->opts.count &&
         pool->workers[position].incarnation == incarnation) {
         amy__worker_feed(&pool->workers[position], AMY__CAUSE_READY, 0);
+        pool->next_look_ms = 0; /* what it weighs now is what it weighs */
         ask_for_run(pool);
     }
 }
