@@ -4,6 +4,7 @@
 
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
 #include <stdio.h>
@@ -69,4 +70,13 @@ test_cert_make(struct test_cert *cert, const char *names, int from_s, int for_s)
     read_pem(bio, cert->key, sizeof(cert->key));
     X509_free(x509);
     EVP_PKEY_free(key);
+}
+
+void
+test_cert_ask_for(SSL *ssl, const char *name)
+{
+    char copy[256] = "";
+
+    assert_true(amy__span_copy(amy__span_of(name), copy, sizeof(copy)));
+    assert_int_equal(SSL_set_tlsext_host_name(ssl, copy), 1);
 }

@@ -1,8 +1,10 @@
-/* Self-signed certificates, made while the test runs. */
+/* Self-signed certificates, made while the test runs, and asking for one. */
 #ifndef TEST_CERT_H
 #define TEST_CERT_H
 
 #include "core/str.h"
+
+#include <openssl/types.h>
 
 struct test_cert {
     char chain[4096];
@@ -12,5 +14,9 @@ struct test_cert {
 /* For the names, "a.test,b.test"; valid from and for so many seconds. */
 void test_cert_make(struct test_cert *cert, const char *names, int from_s,
                     int for_s);
+
+/* The client asks for that name (SNI). OpenSSL's own macro casts const away,
+ * which clang refuses. */
+void test_cert_ask_for(SSL *ssl, const char *name);
 
 #endif

@@ -345,7 +345,7 @@ static void
 test_pid_1_reaps_and_forwards(void **state)
 {
     static const char *const argv[] = {"/usr/bin/unshare", "--pid", "--fork",
-                                       SAMPLE, NULL};
+                                       "--mount-proc",     SAMPLE,  NULL};
     static const char *const env[] = {"SAMPLE_ORPHAN=1", NULL};
     struct run run;
     pid_t init = 0;
