@@ -107,8 +107,13 @@ build_preset() {
     mkdir -p "$TOP/build"
     if ! (cd "$TOP" && cmake --preset "$preset" "${launcher[@]}" "$@" &&
         cmake --build --preset "$preset" -j "$JOBS") >"$log" 2>&1; then
-        grep -v '^\[[0-9]*/[0-9]*\] \(Building\|Linking\|Creating\)' "$log" |
-            tail -n 100 >&2
+        # From the first that failed on; without one cmake itself gave up.
+        if grep -q '^FAILED:' "$log"; then
+            sed -n '/^FAILED:/,$p' "$log" | head -n 60 >&2
+        else
+            tail -n 40 "$log" >&2
+        fi
+        printf 'all of it: %s\n' "$log" >&2
         return 1
     fi
     tail -n 1 "$log"
