@@ -349,13 +349,27 @@ read_list(struct amy__fields_reader *reader, const struct amy__field *field,
     }
 }
 
+/* Accepted so that a file written for a later version serves with this one; but
+ * nobody should think that it works. */
+static void
+ignore_field(struct amy__fields_reader *reader, const struct amy__node *node)
+{
+    struct amy__place place = {
+        .line = node->line, .column = node->column, .key = reader->path};
+
+    amy__report_warning(reader->report, &place,
+                        "is accepted, and not acted on by this version");
+    if (!amy__texts_add(&reader->ignored, reader->path)) {
+        reader->report->out_of_memory = true;
+    }
+}
+
 static void
 read_field(struct amy__fields_reader *reader, const struct amy__field *field,
            const struct amy__node *node, void *record)
 {
-    if ((field->flags & AMY__FIELD_LATER) != 0 &&
-        !amy__texts_add(&reader->ignored, reader->path)) {
-        reader->report->out_of_memory = true;
+    if ((field->flags & AMY__FIELD_LATER) != 0) {
+        ignore_field(reader, node);
     }
     switch (field->kind) {
     case AMY__FIELD_TEXTS:

@@ -118,6 +118,18 @@ check_tls(const struct rules *rules, const struct amy__node *root)
                                 "file");
 }
 
+static void
+check_stage(const struct rules *rules, const struct amy__node *root)
+{
+    struct amy__place place = place_in(root, "stage", "stage");
+
+    if (rules->site->stage_test) {
+        amy__report_warning(rules->report, &place,
+                            "a test site is not closed to strangers by this "
+                            "version: it serves as production does");
+    }
+}
+
 /* --- workers --- */
 
 static void
@@ -479,6 +491,7 @@ amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
     site->user_column = user == NULL ? 0 : user->column;
     check_domain(&rules, root, expect_domain);
     check_aliases(&rules, root);
+    check_stage(&rules, root);
     check_tls(&rules, root);
     check_workers(&rules);
     check_routes(&rules);

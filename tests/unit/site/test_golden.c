@@ -59,8 +59,9 @@ test_every_golden_file_gives_its_lines(void **state)
                          AMY_EPARSE);
         assert_null(site);
         assert_string_equal(problems_text(), expected);
-        /* The error is the first line, cut to its size. */
-        assert_int_equal(strncmp(err.msg, expected, strlen(err.msg)), 0);
+        /* The error is one of the lines, cut to its size: the first that is no
+         * warning. */
+        assert_non_null(strstr(expected, err.msg));
         free(names[i]);
     }
     free(names);
