@@ -151,7 +151,7 @@ static void
 put_field(struct amy__request_head *dst, const char *name,
           struct amy__span value)
 {
-    if (value.p == NULL || dst->field_count == AMY__FIELDS_MAX) {
+    if (value.p == NULL || dst->field_count == AMY__FIELDS_ROOM) {
         return;
     }
     dst->fields[dst->field_count++] =
@@ -268,16 +268,12 @@ goes_upstream(const struct amy__field *field)
     }
 }
 
-/* Fields that we add; so many places are left for them. */
-#define OWN_FIELDS 8U
-
 static void
 copy_fields(struct amy__request_head *dst, const struct amy__request_head *src)
 {
     dst->field_count = 0;
     for (size_t i = 0; i < src->field_count; i++) {
-        if (goes_upstream(&src->fields[i]) &&
-            dst->field_count < AMY__FIELDS_MAX - OWN_FIELDS) {
+        if (goes_upstream(&src->fields[i])) {
             dst->fields[dst->field_count++] = src->fields[i];
         }
     }

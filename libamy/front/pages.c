@@ -83,7 +83,7 @@ void
 amy__answer_field(struct amy__answer_head *head, struct amy__span name,
                   struct amy__span value)
 {
-    if (head->field_count < AMY__FIELDS_MAX) {
+    if (head->field_count < AMY__FIELDS_ROOM) {
         head->fields[head->field_count++] =
             (struct amy__field){.name = name, .value = value};
     }

@@ -76,7 +76,7 @@ free_stream(struct amy__h2 *h2, struct h2_stream *s)
 
 /* A head as nghttp2 takes it: the status first, lengths from us. */
 struct lines {
-    nghttp2_nv nv[AMY__FIELDS_MAX + 2];
+    nghttp2_nv nv[AMY__FIELDS_ROOM + 2];
     size_t count;
     char status[4];
     char length[24];

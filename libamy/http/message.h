@@ -9,7 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AMY__FIELDS_MAX 100 /* more: 431 */
+#define AMY__FIELDS_MAX 100 /* of a message that is read; more: 431 */
+/* Of one that is passed on: what is added on the way takes no place away. */
+#define AMY__FIELDS_ROOM (AMY__FIELDS_MAX + 8)
 
 enum amy__method {
     AMY__METHOD_OTHER = 0, /* a token we have no name for: see method_text */
@@ -104,7 +106,7 @@ struct amy__request_head {
     uint16_t refuse; /* 0, or what the handler must answer unless its gate
                         answers first: 405 (CONNECT, TRACE), 417 (Expect) */
     size_t field_count;
-    struct amy__field fields[AMY__FIELDS_MAX];
+    struct amy__field fields[AMY__FIELDS_ROOM];
 };
 
 /* An answer's head, both as read from an upstream and as given to a codec. */
@@ -117,7 +119,7 @@ struct amy__answer_head {
                         written: false asks the codec to close after it */
     uint8_t version_minor;
     size_t field_count;
-    struct amy__field fields[AMY__FIELDS_MAX];
+    struct amy__field fields[AMY__FIELDS_ROOM];
 };
 
 enum amy__method amy__method_of(struct amy__span text); /* case counts */

@@ -93,7 +93,7 @@ amy__exchange_dress(struct amy__server *server, struct amy__answer_head *head,
                     bool keep_alive)
 {
     head->keep_alive = keep_alive;
-    if (head->field_count == AMY__FIELDS_MAX ||
+    if (head->field_count == AMY__FIELDS_ROOM ||
         amy__field_find(head->fields, head->field_count, AMY__FIELD_DATE) !=
             NULL) {
         return;

@@ -45,7 +45,7 @@ amy__head_copy(struct amy__request_head *dst,
 {
     size_t fixed = offsetof(struct amy__request_head, fields);
 
-    /* A head has room for 100 fields; only those in use are worth copying. */
+    /* A head has room for many fields; only those in use are worth copying. */
     memcpy(dst, head, fixed + head->field_count * sizeof(head->fields[0]));
     dst->method_text = copy(&mem, head->method_text);
     dst->target = copy(&mem, head->target);

@@ -282,15 +282,18 @@ test_order_of_fields_is_kept(void **state)
 }
 
 static void
-test_full_head_keeps_room_for_ours(void **state)
+test_full_head_has_room_for_ours_too(void **state)
 {
     struct fixture *f = *state;
 
     come_from(f, "192.0.2.1:5");
-    for (size_t i = 0; i < AMY__FIELDS_MAX; i++) {
+    for (size_t i = 1; i < AMY__FIELDS_MAX; i++) {
         add(f, "Accept", "x");
     }
+    add(f, "Authorization", "last");
     forward(f);
+    assert_string_equal(value_of(f, "Authorization"), "last");
+    assert_string_equal(value_of(f, "X-Request-ID"), "id-1");
     assert_string_equal(value_of(f, "X-Forwarded-For"), "192.0.2.1");
     assert_string_equal(value_of(f, "Via"), "1.1 amy");
 }
@@ -420,7 +423,7 @@ main(void)
         TEST(test_trusted_peers_fields_are_appended_to),
         TEST(test_fields_of_this_hop_alone_are_left_out),
         TEST(test_order_of_fields_is_kept),
-        TEST(test_full_head_keeps_room_for_ours),
+        TEST(test_full_head_has_room_for_ours_too),
         TEST(test_huge_list_is_cut_and_never_overruns),
         TEST(test_body_goes_with_its_length),
         TEST(test_id_is_taken_from_trusted_peers_alone),
