@@ -164,7 +164,7 @@ def test_either_daemon_may_start_first(tiny, first):
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_scheduler_never_runs_twice(new_host, django_venv, how):
     host = new_host()
-    site = deploy_tiny(host, TINY, django_venv, BEATING)
+    site = deploy_tiny(host, TINY, django_venv, BEATING, BEAT_DRAIN="1.5")
     host.start_workers()
     for _ in range(3):
         (host.workers.kill if how == "kill" else host.workers.stop)()
