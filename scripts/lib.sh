@@ -96,6 +96,17 @@ need_packages() {
 
 JOBS=${JOBS:-$(nproc)}
 
+# need_writable DIRECTORY: it, or where it is made, or else says what to do.
+need_writable() {
+    if mkdir -p "$1" 2>/dev/null && [ -w "$1" ]; then
+        return
+    fi
+    local there=$1
+    [ -e "$there" ] || there=$(dirname -- "$1")
+    die "$(id -un) may not write $there, which belongs to $(stat -c %U "$there"):" \
+        "take a checkout of your own, or sudo chown -R $(id -un) $TOP"
+}
+
 # build_preset PRESET [CMAKE ARGUMENT...] into build/PRESET; what the compiler
 # says is shown when it fails.
 build_preset() {
@@ -107,6 +118,9 @@ build_preset() {
     mkdir -p "$TOP/build"
     if ! (cd "$TOP" && cmake --preset "$preset" "${launcher[@]}" "$@" &&
         cmake --build --preset "$preset" -j "$JOBS") >"$log" 2>&1; then
+        if tail -n 1 "$log" | grep -q 'interrupted by user'; then
+            die "interrupted; the next run goes on from here"
+        fi
         # From the first that failed on; without one cmake itself gave up.
         if grep -q '^FAILED:' "$log"; then
             sed -n '/^FAILED:/,$p' "$log" | head -n 60 >&2
