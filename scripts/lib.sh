@@ -146,11 +146,14 @@ usable_build() {
         echo "$TOP/build/$preset/daemons"
         return
     fi
-    # Programs and library stay together wherever the copy lies.
-    cmake --preset "$preset" -S "$TOP" -DCMAKE_INSTALL_LIBDIR=lib \
-        '-DCMAKE_INSTALL_RPATH=$ORIGIN/../lib' >/dev/null
-    rm -rf "$prefix"
-    cmake --install "$TOP/build/$preset" --prefix "$prefix" >/dev/null
+    # Programs and library stay together wherever the copy lies. The build
+    # links them anew, as it has to leave room for that path.
+    {
+        build_preset "$preset" -DCMAKE_INSTALL_LIBDIR=lib \
+            '-DCMAKE_INSTALL_RPATH=$ORIGIN/../lib' &&
+            rm -rf "$prefix" &&
+            cmake --install "$TOP/build/$preset" --prefix "$prefix" >/dev/null
+    } >&2 || return 1
     echo "$prefix/bin"
 }
 
