@@ -6,6 +6,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "front/master.h"
+#include "front/names.h"
 #include "gate/page.h"
 
 #include <errno.h>
@@ -82,8 +83,9 @@ on_problem(const struct amy_problem *problem, void *user)
 }
 
 static void
-report_warning(struct loading *loading, const char *file, const char *message)
+report_warning(struct loading *loading, const char *name, const char *message)
 {
+    char file[320] = "";
     struct amy_problem problem = {
         .struct_size = sizeof(problem),
         .file = file,
@@ -91,6 +93,7 @@ report_warning(struct loading *loading, const char *file, const char *message)
         .message = message,
     };
 
+    (void)snprintf(file, sizeof(file), "%s/%s", loading->site->name, name);
     on_problem(&problem, loading);
 }
 
@@ -410,6 +413,41 @@ load_one(const char *name, void *user)
     return rc;
 }
 
+/* ---- names of two ---- */
+
+static void
+describe_claim(const char *loser, const char *name, const char *owner,
+               amy_problem_fn fn, void *user)
+{
+    struct amy_problem problem = {.struct_size = sizeof(problem),
+                                  .severity = AMY_SEVERITY_ERROR,
+                                  .key = "aliases"};
+    char file[300] = "";
+    char message[600] = "";
+
+    (void)snprintf(file, sizeof(file), "%s/site.yaml", loser);
+    (void)snprintf(message, sizeof(message), "'%s' is served as site '%s'",
+                   name, owner);
+    problem.file = file;
+    problem.message = message;
+    fn(&problem, user);
+}
+
+/* Only sites that were read now: the others have been told. */
+static void
+on_claim(size_t loser, const char *name, size_t owner, void *user)
+{
+    struct loading *loading = user;
+    struct amy__site *const *sites = loading->version->sites;
+    const char *domain = sites[loser]->domain;
+
+    if (loading->only != NULL && strcmp(loading->only, domain) != 0) {
+        return;
+    }
+    loading->site = amy__front_site(loading->front, domain);
+    describe_claim(domain, name, sites[owner]->domain, on_problem, loading);
+}
+
 /* ---- the whole ---- */
 
 static int
@@ -491,6 +529,10 @@ amy__front_load(struct amy_front *front, const char *only,
     if (rc == 0) {
         rc = amy__site_each(front->webapps_fd, load_one, &loading, err);
     }
+    if (rc == 0) {
+        rc = amy__names_judge(version->sites, version->bundle->site_count,
+                              on_claim, &loading, err);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -520,12 +562,44 @@ on_checked(const struct amy_problem *problem, void *user)
 struct check_site {
     struct amy_front *front;
     struct check *check;
+    struct amy__site **sites; /* that could be read */
+    size_t count;
+    size_t room;
 };
+
+/* Takes the reference over. */
+static int
+keep_site(struct check_site *what, struct amy__site *spec)
+{
+    if (what->count == what->room) {
+        size_t room = what->room == 0 ? 64 : what->room * 2;
+        struct amy__site **more =
+            amy__realloc(what->sites, room * sizeof(*more));
+
+        if (more == NULL) {
+            amy__site_unref(spec);
+            return AMY_ENOMEM;
+        }
+        what->sites = more;
+        what->room = room;
+    }
+    what->sites[what->count++] = spec;
+    return 0;
+}
+
+static void
+on_checked_claim(size_t loser, const char *name, size_t owner, void *user)
+{
+    const struct check_site *what = user;
+
+    describe_claim(what->sites[loser]->domain, name, what->sites[owner]->domain,
+                   on_checked, what->check);
+}
 
 static int
 check_one(const char *name, void *user)
 {
-    const struct check_site *what = user;
+    struct check_site *what = user;
     struct amy_front *front = what->front;
     const struct amy__site_rules rules = {front->as_person, geteuid(),
                                           front->settings->front_user};
@@ -559,8 +633,7 @@ check_one(const char *name, void *user)
     amy__json_free(site.certificate);
     amy__close(&one.chain_fd);
     amy__close(&one.key_fd);
-    amy__site_unref(spec);
-    return 0;
+    return keep_site(what, spec);
 }
 
 int
@@ -568,9 +641,17 @@ amy__front_load_check(struct amy_front *front, amy_problem_fn fn, void *user,
                       struct amy_error *err)
 {
     struct check check = {.fn = fn, .user = user};
-    struct check_site what = {front, &check};
+    struct check_site what = {.front = front, .check = &check};
     int rc = amy__site_each(front->webapps_fd, check_one, &what, err);
 
+    if (rc == 0) {
+        rc = amy__names_judge(what.sites, what.count, on_checked_claim, &what,
+                              err);
+    }
+    for (size_t i = 0; i < what.count; i++) {
+        amy__site_unref(what.sites[i]);
+    }
+    amy__free(what.sites);
     if (rc < 0) {
         return rc;
     }

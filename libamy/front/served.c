@@ -6,6 +6,7 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "front/names.h"
 #include "gate/page.h"
 #include "net/tls.h"
 
@@ -309,37 +310,60 @@ read_cert(const struct amy__bundle_site *from, struct amy__tls_cert **ret_cert,
                                          0, ret_cert, err);
 }
 
+/* For who has a name, not for all who claim it. */
 static int
-stage_names(struct amy__front *front, const struct amy__site *site,
-            struct amy__tls_cert *cert, bool first, struct amy_error *err)
+stage_name(struct amy__front *front, const struct amy__router *router,
+           const struct amy__vhost *vhost, const char *name,
+           struct amy__tls_cert *cert, struct amy_error *err)
 {
-    int rc = amy__tls_add(front->tls, site->domain, cert, err);
+    if (amy__router_find(router, amy__span_of(name)) != vhost) {
+        return 0;
+    }
+    return amy__tls_add(front->tls, name, cert, err);
+}
+
+static int
+stage_names(struct amy__front *front, const struct amy__router *router,
+            const struct amy__vhost *vhost, struct amy__tls_cert *cert,
+            struct amy_error *err)
+{
+    const struct amy__site *site = vhost->site;
+    int rc = stage_name(front, router, vhost, site->domain, cert, err);
 
     for (size_t i = 0; rc == 0 && site->aliases[i] != NULL; i++) {
-        rc = amy__tls_add(front->tls, site->aliases[i], cert, err);
-    }
-    if (rc == 0 && first) {
-        /* Who names nobody is told 421 over it. */
-        rc = amy__tls_set_default(front->tls, cert, err);
+        rc = stage_name(front, router, vhost, site->aliases[i], cert, err);
     }
     return rc;
 }
 
 static int
-stage_cert(struct amy__front *front, const struct amy__bundle_site *from,
-           const struct amy__site *site, bool *first, struct amy_error *err)
+stage_certs(struct amy__front *front, const struct amy__served *served,
+            const struct amy__bundle *bundle, struct amy_error *err)
 {
-    struct amy__tls_cert *cert = NULL;
+    bool first = true;
     int rc = 0;
 
-    if (from->chain_fd < 0 || from->key_fd < 0) {
-        return 0;
-    }
-    rc = read_cert(from, &cert, err);
-    if (rc == 0) {
-        rc = stage_names(front, site, cert, *first, err);
-        *first = false;
+    for (size_t i = 0; rc == 0 && i < served->vhost_count; i++) {
+        const struct amy__bundle_site *from = &bundle->sites[i];
+        struct amy__tls_cert *cert = NULL;
+
+        if (from->chain_fd < 0 || from->key_fd < 0) {
+            continue;
+        }
+        rc = read_cert(from, &cert, err);
+        if (rc == 0) {
+            rc = stage_names(front, served->router, served->vhosts[i], cert,
+                             err);
+        }
+        if (rc == 0 && first) {
+            /* Who names nobody is told 421 over it. */
+            rc = amy__tls_set_default(front->tls, cert, err);
+            first = false;
+        }
         amy__tls_cert_unref(cert);
+        if (rc < 0) {
+            amy__err_prefix(err, "site '%s': ", from->name);
+        }
     }
     return rc;
 }
@@ -357,14 +381,36 @@ amy__front_set_tickets(struct amy__front *front, int fd, struct amy_error *err)
 
 /* ---- a bundle ---- */
 
+/* The claims of one kind; one that is taken already comes to nothing, and the
+ * master has told so. */
 static int
-add_names(struct amy__router *router, struct amy__vhost *vhost,
-          struct amy_error *err)
+add_claims(const struct amy__served *served, int claim, struct amy_error *err)
 {
-    int rc = amy__router_add(router, vhost->site->domain, vhost, err);
+    for (size_t i = 0; i < served->vhost_count; i++) {
+        struct amy__vhost *vhost = served->vhosts[i];
+        char *own[] = {vhost->site->domain, NULL};
+        char **names = claim == 0 ? own : vhost->site->aliases;
 
-    for (size_t i = 0; rc == 0 && vhost->site->aliases[i] != NULL; i++) {
-        rc = amy__router_add(router, vhost->site->aliases[i], vhost, err);
+        for (; *names != NULL; names++) {
+            int rc = amy__names_claim(vhost->site, *names) != claim
+                         ? 0
+                         : amy__router_add(served->router, *names, vhost, err);
+
+            if (rc < 0 && rc != AMY_EEXIST) {
+                return rc;
+            }
+        }
+    }
+    return 0;
+}
+
+static int
+add_names(const struct amy__served *served, struct amy_error *err)
+{
+    int rc = 0;
+
+    for (int claim = 0; rc == 0 && claim < AMY__NAMES_CLAIMS; claim++) {
+        rc = add_claims(served, claim, err);
     }
     return rc;
 }
@@ -389,8 +435,6 @@ static int
 build_vhosts(struct amy__front *front, struct amy__served *served,
              struct amy__bundle *bundle, struct amy_error *err)
 {
-    bool first = true;
-
     served->vhosts =
         amy__calloc(bundle->site_count + 1, sizeof(*served->vhosts));
     if (served->vhosts == NULL) {
@@ -403,9 +447,6 @@ build_vhosts(struct amy__front *front, struct amy__served *served,
 
         if (rc == 0) {
             served->vhost_count++;
-            rc = stage_cert(front, from, (*vhost)->site, &first, err);
-        }
-        if (rc == 0) {
             rc = need_pools(*vhost, err);
         }
         if (rc < 0) {
@@ -425,10 +466,10 @@ build(struct amy__front *front, struct amy__served *served,
     if (rc == 0) {
         rc = amy__router_create(count_names(served), &served->router, err);
     }
-    for (size_t i = 0; rc == 0 && i < served->vhost_count; i++) {
-        rc = add_names(served->router, served->vhosts[i], err);
+    if (rc == 0) {
+        rc = add_names(served, err);
     }
-    return rc;
+    return rc == 0 ? stage_certs(front, served, bundle, err) : rc;
 }
 
 static void
