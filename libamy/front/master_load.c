@@ -237,6 +237,12 @@ open_log(struct loading *loading, const struct amy__site *spec,
     char message[300] = "";
     int fd = -1;
 
+    /* In the site's directory, which is ours; in logs/ the user is at home. */
+    if (mkdirat(loading->site->dir_fd, "logs", 0755) == 0 &&
+        fchownat(loading->site->dir_fd, "logs", spec->uid, spec->gid,
+                 AT_SYMLINK_NOFOLLOW) != 0) {
+        report_warning(loading, "logs", strerror(errno));
+    }
     if (amy__as_user_begin(spec->uid, spec->gid, &saved, &err) == 0) {
         int failure = 0;
 
