@@ -179,7 +179,11 @@ def test_more_connections_than_descriptors(tiny):
     idle = []
     try:
         for _ in range(limit * tiny.processes + 200):
-            idle.append(tiny.connect(TINY, tls=False))
+            connection = tiny.connect(TINY, tls=False)
+            idle.append(connection)
+            # Idle as between two requests: nobody would close it for 75 s.
+            connection.request("GET", "/fixed", {"Host": TINY})
+            assert connection.read_response().status == 200
         # Whoever comes now is served: an idle connection made room.
         for _ in range(10):
             assert tiny.get(TINY, tls=False).status == 200
