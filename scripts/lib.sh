@@ -107,8 +107,8 @@ need_writable() {
         "take a checkout of your own, or sudo chown -R $(id -un) $TOP"
 }
 
-# build_preset PRESET [CMAKE ARGUMENT...] into build/PRESET; what the compiler
-# says is shown when it fails.
+# build_preset PRESET [CMAKE ARGUMENT...] into build/PRESET, all of it or
+# $BUILD_TARGET; what the compiler says is shown when it fails.
 build_preset() {
     local preset=$1 log=$TOP/build/$1.log launcher=()
     shift
@@ -117,7 +117,8 @@ build_preset() {
     fi
     mkdir -p "$TOP/build"
     if ! (cd "$TOP" && cmake --preset "$preset" "${launcher[@]}" "$@" &&
-        cmake --build --preset "$preset" -j "$JOBS") >"$log" 2>&1; then
+        cmake --build --preset "$preset" -j "$JOBS" \
+            ${BUILD_TARGET:+--target "$BUILD_TARGET"}) >"$log" 2>&1; then
         if tail -n 1 "$log" | grep -q 'interrupted by user'; then
             die "interrupted; the next run goes on from here"
         fi
