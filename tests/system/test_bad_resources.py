@@ -237,7 +237,7 @@ def test_descriptors_do_not_leak(running):
 @pytest.mark.parametrize("fields, status", [
     ({"Content-Length": str(100 << 20)}, 413), ({"X-Large": "x" * 40000}, 431),
     ({"Expect": "something else"}, 417), ({"Transfer-Encoding": "gzip"}, 501),
-])
+], ids=["body", "field", "expectation", "coding"])
 def test_what_is_too_much_is_refused(running, fields, status):
     with running.connect(TINY, tls=False) as connection:
         connection.request("POST" if status in {413, 501} else "GET", "/echo",

@@ -53,7 +53,7 @@ def is_open(host):
     ("GET", "/", b""), ("HEAD", "/", b""), ("OPTIONS", "/", b""), ("DELETE", "/x", b""),
     ("POST", "/echo", bytes(20_000_000)), ("PUT", "/echo", b"x"), ("GET", "/static/a.css", b""),
     ("GET", "/no/such/path", b""), ("GET", "/?query=1", b""), ("PROPFIND", "/", b""),
-])
+], ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else value)
 @pytest.mark.parametrize("tls", [True, False], ids=["tls", "plain"])
 def test_every_request_gets_the_page(closed, method, path, body, tls):
     host, page = closed
