@@ -143,6 +143,9 @@ on_end(struct amy__call *call, void *user)
 
     (void)call;
     socket->call = NULL;
+    /* A connection kept open would hold a worker that serves one at a time. */
+    amy__client_free(socket->client);
+    socket->client = NULL;
     publish(socket);
 }
 
