@@ -30,7 +30,7 @@ struct amy__workers_output {
     uid_t uid;
     gid_t gid;
     int fd;              /* -1: to be opened with the next line */
-    int64_t retry_ms;    /* not before this */
+    int64_t retry_ms;    /* it is opened, or opened anew, not before this */
     uint64_t lost;       /* in all */
     uint64_t lost_since; /* since the last line that was written */
 };
@@ -119,20 +119,24 @@ opened(struct amy__workers_output *output, int64_t now_ms)
 {
     struct amy_error err = AMY_ERROR_INIT;
 
-    if (output->fd >= 0) {
-        return true;
-    }
+    int fd = -1;
+
     if (now_ms < output->retry_ms) {
-        return false;
+        return output->fd >= 0;
     }
     output->retry_ms = now_ms + RETRY_MS;
-    output->fd = open_as_user(output, &err);
-    if (output->fd >= 0 && !regular(output->fd)) {
-        amy__close(&output->fd);
+    fd = open_as_user(output, &err);
+    if (fd >= 0 && !regular(fd)) {
+        amy__close(&fd);
         (void)amy__err(&err, AMY_EINVAL, "not a regular file");
     }
+    if (fd >= 0) {
+        /* Another file than before where that was removed, or logs/ was. */
+        amy__close(&output->fd);
+        output->fd = fd;
+        return true;
+    }
     if (output->fd < 0) {
-        output->fd = -1;
         if (output->lost_since == 0) {
             amy__log(&output->log, AMY_LOG_WARN,
                      "workers' output is dropped, its log cannot be opened "
@@ -141,7 +145,7 @@ opened(struct amy__workers_output *output, int64_t now_ms)
         }
         return false;
     }
-    return true;
+    return true; /* the one that we have is better than none */
 }
 
 static void
@@ -221,6 +225,18 @@ amy__workers_output_reopen(struct amy__workers_output *output)
 {
     amy__close(&output->fd);
     output->retry_ms = 0;
+}
+
+void
+amy__workers_output_set_owner(struct amy__workers_output *output, uid_t uid,
+                              gid_t gid)
+{
+    if (output->uid == uid && output->gid == gid) {
+        return;
+    }
+    output->uid = uid;
+    output->gid = gid;
+    amy__workers_output_reopen(output);
 }
 
 uint64_t

@@ -32,8 +32,12 @@ void amy__workers_output_free(struct amy__workers_output *output);
 void amy__workers_output_line(struct amy__workers_output *output,
                               const char *pool, uint32_t position, int64_t pid,
                               const char *line, size_t n);
-/* Open the file anew with the next line: somebody renamed it. */
+/* Open the file anew with the next line: somebody renamed it. Who does not say
+ * so is met a second later. */
 void amy__workers_output_reopen(struct amy__workers_output *output);
+/* From now on the file is opened as this user. */
+void amy__workers_output_set_owner(struct amy__workers_output *output,
+                                   uid_t uid, gid_t gid);
 /* Lines that the disk did not take. */
 uint64_t amy__workers_output_lost(const struct amy__workers_output *output);
 

@@ -138,6 +138,21 @@ test_reopen_follows_a_renamed_file(void **state)
 }
 
 static void
+test_file_renamed_without_a_word_is_left_a_second_later(void **state)
+{
+    struct fixture *f = *state;
+
+    say(f, "one");
+    assert_int_equal(
+        renameat(f->webapps_fd, LOG, f->webapps_fd, DOMAIN "/logs/old"), 0);
+    say(f, "two");
+    f->now_ms += 1000;
+    say(f, "three");
+    assert_file(f, LOG, "1970-01-01T00:00:01.000Z [web:2 4711] three\n");
+    assert_int_equal(amy__workers_output_lost(f->output), 0);
+}
+
+static void
 test_log_that_is_no_file_loses_lines_and_says_so_once(void **state)
 {
     struct fixture *f = *state;
@@ -201,6 +216,9 @@ main(void)
             test_line_has_time_pool_position_and_pid, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_reopen_follows_a_renamed_file,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_file_renamed_without_a_word_is_left_a_second_later, set_up,
+            tear_down),
         cmocka_unit_test_setup_teardown(
             test_log_that_is_no_file_loses_lines_and_says_so_once, set_up,
             tear_down),
