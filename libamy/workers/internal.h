@@ -46,7 +46,8 @@ struct amy__workers_pool {
     bool started;
     bool replaced; /* a newer generation takes over: stop when it is ready */
     bool stopping;
-    bool gone; /* stopped: freed at the end of the turn */
+    bool gone;   /* stopped: freed at the end of the turn */
+    bool proven; /* one of its workers was ready once */
 };
 
 /* One site as its directory says. */
@@ -67,6 +68,13 @@ struct amy__workers_site {
     struct amy__control_call *asked; /* waits to hear how a renewal went */
     bool seen;                       /* by the scan under way */
     bool leaving; /* its directory is gone: stop and forget */
+};
+
+/* A caller of amy_workers_reload. */
+struct amy__workers_waiter {
+    struct amy__workers_waiter *next;
+    amy_workers_done_fn fn;
+    void *user;
 };
 
 struct amy_workers {
@@ -90,8 +98,7 @@ struct amy_workers {
     struct amy__control_call *asked; /* waits for the end of a reload */
     amy_workers_done_fn on_stopped;
     void *stopped_user;
-    amy_workers_done_fn on_reloaded;
-    void *reloaded_user;
+    struct amy__workers_waiter *reloaded; /* for the end of a reload */
 };
 
 /* site.c */

@@ -301,6 +301,10 @@ on_reload_site(struct amy__control_call *call, void *user)
     struct amy__workers_site *site = NULL;
     struct amy_error err = AMY_ERROR_INIT;
 
+    if (workers->stopping) {
+        amy__control_refuse(call, 503, "amy-workers is stopping");
+        return;
+    }
     site = site_to_reload(call, workers);
     if (site == NULL) {
         return;

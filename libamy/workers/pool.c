@@ -27,8 +27,11 @@ on_event(struct amy_pool *amy_pool, const struct amy_pool_event *event,
     struct amy__workers_pool *pool = user;
 
     (void)amy_pool;
-    if (event->type == AMY_POOL_READY && pool->dir_fd >= 0) {
-        amy__workers_socket_sweep(pool->dir_fd, pool->generation);
+    if (event->type == AMY_POOL_READY) {
+        pool->proven = true;
+        if (pool->dir_fd >= 0) {
+            amy__workers_socket_sweep(pool->dir_fd, pool->generation);
+        }
     }
     if (pool->sockets != NULL &&
         (event->type == AMY_POOL_DRAINING || event->type == AMY_POOL_EXITED)) {

@@ -82,10 +82,23 @@ named_in(char *const *names, const char *name)
     return false;
 }
 
+/* Is something meant to run here, and not about to end? */
+static bool
+runs(const struct amy__workers_site *site)
+{
+    for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
+         pool = pool->next) {
+        if (is_current(pool)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* `after` means ready, not merely started. */
 static bool
-may_start(const struct amy__workers_site *site,
-          const struct amy__workers_pool *pool)
+comes_next(const struct amy__workers_site *site,
+           const struct amy__workers_pool *pool)
 {
     char *const *after = pool->spec->after;
 
@@ -95,6 +108,16 @@ may_start(const struct amy__workers_site *site,
         if (first == NULL || amy__workers_pool_ready(first) == 0) {
             return false;
         }
+    }
+    return true;
+}
+
+static bool
+may_start(const struct amy__workers_site *site,
+          const struct amy__workers_pool *pool)
+{
+    if (!comes_next(site, pool)) {
+        return false;
     }
     if (pool->spec->replace != AMY__REPLACE_STOP_FIRST) {
         return true;
@@ -126,15 +149,21 @@ may_stop(const struct amy__workers_site *site,
 }
 
 /* May the old generation of a pool go? Where two may run side by side, when the
- * new one has all its workers ready. */
+ * new one has all its workers ready; else when the old one is all that the new
+ * one waits for. One that never worked is nothing to hold on to: many reloads
+ * of what does not start shall not add up. */
 static bool
 superseded(const struct amy__workers_site *site,
            const struct amy__workers_pool *old)
 {
     const struct amy__workers_pool *now = current_pool(site, old->spec->name);
 
-    return now == NULL || now->spec->replace == AMY__REPLACE_STOP_FIRST ||
-           amy__workers_pool_ready(now) >= now->spec->count;
+    if (now == NULL || !old->proven) {
+        return true;
+    }
+    return now->spec->replace == AMY__REPLACE_STOP_FIRST
+               ? comes_next(site, now)
+               : amy__workers_pool_ready(now) >= now->spec->count;
 }
 
 void
@@ -166,7 +195,19 @@ amy__workers_site_stop(struct amy__workers_site *site)
 {
     amy__env_cancel(site->job);
     site->job = NULL;
+    site->job_for_reload = false;
     amy__timer_cancel(site->retry);
+    if (site->asked != NULL) {
+        (void)amy__span_copy(AMY_SPAN("the site stops"), site->env_error,
+                             sizeof(site->env_error));
+        amy__workers_tell_site(site);
+    }
+    /* Should it come back meanwhile, it begins anew: what is left of it was
+     * to go, and some of it has gone. */
+    for (struct amy__workers_pool *pool = site->pools;
+         site->leaving && pool != NULL; pool = pool->next) {
+        pool->replaced = true;
+    }
     amy__workers_site_step(site);
 }
 
@@ -213,7 +254,7 @@ add_pools(struct amy__workers_site *site, struct amy__env *env,
     return 0;
 }
 
-static void
+static int
 begin_generation(struct amy__workers_site *site, struct amy__env *env)
 {
     struct amy_workers *workers = site->borrow_workers;
@@ -226,7 +267,7 @@ begin_generation(struct amy__workers_site *site, struct amy__env *env)
     }
     if (rc < 0) {
         refuse_generation(site, &err);
-        return;
+        return rc;
     }
     site->env_error[0] = '\0';
     site->retry_ms = 0;
@@ -234,11 +275,17 @@ begin_generation(struct amy__workers_site *site, struct amy__env *env)
              "generation begins site=%s generation=%" PRIu64 " pools=%zu",
              site->domain, site->generation, site->site->worker_count);
     amy__workers_site_step(site);
+    return 0;
 }
 
+/* What runs goes on; a site that has nothing running is tried again, for a
+ * missing .venv is often one that is being built. */
 static void
 try_again_later(struct amy__workers_site *site)
 {
+    if (runs(site)) {
+        return;
+    }
     site->retry_ms = site->retry_ms == 0 ? RETRY_FIRST_MS : site->retry_ms * 2;
     if (site->retry_ms > RETRY_MAX_MS) {
         site->retry_ms = RETRY_MAX_MS;
@@ -256,13 +303,9 @@ on_environment(int rc, struct amy__env *env, const struct amy_error *err,
     site->job = NULL;
     if (rc < 0) {
         refuse_generation(site, err);
-        /* What runs goes on; a site that has nothing running is tried again,
-         * for a missing .venv is often one that is being built. */
-        if (site->pools == NULL) {
-            try_again_later(site);
-        }
-    } else {
-        begin_generation(site, env);
+        try_again_later(site);
+    } else if (begin_generation(site, env) < 0) {
+        try_again_later(site);
     }
     site->job_for_reload = false;
     amy__workers_tell_site(site);
@@ -292,6 +335,20 @@ begin_environment(struct amy__workers_site *site, bool for_reload)
         try_again_later(site);
         amy__workers_tell_site(site);
     }
+}
+
+/* Without workers there is nothing that an environment could be wrong for. */
+static void
+drop_workers(struct amy__workers_site *site)
+{
+    amy__env_cancel(site->job);
+    site->job = NULL;
+    site->job_for_reload = false;
+    amy__timer_cancel(site->retry);
+    if (site->pools != NULL) {
+        (void)begin_generation(site, NULL); /* the error shows in the status */
+    }
+    amy__workers_tell_site(site);
 }
 
 static void
@@ -347,6 +404,7 @@ open_output(struct amy__workers_site *site, struct amy_error *err)
     };
 
     if (site->output != NULL) {
+        amy__workers_output_set_owner(site->output, opts.uid, opts.gid);
         return 0;
     }
     return amy__workers_output_create(&opts, &site->output, err);
@@ -403,22 +461,26 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain,
     }
     if (rc < 0) {
         refuse_generation(site, err);
-        site->leaving = rc == AMY_ENOTFOUND;
+        if (rc == AMY_ENOTFOUND) {
+            site->leaving = true;
+            amy__workers_site_stop(site);
+            amy__workers_ask_sweep(workers);
+        }
         return rc;
     }
     site->env_error[0] = '\0';
     if (from_copy) {
         refuse_generation(site, err);
-        if (site->pools != NULL) {
+        if (runs(site)) {
             /* What runs goes on as it is. */
             amy__workers_tell_site(site);
             return 0;
         }
     }
-    if (site->site->worker_count > 0 || site->pools != NULL) {
+    if (site->site->worker_count > 0) {
         begin_environment(site, for_reload);
     } else {
-        amy__workers_tell_site(site);
+        drop_workers(site);
     }
     return 0;
 }

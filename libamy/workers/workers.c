@@ -94,6 +94,24 @@ all_gone(const struct amy_workers *workers)
     return true;
 }
 
+/* One who waits for what is over now. False: there is none. */
+static bool
+tell_one(struct amy_workers *workers)
+{
+    struct amy__workers_waiter *waiter = workers->reloaded;
+    struct amy__workers_waiter one = {NULL, NULL, NULL};
+
+    if (waiter == NULL || workers->reloading) {
+        return false;
+    }
+    one = *waiter;
+    workers->reloaded = waiter->next;
+    amy__free(waiter);
+    amy__workers_ask_sweep(workers); /* for the next one, or the stop */
+    one.fn(workers, one.user);
+    return true;
+}
+
 static void
 on_sweep(void *user)
 {
@@ -101,15 +119,11 @@ on_sweep(void *user)
 
     sweep_sites(workers);
     if (workers->reloading && reload_is_over(workers)) {
-        amy_workers_done_fn fn = workers->on_reloaded;
-
         workers->reloading = false;
-        workers->on_reloaded = NULL;
         amy__workers_tell_reload(workers);
-        if (fn != NULL) {
-            fn(workers, workers->reloaded_user);
-            return; /* it may have freed us */
-        }
+    }
+    if (tell_one(workers)) {
+        return; /* it may have freed us */
     }
     if (workers->stopping && workers->on_stopped != NULL && all_gone(workers)) {
         amy_workers_done_fn fn = workers->on_stopped;
@@ -128,13 +142,21 @@ amy_workers_free(struct amy_workers *workers)
         return;
     }
     AMY_CHECK(workers, WORKERS_MAGIC);
-    amy__control_free(workers->control);
+    /* Whoever waits is told while there is a control socket to tell by. */
+    amy__workers_tell_reload(workers);
     while (workers->sites != NULL) {
         struct amy__workers_site *next = workers->sites->next;
 
         amy__workers_site_free(workers->sites);
         workers->sites = next;
     }
+    while (workers->reloaded != NULL) {
+        struct amy__workers_waiter *next = workers->reloaded->next;
+
+        amy__free(workers->reloaded);
+        workers->reloaded = next;
+    }
+    amy__control_free(workers->control);
     amy__defer_free(workers->sweep);
     amy__close(&workers->webapps_fd);
     amy__close(&workers->run_fd);
@@ -387,20 +409,32 @@ int
 amy_workers_reload(struct amy_workers *workers, amy_workers_done_fn on_done,
                    void *user, struct amy_error *err)
 {
+    struct amy__workers_waiter *waiter = NULL;
+    bool again = workers->reloading;
     int rc = 0;
 
     AMY_CHECK(workers, WORKERS_MAGIC);
     if (workers->stopping) {
         return amy__err(err, AMY_ESTATE, "stopping");
     }
+    if (on_done != NULL) {
+        waiter = amy__calloc(1, sizeof(*waiter));
+        if (waiter == NULL) {
+            return amy__err(err, AMY_ENOMEM, "allocating a reload");
+        }
+        *waiter = (struct amy__workers_waiter){NULL, on_done, user};
+    }
     workers->reloading = true;
     rc = amy__workers_scan(workers, err);
     if (rc < 0) {
-        workers->reloading = false;
+        workers->reloading = again;
+        amy__free(waiter);
         return rc;
     }
-    workers->on_reloaded = on_done;
-    workers->reloaded_user = user;
+    if (waiter != NULL) {
+        waiter->next = workers->reloaded;
+        workers->reloaded = waiter;
+    }
     return 0;
 }
 
