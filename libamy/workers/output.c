@@ -118,7 +118,6 @@ static bool
 opened(struct amy__workers_output *output, int64_t now_ms)
 {
     struct amy_error err = AMY_ERROR_INIT;
-
     int fd = -1;
 
     if (now_ms < output->retry_ms) {
