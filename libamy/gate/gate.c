@@ -138,7 +138,14 @@ is_hopeless(const struct amy_gate *gate, const struct stat *st)
     bool has_no_page =
         st->st_size == 0 || (uint64_t)st->st_size > AMY__PAGE_MAX;
 
-    return !S_ISREG(st->st_mode) || (has_no_page && gate->page.len == 0);
+    if (!S_ISREG(st->st_mode)) {
+        return true;
+    }
+    if (gate->page.len > 0) {
+        return false;
+    }
+    return has_no_page ||
+           faccessat(gate->dir_fd, PAGE_ON, R_OK, AT_EACCESS) != 0;
 }
 
 /* Take over what PAGE_ON holds, once it rests. True when that is another page
