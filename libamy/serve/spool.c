@@ -71,7 +71,11 @@ move_to_file(struct amy__spool *spool, const struct amy__spool_place *place,
         return amy__err_sys(err, errno, "making a spool file");
     }
     rc = write_file(spool->fd, held, err);
-    amy__blocks_give(place->blocks, &spool->memory);
+    if (rc < 0) {
+        amy__close(&spool->fd); /* what is in memory is still whole */
+    } else {
+        amy__blocks_give(place->blocks, &spool->memory);
+    }
     return rc;
 }
 

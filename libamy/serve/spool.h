@@ -29,7 +29,8 @@ void amy__spool_clear(struct amy__spool *spool, struct amy__blocks *blocks);
 int amy__spool_expect(struct amy__spool *spool,
                       const struct amy__spool_place *place, uint64_t n);
 /* 0, AMY_ELIMIT (no file allowed), AMY_ENOMEM, AMY_EIO (disk full: sys_errno
- * ENOSPC or EDQUOT). */
+ * ENOSPC or EDQUOT). Where it fails, the n bytes from before can be read, but
+ * none can be added any more. */
 int amy__spool_write(struct amy__spool *spool,
                      const struct amy__spool_place *place,
                      struct amy__span data, struct amy_error *err);

@@ -3,8 +3,10 @@
 #include "serve/spool.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 struct place {
@@ -105,6 +107,28 @@ test_write_to_an_impossible_directory_fails(void **state)
 }
 
 static void
+test_write_to_a_full_disk_keeps_what_was_there(void **state)
+{
+    struct place p;
+    struct rlimit before;
+    struct rlimit none = {0};
+
+    (void)state;
+    open_place(&p, 6, true);
+    assert_int_equal(put(&p, "abcdef"), 0);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &none), 0);
+    assert_int_equal(put(&p, "g"), AMY_EIO);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    assert_int_equal(p.spool.fd, -1);
+    assert_int_equal(p.spool.n, 6);
+    assert_memory_equal(p.spool.memory.p, "abcdef", 6);
+    close_place(&p);
+}
+
+static void
 test_blocks_come_in_sizes_and_keep_what_they_hold(void **state)
 {
     struct amy__blocks blocks;
@@ -138,6 +162,7 @@ main(void)
         cmocka_unit_test(test_write_past_memory_without_files_is_limited),
         cmocka_unit_test(test_write_past_memory_moves_to_a_file),
         cmocka_unit_test(test_write_to_an_impossible_directory_fails),
+        cmocka_unit_test(test_write_to_a_full_disk_keeps_what_was_there),
         cmocka_unit_test(test_blocks_come_in_sizes_and_keep_what_they_hold),
     };
 
