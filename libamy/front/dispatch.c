@@ -82,6 +82,7 @@ static const struct amy__call_ops client_ops = {
     .pause = amy__call_pause,
     .resume = amy__call_resume,
     .detach = amy__call_detach,
+    .hang_up = amy__call_hang_up,
     .cancel = amy__call_cancel,
     .sent = amy__call_sent,
 };
@@ -175,19 +176,22 @@ part(struct amy__run *run)
 }
 
 /* Nobody listens any more. A worker that has the whole request works on, and
- * its slot with it; one that was still being sent a body gets no more. */
+ * its slot with it, but it does not have to finish an answer that it began:
+ * some have no end. One that was still being sent a body gets no more. */
 static void
 abandon_run(struct amy__run *run)
 {
     const struct amy__call_ops *ops = run->pool->dispatch->ops;
 
     (void)part(run);
-    if (ops->sent(run->call)) {
+    if (!ops->sent(run->call)) {
+        ops->cancel(run->call);
+        end_run(run);
+    } else if (run->answered) {
+        ops->hang_up(run->call);
+    } else {
         ops->detach(run->call);
-        return;
     }
-    ops->cancel(run->call);
-    end_run(run);
 }
 
 static void
@@ -196,12 +200,13 @@ on_call_answer(struct amy__call *call, const struct amy__answer_head *head,
 {
     struct amy__run *run = user;
 
-    (void)call;
     show_up(run);
     run->answered = true;
     run->progress_ms = run->pool->dispatch->now_ms;
     if (run->job != NULL) {
         run->job->borrow_events->on_answer(run->job, head);
+    } else if (head->body != AMY__BODY_LENGTH) {
+        run->pool->dispatch->ops->hang_up(call); /* it may have no end */
     }
 }
 

@@ -67,6 +67,7 @@ struct amy__call_ops {
     void (*pause)(struct amy__call *call);
     void (*resume)(struct amy__call *call);
     void (*detach)(struct amy__call *call);
+    void (*hang_up)(struct amy__call *call);
     void (*cancel)(struct amy__call *call);
     bool (*sent)(const struct amy__call *call);
 };

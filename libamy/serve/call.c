@@ -293,6 +293,16 @@ amy__call_detach(struct amy__call *call)
 }
 
 void
+amy__call_hang_up(struct amy__call *call)
+{
+    amy__call_detach(call);
+    call->hung_up = true;
+    if (call->on != NULL) {
+        amy__link_hang_up(call->on);
+    }
+}
+
+void
 amy__call_cancel(struct amy__call *call)
 {
     struct amy__client *client = call->client;

@@ -72,10 +72,12 @@ void amy__call_resume(struct amy__call *call);
 bool amy__call_sent(const struct amy__call *call);
 /* Nobody wants the answer any more. detach: keep reading and discarding,
  * without a timeout, until the server is done with it, then on_end or on_fail
- * (the slot stays taken till then); cancel: the connection closes now, no
- * callback comes.
+ * (the slot stays taken till then); hang_up: the same, but a server that goes
+ * on writing is told that nobody reads (an answer may have no end);
+ * cancel: the connection closes now, no callback comes.
  */
 void amy__call_detach(struct amy__call *call);
+void amy__call_hang_up(struct amy__call *call);
 void amy__call_cancel(struct amy__call *call);
 
 #endif

@@ -65,6 +65,7 @@ struct amy__call {
     bool retried;
     bool answered;
     bool detached;
+    bool hung_up; /* the next bytes are not waited for, but cut off */
     bool paused;
     struct amy__block big; /* the head's bytes, when the arena is too small */
     struct amy__request_head head;
@@ -108,6 +109,7 @@ void amy__link_done(struct amy__link *link);
  * sent; else what happens comes as events. */
 int amy__link_begin(struct amy__link *link, struct amy__call *call);
 void amy__link_read(struct amy__link *link, bool want);
+void amy__link_hang_up(struct amy__link *link);
 
 /* call.c */
 extern const struct amy__codec_events amy__client_events;

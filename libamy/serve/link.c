@@ -96,8 +96,9 @@ amy__link_done(struct amy__link *link)
     bool next = link->codec->ops->next(link->codec, link->id);
 
     link->call = NULL;
-    if (!next || !link->keep || !sent || link->held_n > 0 || link->doomed ||
-        client->freed || client->idle_count >= client->opts.idle_max) {
+    if (!next || !link->keep || !sent || call->hung_up || link->held_n > 0 ||
+        link->doomed || client->freed ||
+        client->idle_count >= client->opts.idle_max) {
         amy__link_close(link);
         return;
     }
@@ -414,6 +415,10 @@ receive(struct amy__link *link)
         on_silence(link, n);
         return;
     }
+    if (link->call->hung_up) {
+        amy__call_fail(link->call, AMY__CALL_CUT, "nobody reads it");
+        return;
+    }
     link->heard = true;
     link->call->progress_ms = amy__mono_ms(client->opts.borrow_clock);
     data.n = link->held_n + (size_t)n;
@@ -448,6 +453,14 @@ on_readable(int fd, short what, void *user)
         conclude(link);
     }
     amy__client_leave(client);
+}
+
+/* Who reads meanwhile sees the end of our bytes. Who writes is not stopped by
+ * that: its next bytes end the connection, and its next write fails. */
+void
+amy__link_hang_up(struct amy__link *link)
+{
+    (void)shutdown(link->fd, SHUT_WR);
 }
 
 /* ---- connecting ---- */

@@ -19,6 +19,7 @@ struct fake_call {
     void *user;
     bool live;
     bool detached;
+    bool hung_up;
     bool paused;
     bool sent;
 };
@@ -105,6 +106,13 @@ fake_detach(struct amy__call *call)
 }
 
 static void
+fake_hang_up(struct amy__call *call)
+{
+    assert_true(call_of(call)->live);
+    call_of(call)->hung_up = true;
+}
+
+static void
 fake_cancel(struct amy__call *call)
 {
     assert_true(call_of(call)->live);
@@ -125,6 +133,7 @@ static const struct amy__call_ops fake_ops = {
     .pause = fake_pause,
     .resume = fake_resume,
     .detach = fake_detach,
+    .hang_up = fake_hang_up,
     .cancel = fake_cancel,
     .sent = fake_sent,
 };
@@ -594,7 +603,27 @@ test_timeout_within_the_answer_cuts_it(void **state)
     assert_int_equal(f->a.answers, 1);
     fake_loop_advance(1500);
     assert_int_equal(f->a.failure, AMY__JOB_CUT);
+    assert_true(fake.calls[0].hung_up);
     end_call(0);
+}
+
+static void
+test_answer_without_a_length_that_nobody_awaits_is_hung_up(void **state)
+{
+    struct fixture *f = *state;
+    const struct amy__answer_head head = {.status = 200,
+                                          .body = AMY__BODY_CHUNKED};
+
+    add_worker(f, 0, 1);
+    start(f, &f->a);
+    amy__job_leave(&f->a.job);
+    assert_false(fake.calls[0].hung_up);
+    fake.calls[0].handler->on_answer(handle_of(&fake.calls[0]), &head,
+                                     fake.calls[0].user);
+    assert_true(fake.calls[0].hung_up);
+    assert_int_equal(amy__slot_owner(f->slots, 0), 1);
+    fail_call(0, AMY__CALL_CUT);
+    assert_int_equal(amy__slot_owner(f->slots, 0), 0);
 }
 
 static void
@@ -720,6 +749,7 @@ main(void)
         TEST(test_call_that_cannot_start_gives_the_slot_back),
         TEST(test_timeout_keeps_the_slot_until_the_worker_is_done),
         TEST(test_timeout_within_the_answer_cuts_it),
+        TEST(test_answer_without_a_length_that_nobody_awaits_is_hung_up),
         TEST(test_progress_puts_the_timeout_off),
         TEST(test_worker_we_do_not_read_from_is_not_late),
         TEST(test_body_that_was_not_sent_ends_with_its_exchange),

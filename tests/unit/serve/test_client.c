@@ -545,6 +545,28 @@ test_detached_call_ends_unseen(void **state)
 }
 
 static void
+test_call_that_is_hung_up_ends_with_the_next_bytes(void **state)
+{
+    struct played played;
+    struct told told = {0};
+    char byte = 0;
+
+    (void)state;
+    play(&played);
+    start(&played.caller, &told, "/", NULL, 40);
+    (void)hear(&played, true);
+    say(&played, "HTTP/1.1 200 OK\r\n\r\na");
+    RIG_UNTIL(&played.caller.rig, told.bytes == 1);
+    amy__call_hang_up(told.call);
+    assert_int_equal(recv(played.fd, &byte, 1, 0), 0);
+    assert_int_equal(told.fails, 0);
+    say(&played, "b");
+    RIG_UNTIL(&played.caller.rig, told.fails == 1);
+    assert_int_equal(told.bytes, 1);
+    stop_playing(&played);
+}
+
+static void
 test_paused_call_reads_no_further(void **state)
 {
     struct caller caller;
@@ -602,6 +624,7 @@ main(void)
         cmocka_unit_test(test_early_answer_is_taken_while_the_body_is_sent),
         cmocka_unit_test(test_cancel_closes_and_says_nothing),
         cmocka_unit_test(test_detached_call_ends_unseen),
+        cmocka_unit_test(test_call_that_is_hung_up_ends_with_the_next_bytes),
         cmocka_unit_test(test_paused_call_reads_no_further),
         cmocka_unit_test(test_free_lets_calls_end),
     };
