@@ -9,6 +9,8 @@
 /* Of an answer that the client has not taken yet. */
 #define LATE_MEMORY_BYTES (256U * 1024)
 #define LATE_MAX_BYTES ((uint64_t)1024 * 1024 * 1024)
+/* What was read off a worker before it could be held. */
+#define LATER_MEMORY_BYTES (1024U * 1024)
 #define PIECE_BYTES 8192U
 
 static struct amy__visit *
@@ -54,8 +56,9 @@ static void
 clear_late(struct amy__visit *v)
 {
     amy__spool_clear(&v->late, &v->front->blocks);
-    amy__spool_init(&v->late);
+    v->late = v->later;
     v->late_at = 0;
+    amy__spool_init(&v->later);
 }
 
 /* Hand on one piece; false: it could not be read back. */
@@ -82,22 +85,28 @@ send_late_piece(struct amy__visit *v)
     return true;
 }
 
-/* Send until the client is full again, or regardless. */
 static void
-send_late(struct amy__visit *v, bool all)
+cut_both(struct amy__visit *v)
 {
-    while (has_late(v) && (all || !v->full)) {
+    if (v->job_on) {
+        v->job_on = false;
+        amy__job_leave(&v->job);
+    }
+    cut(v);
+}
+
+/* Send until the client is full again. */
+static void
+send_late(struct amy__visit *v)
+{
+    while (has_late(v) && !v->full) {
         if (!send_late_piece(v)) {
-            if (v->job_on) {
-                v->job_on = false;
-                amy__job_leave(&v->job);
-            }
-            cut(v);
+            cut_both(v);
             return;
         }
-    }
-    if (!has_late(v) && v->late.n > 0) {
-        clear_late(v);
+        if (!has_late(v)) {
+            clear_late(v);
+        }
     }
 }
 
@@ -115,18 +124,19 @@ keep_late(struct amy__visit *v, struct amy__span data)
 {
     struct amy__spool_place place = late_place(v->front);
 
-    if (amy__spool_write(&v->late, &place, data, NULL) == 0) {
+    if (v->later.n == 0 &&
+        amy__spool_write(&v->late, &place, data, NULL) == 0) {
         if (v->late.n - v->late_at > LATE_MAX_BYTES) {
             hold_worker(v);
         }
         return;
     }
     /* No room on the disk: the worker has to wait after all. */
-    send_late(v, true);
-    if (!v->closed) {
-        (void)amy__exchange_send(v->x, data);
-        v->full = true;
-        hold_worker(v);
+    hold_worker(v);
+    place.memory_bytes = LATER_MEMORY_BYTES;
+    place.dir_fd = -1;
+    if (amy__spool_write(&v->later, &place, data, NULL) < 0) {
+        cut_both(v);
     }
 }
 
@@ -137,7 +147,7 @@ amy__proxy_on_room(struct amy__visit *v)
         return;
     }
     v->full = false;
-    send_late(v, false);
+    send_late(v);
     if (v->closed || has_late(v)) {
         return;
     }
@@ -174,9 +184,9 @@ on_answer(struct amy__job *job, const struct amy__answer_head *head)
     struct amy__visit *v = visit_of(job);
     struct amy__answer_head *answer = &v->front->answer;
 
-    v->streams = amy__backward_head(answer, head) ||
-                 head->body == AMY__BODY_CHUNKED ||
-                 head->body == AMY__BODY_UNTIL_CLOSE;
+    v->streams = amy__backward_head(answer, head);
+    v->endless =
+        head->body == AMY__BODY_CHUNKED || head->body == AMY__BODY_UNTIL_CLOSE;
     if (answer->body == AMY__BODY_UNTIL_CLOSE) {
         answer->body = AMY__BODY_CHUNKED;
     }
@@ -187,12 +197,16 @@ on_answer(struct amy__job *job, const struct amy__answer_head *head)
         return;
     }
     v->begun = true;
+    if (v->gone && v->streams) {
+        cut_both(v);
+    }
 }
 
 static void
 on_data(struct amy__job *job, struct amy__span data)
 {
     struct amy__visit *v = visit_of(job);
+    int rc = 0;
 
     if (v->closed) {
         return;
@@ -201,9 +215,12 @@ on_data(struct amy__job *job, struct amy__span data)
         keep_late(v, data);
         return;
     }
-    v->full = amy__exchange_send(v->x, data) == AMY_EAGAIN;
+    rc = amy__exchange_send(v->x, data);
+    v->full = rc == AMY_EAGAIN;
     if (v->full && v->streams) {
         hold_worker(v);
+    } else if (rc == AMY_ECONN && v->endless) {
+        cut_both(v);
     }
 }
 
@@ -214,10 +231,6 @@ on_end(struct amy__job *job)
 
     v->job_on = false;
     v->ended = true;
-    if (v->gone) {
-        /* Nobody may be there to make room. */
-        send_late(v, true);
-    }
     if (!v->closed && !has_late(v)) {
         finish(v);
     }
@@ -293,6 +306,7 @@ amy__proxy_start(struct amy__visit *v)
 {
     v->way = AMY__WAY_PROXY;
     amy__spool_init(&v->late);
+    amy__spool_init(&v->later);
     if (amy__exchange_head(v->x)->body == AMY__BODY_NONE) {
         enter(v);
         return;
@@ -322,19 +336,9 @@ amy__proxy_on_gone(struct amy__visit *v)
     if (v->job_on && v->job.run != NULL && !v->streams) {
         return;
     }
-    if (v->job_on) {
-        v->job_on = false;
-        amy__job_leave(&v->job);
-        cut(v);
-        return;
-    }
+    /* What was taken off the worker is sent as the client makes room. */
     if (!v->ended) {
-        cut(v);
-        return;
-    }
-    send_late(v, true);
-    if (!v->closed) {
-        finish(v);
+        cut_both(v);
     }
 }
 
@@ -346,4 +350,5 @@ amy__proxy_clear(struct amy__visit *v)
         amy__job_leave(&v->job);
     }
     amy__spool_clear(&v->late, &v->front->blocks);
+    amy__spool_clear(&v->later, &v->front->blocks);
 }

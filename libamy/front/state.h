@@ -126,15 +126,17 @@ struct amy__visit {
     struct amy__exchange *x;
     struct amy__vhost *vhost; /* a reference; NULL: no site was found */
     const struct amy__route *route;
-    struct amy__page *page; /* being sent: a reference */
-    struct amy__file *file; /* the same */
-    struct amy__job job;    /* AMY__WAY_PROXY */
-    struct amy__spool late; /* of the answer: what the client has not taken */
+    struct amy__page *page;  /* being sent: a reference */
+    struct amy__file *file;  /* the same */
+    struct amy__job job;     /* AMY__WAY_PROXY */
+    struct amy__spool late;  /* of the answer: what the client has not taken */
+    struct amy__spool later; /* the same, when there was no room for it there */
     uint64_t late_at;
     char client[AMY__CLIENT_MAX]; /* address, resolved through proxies */
     char request_id[AMY__REQUEST_ID_MAX];
     uint8_t way;  /* enum amy__visit_way */
     bool streams; /* pass on as it comes, do not collect */
+    bool endless; /* maybe: the answer does not say how long it is */
     bool begun;   /* the answer's head went out */
     bool paused;  /* the worker is not read from */
     bool full;    /* the client is slower than the worker */

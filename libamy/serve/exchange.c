@@ -69,11 +69,15 @@ amy__exchange_tell_gone(struct amy__exchange *x)
 {
     struct amy__server *server = x->conn->server;
 
-    if (x->told_gone || x->answered) {
-        return;
+    if (!x->told_gone && !x->answered) {
+        x->told_gone = true;
+        server->handler.on_gone(x, server->user);
     }
-    x->told_gone = true;
-    server->handler.on_gone(x, server->user);
+    /* Who had half left before, and has gone wholly now, makes no room. */
+    if (x->silenced && x->wants_room && !x->answered) {
+        x->wants_room = false;
+        server->handler.on_room(x, server->user);
+    }
 }
 
 static void
@@ -289,7 +293,10 @@ int
 amy__exchange_send(struct amy__exchange *x, struct amy__span data)
 {
     AMY_ASSERT(x->begun && !x->answered);
-    if (x->silenced || x->no_body || data.n == 0) {
+    if (x->silenced) {
+        return AMY_ECONN;
+    }
+    if (x->no_body || data.n == 0) {
         return 0;
     }
     if (put_body(x, data, false, false) < 0) {
@@ -298,7 +305,10 @@ amy__exchange_send(struct amy__exchange *x, struct amy__span data)
         x->conn->broken = true;
     }
     amy__connection_ready(x->conn);
-    if (!x->silenced && amy__output_pending(x->conn)) {
+    if (x->silenced) {
+        return AMY_ECONN;
+    }
+    if (amy__output_pending(x->conn)) {
         x->wants_room = true;
         return AMY_EAGAIN;
     }

@@ -57,7 +57,8 @@ struct amy__server_handler {
                        const struct amy__request_head *head, void *user);
     /* The wanted body is whole (spooled). */
     void (*on_body)(struct amy__exchange *x, void *user);
-    /* Room again after amy__exchange_send() said AMY_EAGAIN. */
+    /* Room again after amy__exchange_send() said AMY_EAGAIN, or nobody is
+     * there any more to make some: the rest goes nowhere. */
     void (*on_room)(struct amy__exchange *x, void *user);
     /* The client left (or broke a limit: a status was sent for us) before the
      * answer was whole; at most once. The handler still ends the exchange with
@@ -164,9 +165,10 @@ void amy__exchange_body(const struct amy__exchange *x, struct amy__body *ret);
 void amy__exchange_reply(struct amy__exchange *x, struct amy__answer_head *head,
                          struct amy__span body, bool shared_body);
 /* Streamed: begin with head->body saying how, then send, then end. send takes
- * all the bytes it is given and returns 0, or AMY_EAGAIN when the client is
- * slower than us: hold more until on_room. Written bytes leave at the end of
- * the loop's turn, or when 16 KiB are there. */
+ * all the bytes it is given and returns 0, AMY_EAGAIN when the client is
+ * slower than us (hold more until on_room), or AMY_ECONN when nobody is there
+ * any more: the bytes went nowhere. Written bytes leave at the end of the
+ * loop's turn, or when 16 KiB are there. */
 int amy__exchange_begin(struct amy__exchange *x, struct amy__answer_head *head);
 int amy__exchange_send(struct amy__exchange *x, struct amy__span data);
 /* n bytes of a file from offset on (sendfile(2) where plain); fd is taken over.
