@@ -10,9 +10,45 @@ import socket
 import threading
 from dataclasses import dataclass, field
 
+from hosting import users, walk
 from hosting.wait import wait_for
 
 SOON_S = 30
+WIRE = "wire.localhost"
+
+YAML = """\
+site: {domain}
+user: {user}
+http: serve
+health: {{path: /healthz, any_host: {health}}}
+workers:
+  - {{name: web, wsgi: none:none}}
+routes:
+  - {{path: /patient, pool: web, timeout: 1s}}
+  - {{path: /static/, files: static}}
+limits: {{{limits}, queue_time: 20s}}
+"""
+
+
+def deploy_wire(host, domain=WIRE, limits="body: 1MiB", health="true"):
+    """A site with a few files and a pool that a test stands in for."""
+    site = host.site(domain)
+    static = site.directory / "static"
+    static.mkdir()
+    static.chmod(0o755)
+    (static / "a.txt").write_bytes(b"alpha\n")
+    (static / ".hidden").write_bytes(b"no\n")
+    (static / "large.bin").write_bytes(bytes(range(256)) * 4096)
+    for file in static.iterdir():
+        file.chmod(0o644)
+    (static / "out").symlink_to(host.settings)
+    site.write_yaml(YAML.format(domain=domain, user=host.user.name, limits=limits,
+                                health=health))
+    return site
+
+
+def busy_slots(host):
+    return walk.site_parts(host.status(), WIRE)["slots"]["web"]["busy"]
 
 
 @dataclass
@@ -104,7 +140,6 @@ class Worker:
     directory: os.PathLike
     name: str = "1.0"
     group: int = -1
-    backlog: int = 64
     scripts: dict = field(default_factory=dict)
     requests: list = field(default_factory=list)
     links: list = field(default_factory=list)
@@ -118,7 +153,7 @@ class Worker:
             self.listener.bind(f"{beneath}/.{self.name}")
             os.chown(f"{beneath}/.{self.name}", -1, self.group)
             os.chmod(f"{beneath}/.{self.name}", 0o660)
-            self.listener.listen(self.backlog)
+            self.listener.listen(64)
             os.rename(f"{beneath}/.{self.name}", f"{beneath}/{self.name}")
         finally:
             os.close(at)
@@ -162,3 +197,8 @@ class Worker:
     def last(self, path):
         """The last request for that path."""
         return [request for request in self.requests if request.path == path][-1]
+
+
+def start_worker(host, name="1.0", domain=WIRE):
+    group = users.front_user().gid if users.is_root() else -1
+    return Worker(host.run / domain / "web", name, group).start()
