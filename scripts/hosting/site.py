@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from hosting import venv
+from hosting.release import Releases
 from hosting.users import as_user, clean_environment, is_root
 
 TOP = Path(__file__).resolve().parents[2]
@@ -17,7 +18,10 @@ SAMPLE = TOP / "examples/site-directory"
 # site, which rules out /tmp and /var/tmp.
 TEST_BASE = Path("/srv/amy-test") if is_root() else TOP / "build/system-test"
 
-ACTIVATED = '. "$0/bin/activate" && . "$0/bin/postactivate" && cd "$0/.." && exec "$@"'
+ACTIVATED = 'cd "$0/.." && . .venv/bin/activate && . .venv/bin/postactivate && exec "$@"'
+
+# The directory that a release lies in is its name; sourced in the release itself.
+RELEASE_LINE = 'export DJANGO_RELEASE="${PWD##*/}"'
 
 
 class Site:
@@ -66,14 +70,15 @@ class Site:
         shutil.copytree(source, self.repo, dirs_exist_ok=True, ignore=ignore)
         subprocess.run(["chmod", "-R", "u+rwX,go+rX,go-w", str(self.repo)], check=True)
 
-    def write_postactivate(self, variables):
+    def write_postactivate(self, variables, *more):
         """The settings, where the workers and `amyctl run` find them. They hold
-        secrets: only the site's group may read them."""
+        secrets: only the site's group may read them. `more`: lines as they are."""
         file = self.venv / "bin/postactivate"
         new = file.with_name("postactivate.new")
         lines = [f"export {name}={shlex.quote(value)}\n" for name, value in variables.items()]
         new.touch(mode=0o640)
-        new.write_text("# Sourced after activate; the settings of this site.\n" + "".join(lines))
+        new.write_text("# Sourced after activate; the settings of this site.\n"
+                       + "".join(lines) + "".join(f"{line}\n" for line in more))
         if is_root():
             os.chown(new, 0, self.user.gid)
         new.rename(file)
@@ -88,17 +93,20 @@ class Site:
 
     def deploy_django(self, database_url, redis_url, base_venv=None):
         """Code, environment, tables, static files: a deployment in small."""
+        Releases(self).begin()
         self.copy_application()
+        # An environment has its own path written into it: the real one.
+        environment = self.venv.resolve()
         if base_venv is None:
-            venv.build(self.venv, self.repo / "requirements.txt")
+            venv.build(environment, self.repo / "requirements.txt")
         else:
-            venv.build_over(self.venv, base_venv)
+            venv.build_over(environment, base_venv)
         self.write_postactivate({
             "DJANGO_SECRET_KEY": self.read_secret_key(),
             "DJANGO_ALLOWED_HOSTS": self.domain,
             "DATABASE_URL": database_url,
             "AMY_REDIS_URL": redis_url,
-        })
+        }, RELEASE_LINE)
         self.manage("migrate", "--verbosity", "0", user=self.user)
         self.manage("collectstatic", "--noinput", "--verbosity", "0")
 

@@ -68,12 +68,15 @@ def build(directory, requirements):
 
 
 def build_over(directory, base):
-    """A venv of its own, in no time, that sees the packages of `base`."""
+    """A venv of its own, in no time, that sees the packages of `base`, and what
+    that one sees."""
     directory = Path(directory)
     run(PYTHON, "-m", "venv", "--without-pip", directory)
     site_packages = next(directory.glob("lib/python3*/site-packages"))
     shared = next(Path(base).glob("lib/python3*/site-packages"))
-    (site_packages / "shared.pth").write_text(f"{shared}\n")
+    beneath = shared / "shared.pth"
+    more = beneath.read_text() if beneath.exists() else ""
+    (site_packages / "shared.pth").write_text(f"{shared}\n{more}")
     for name in SCRIPTS:
         original = Path(base) / "bin" / name
         if original.exists():

@@ -4,6 +4,7 @@ DJANGO_SECRET_KEY     required
 DJANGO_ALLOWED_HOSTS  names the site answers to, separated by commas
 DATABASE_URL          any libpq URI; or PGHOST, PGDATABASE and their like
 AMY_REDIS_URL         redis://..., rediss://... or unix:///path/to/socket
+DJANGO_RELEASE        what the release that runs is called; shown on each page
 DJANGO_DEBUG          1 shows tracebacks to visitors: never in production
 DJANGO_PLAIN_HTTP     1 when no TLS stands before the site (tests)
 """
@@ -17,6 +18,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 SECRET_KEY = env.required("DJANGO_SECRET_KEY")
 DEBUG = env.flag("DJANGO_DEBUG")
+RELEASE = os.environ.get("DJANGO_RELEASE", "")
 ALLOWED_HOSTS = env.words("DJANGO_ALLOWED_HOSTS") or ["localhost", ".localhost"]
 
 # TLS ends at amy-front, which sets this header anew on every request.
@@ -35,7 +37,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First, so that a load balancer may ask under any name.
+    "pages.release.ReleaseMiddleware",
+    # Early, so that a load balancer may ask under any name.
     "pages.health.HealthMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -48,7 +51,10 @@ TEMPLATES = [
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         "APP_DIRS": True,
         "OPTIONS": {
-            "context_processors": ["django.template.context_processors.request"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "pages.release.release",
+            ],
         },
     },
 ]

@@ -54,6 +54,19 @@ class PageTest(TestCase):
         self.assertEqual(answer.json()["body_bytes"], 3)
         self.assertEqual(answer.json()["method"], "PUT")
 
+    @override_settings(RELEASE="17")
+    def test_release_is_shown_to_people_and_programs(self):
+        answer = self.client.get("/slow/")
+        self.assertContains(answer, '<span id="release">17</span>')
+        self.assertEqual(answer["X-Release"], "17")
+        self.assertEqual(self.client.get("/healthz")["X-Release"], "17")
+
+    @override_settings(RELEASE="")
+    def test_release_without_a_name_is_not_shown(self):
+        answer = self.client.get("/slow/")
+        self.assertNotContains(answer, "Release")
+        self.assertNotIn("X-Release", answer)
+
     def test_job_runs(self):
         queue = django_rq.get_queue("default")
         queue.empty()
