@@ -5,6 +5,7 @@ import argparse
 import errno
 import fcntl
 import os
+import shlex
 import signal
 import socket
 import sys
@@ -144,7 +145,7 @@ class Demo:
         say("==> starting PostgreSQL and Redis for the site")
         self.postgres.start()
         self.redis.start()
-        say("==> deploying the Django site (the first time takes a minute)")
+        say("==> deploying the Django site as releases/1 (the first time takes a minute)")
         self.site.deploy_django(self.postgres.url, self.redis.url)
         self.site.write_yaml(self.site.sample_yaml())
         say("==> starting amy-workers and amy-front")
@@ -162,8 +163,16 @@ class Demo:
     def stage(self):
         return walk.Stage(self.host, self.site, self.postgres, self.redis)
 
+    def write_amyctl(self):
+        """A command for a person: amyctl that finds this demo's sockets."""
+        command = self.root / "amyctl"
+        words = shlex.join(map(str, [binaries() / "amyctl", "--run", self.host.run]))
+        command.write_text(f'#!/bin/sh\nexec {words} "$@"\n')
+        command.chmod(0o755)
+        return command
+
     def introduce(self):
-        amyctl = " ".join(map(str, [binaries() / "amyctl", "--run", self.host.run]))
+        amyctl = self.write_amyctl()
         who = (f"front processes run as {users.FRONT_USER}, the site's workers as "
                f"{self.site.user.name}" if users.is_root()
                else f"everything runs as {self.site.user.name}")
@@ -181,6 +190,16 @@ Try, in another terminal:
     {amyctl} maintenance off {DOMAIN}
     kill -9 a worker's pid, and look at the status again
     less {self.site.logs}/access.log
+
+A release that does not start, and then one that does:
+
+    cd {self.site.directory}
+    cp -a releases/1 releases/2
+    echo 'import no_such_module' >> releases/2/config/wsgi.py
+    ln -sfn releases/2 repo
+    {amyctl} reload {DOMAIN}        # refused; the site serves on
+    sed -i '$d' releases/2/config/wsgi.py
+    {amyctl} reload {DOMAIN}        # goes through; see the foot of a page
 
 The site's directory, which is its whole configuration:
     {self.site.directory}

@@ -10,6 +10,8 @@
 /echo       the request's length and digest
 /environ    what the server made of the request, as JSON
 /healthz    200
+
+Every answer tells in X-Release which code gave it: the directory that it lies in.
 """
 
 import hashlib
@@ -18,6 +20,7 @@ import os
 import time
 from urllib.parse import parse_qs
 
+RELEASE = os.path.basename(os.path.dirname(os.path.realpath(__file__)))
 FIXED = b"the application's answer\n" * 8
 
 
@@ -50,7 +53,8 @@ def application(environ, start_response):
         body = b"tiny %d\n" % os.getpid()
     else:
         status, body = "404 Not Found", b"nothing here\n"
-    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body)))])
+    start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body))),
+                            ("X-Release", RELEASE)])
     return [body]
 
 
