@@ -16,11 +16,11 @@ import pytest
 TOP = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "scripts"))
 
-from hosting import users, venv, walk  # noqa: E402
+from hosting import users, venv  # noqa: E402
 from hosting.host import Host  # noqa: E402
 from hosting.services import Postgres, Redis  # noqa: E402
 from hosting.site import APPLICATION, TEST_BASE, make_directory  # noqa: E402
-from support import TINY_YAML, deploy_tiny, processes_below  # noqa: E402
+from support import TINY_YAML, close_host, deploy_tiny, serve_demo  # noqa: E402
 
 
 # ---- skips must be announced
@@ -119,17 +119,6 @@ def redis(services_directory):
 # ---- hosts
 
 
-def close_host(host):
-    """Stop its daemons; nothing may be left, and what is left is ended."""
-    try:
-        host.stop()
-        left = processes_below(host.root)
-        assert not left, f"left over after the daemons ended: {left}"
-    finally:
-        for pid in processes_below(host.root):
-            os.kill(pid, 9)
-
-
 @pytest.fixture
 def new_host(session_root, counter, request):
     """A function that makes hosts; all are stopped after the test, and nothing
@@ -179,13 +168,7 @@ def running(tiny):
 def stage(session_root, counter, django_venv, postgres, redis):
     """The demo's site as scripts/demo lays it out, serving, for one module."""
     host = Host(session_root / f"h{next(counter)}")
-    site = host.site("demo.localhost")
-    site.deploy_django(postgres.url, redis.url, django_venv)
-    site.write_yaml(site.sample_yaml())
     try:
-        host.start_workers(ready=False)
-        host.start_front()
-        walk.wait_for(host.workers_are_ready, 60, "all workers are ready")
-        yield walk.Stage(host, site, postgres, redis)
+        yield serve_demo(host, django_venv, postgres, redis)
     finally:
         close_host(host)

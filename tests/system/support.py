@@ -3,8 +3,10 @@
 import os
 from pathlib import Path
 
-from hosting import venv
+from hosting import venv, walk
+from hosting.release import Releases
 from hosting.site import copy_file, make_directory
+from hosting.wait import wait_for
 
 HERE = Path(__file__).resolve().parent
 TINY = "tiny.localhost"
@@ -27,7 +29,7 @@ def deploy_tiny(host, domain, base_venv, yaml=TINY_YAML, **variables):
     make_directory(site.repo)
     for name in ("tiny.py", "beat.py"):
         copy_file(HERE / "apps" / name, site.repo / name)
-    venv.build_over(site.venv, base_venv)
+    venv.build_over(site.venv.resolve(), base_venv)
     beat = site.directory / "beat"
     make_directory(beat, 0o700, host.user)
     site.write_postactivate({"BEAT_FILE": str(beat / "beats"), **variables})
@@ -39,6 +41,52 @@ def add_to_workers(yaml, line):
     """One more pool behind the others."""
     head, marker, rest = yaml.partition("gate:")
     return head + line.replace("{", "{{").replace("}", "}}") + marker + rest
+
+
+def deploy_released(host, base_venv, yaml=TINY_YAML, **variables):
+    """The same with releases/1, and `repo` a link to it."""
+    releases = Releases(host.site(TINY), "tiny.py").begin()
+    deploy_tiny(host, TINY, base_venv, yaml, **variables)
+    return releases
+
+
+def serve_demo(host, base_venv, postgres, redis, change=str):
+    """The demo's site as scripts/demo lays it out, serving; `change` makes of its
+    site.yaml another."""
+    site = host.site("demo.localhost")
+    site.deploy_django(postgres.url, redis.url, base_venv)
+    site.write_yaml(change(site.sample_yaml()))
+    host.start_workers(ready=False)
+    host.start_front()
+    wait_for(host.workers_are_ready, 60, "all workers are ready")
+    return walk.Stage(host, site, postgres, redis)
+
+
+def close_host(host):
+    """Stop its daemons; nothing may be left, and what is left is ended."""
+    try:
+        host.stop()
+        left = processes_below(host.root)
+        assert not left, f"left over after the daemons ended: {left}"
+    finally:
+        for pid in processes_below(host.root):
+            os.kill(pid, 9)
+
+
+def expect_one_at_a_time(site):
+    """Of beat.py there were never two at once; returns how many in all.
+
+    Every line is one beat: pid and monotonic time. Lives must not overlap.
+    """
+    lives = {}
+    for line in (site.directory / "beat/beats").read_text().split("\n")[:-1]:
+        pid, when = line.split()
+        first, last = lives.get(pid, (float(when), float(when)))
+        lives[pid] = (min(first, float(when)), max(last, float(when)))
+    ordered = sorted(lives.values())
+    for (_, end), (begin, _) in zip(ordered, ordered[1:]):
+        assert begin >= end, f"two at once: {lives}"
+    return len(ordered)
 
 
 # ---- processes

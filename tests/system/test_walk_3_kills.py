@@ -10,7 +10,7 @@ from hosting.load import PlainLoad
 from hosting.rawhttp import Broken
 from hosting.wait import wait_for
 from support import (BEAT_WORKER, TINY, TINY_YAML, add_to_workers, children_of, command_line,
-                     deploy_tiny, is_alive, processes_below)
+                     deploy_tiny, expect_one_at_a_time, is_alive, processes_below)
 
 SOON_S = 30
 BEATING = add_to_workers(TINY_YAML, BEAT_WORKER)
@@ -173,17 +173,7 @@ def test_scheduler_never_runs_twice(new_host, django_venv, how):
     assert len(scheduler) == 1
     host.workers.kill()
     host.start_workers()
-    # Every line is one beat: pid and monotonic time. Lives must not overlap.
-    beats = (site.directory / "beat/beats").read_text().split("\n")[:-1]
-    lives = {}
-    for line in beats:
-        pid, when = line.split()
-        first, last = lives.get(pid, (float(when), float(when)))
-        lives[pid] = (min(first, float(when)), max(last, float(when)))
-    ordered = sorted(lives.values())
-    assert len(ordered) >= 4, "the fault was injected"
-    for (_, end), (begin, _) in zip(ordered, ordered[1:]):
-        assert begin >= end, f"two schedulers at once: {lives}"
+    assert expect_one_at_a_time(site) >= 4, "the fault was injected"
 
 
 def test_killed_scheduler_is_replaced(new_host, django_venv):
