@@ -11,6 +11,7 @@ from hosting.host import sanitizer_options
 from hosting.load import PlainLoad, Report
 from hosting.process import Child
 from hosting.rawhttp import Connection
+from hosting.site import ACTIVATED
 from hosting.users import as_user, clean_environment
 from hosting.wait import wait_for
 
@@ -87,9 +88,8 @@ def own_start_s(site, application, path="/", patience_s=60):
     answer: what no host can do anything about."""
     address = site.logs / ".own-start.sock"
     address.unlink(missing_ok=True)
-    shell = 'cd "$0" && . .venv/bin/activate && . .venv/bin/postactivate && exec "$@"'
     began = time.monotonic()
-    child = Child("gunicorn", ["bash", "-c", shell, site.repo.resolve(), "gunicorn", "--workers=1",
+    child = Child("gunicorn", ["bash", "-c", ACTIVATED, site.repo.resolve(), "gunicorn", "--workers=1",
                                f"--bind=unix:{address}", application],
                   site.directory.parent.parent / f"{site.domain}.own-start.log", site.user)
 

@@ -18,7 +18,7 @@ SAMPLE = TOP / "examples/site-directory"
 # site, which rules out /tmp and /var/tmp.
 TEST_BASE = Path("/srv/amy-test") if is_root() else TOP / "build/system-test"
 
-ACTIVATED = 'cd "$0/.." && . .venv/bin/activate && . .venv/bin/postactivate && exec "$@"'
+ACTIVATED = 'cd "$0" && . .venv/bin/activate && . .venv/bin/postactivate && exec "$@"'
 
 # The directory that a release lies in is its name; sourced in the release itself.
 RELEASE_LINE = 'export DJANGO_RELEASE="${PWD##*/}"'
@@ -36,6 +36,7 @@ class Site:
     repo = property(lambda self: self.directory / "repo")
     venv = property(lambda self: self.repo / ".venv")
     yaml = property(lambda self: self.directory / "site.yaml")
+    static = property(lambda self: self.directory / "static")
     logs = property(lambda self: self.directory / "logs")
     maintenance_on = property(lambda self: self.directory / "maintenance_on.html")
     maintenance_off = property(lambda self: self.directory / "maintenance_off.html")
@@ -106,16 +107,19 @@ class Site:
             "DJANGO_ALLOWED_HOSTS": self.domain,
             "DATABASE_URL": database_url,
             "AMY_REDIS_URL": redis_url,
+            "DJANGO_STATIC_ROOT": str(self.static),
         }, RELEASE_LINE)
+        make_directory(self.static)
         self.manage("migrate", "--verbosity", "0", user=self.user)
         self.manage("collectstatic", "--noinput", "--verbosity", "0")
 
-    def manage(self, *arguments, user=None):
-        return self.run("python", "manage.py", *arguments, user=user)
+    def manage(self, *arguments, user=None, release=None):
+        return self.run("python", "manage.py", *arguments, user=user, release=release)
 
-    def run(self, *argv, user=None):
-        """In the site's environment; `user` None: whoever deploys."""
-        shell = ["bash", "-c", ACTIVATED, self.venv, *argv]
+    def run(self, *argv, user=None, release=None):
+        """In the site's environment; `user` None: whoever deploys; `release`: its
+        directory, when it is not the present one."""
+        shell = ["bash", "-c", ACTIVATED, release or self.repo, *argv]
         done = subprocess.run(
             as_user(user, shell), env=clean_environment(), cwd="/", text=True,
             stdin=subprocess.DEVNULL, capture_output=True, check=False,

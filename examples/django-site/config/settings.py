@@ -5,6 +5,7 @@ DJANGO_ALLOWED_HOSTS  names the site answers to, separated by commas
 DATABASE_URL          any libpq URI; or PGHOST, PGDATABASE and their like
 AMY_REDIS_URL         redis://..., rediss://... or unix:///path/to/socket
 DJANGO_RELEASE        what the release that runs is called; shown on each page
+DJANGO_STATIC_ROOT    where collectstatic puts files, for all releases together
 DJANGO_DEBUG          1 shows tracebacks to visitors: never in production
 DJANGO_PLAIN_HTTP     1 when no TLS stands before the site (tests)
 """
@@ -75,12 +76,10 @@ RQ = {"COMMIT_MODE": "auto", "DEFAULT_RESULT_TTL": 3600}
 
 # A name that changes with its content may be cached for ever.
 STATIC_URL = "/static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = Path(os.environ.get("DJANGO_STATIC_ROOT") or BASE_DIR / "staticfiles")
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {
-        "BACKEND": "django.contrib.staticfiles.storage.ManifestStaticFilesStorage",
-    },
+    "staticfiles": {"BACKEND": "pages.assets.SharedStaticFiles"},
 }
 
 LANGUAGE_CODE = "en"
