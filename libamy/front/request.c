@@ -9,6 +9,7 @@
 #include <string.h>
 
 #define CHALLENGES "/.well-known/acme-challenge/"
+#define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 #define MAINTENANCE "/maintenance/"
 #define REFUSED_PER_S 10U
 /* When the application does not answer: come back soon. */
@@ -251,8 +252,6 @@ secure(struct amy__visit *v, const struct amy__request_head *head)
 
 /* ---- the way of a request ---- */
 
-#define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-
 /* OPTIONS * asks about the server and not about a path (RFC 9110 9.3.7). */
 static void
 tell_methods(struct amy__visit *v)
@@ -294,11 +293,8 @@ go_site(struct amy__visit *v, const struct amy__request_head *head,
     if (gate(v, head, client)) {
         return;
     }
-    if (head->method == AMY__METHOD_TRACE ||
-        head->method == AMY__METHOD_CONNECT || head->refuse == 405) {
-        amy__visit_refuse(v, 405,
-                          "GET, HEAD, POST, PUT, PATCH, DELETE, "
-                          "OPTIONS");
+    if (head->refuse == 405) {
+        amy__visit_refuse(v, 405, METHODS);
     } else if (head->refuse != 0) {
         amy__visit_refuse(v, head->refuse, NULL);
     } else if (amy__span_starts(head->path, AMY_SPAN(CHALLENGES))) {
@@ -326,6 +322,11 @@ on_request(struct amy__exchange *x, const struct amy__request_head *head,
     arrival = amy__visit_arrival(v);
     amy__client_resolve(&arrival, head, v->client, &client);
     amy__request_id(&front->ids, &arrival, head, v->request_id);
+    if (vhost == NULL && head->method == AMY__METHOD_CONNECT) {
+        /* Its target is no site of ours, and need not be (RFC 9110 9.3.6). */
+        amy__visit_refuse(v, 405, METHODS);
+        return;
+    }
     if (vhost == NULL) {
         front->figures.misdirected++;
         amy__visit_refuse(v, 421, NULL);
