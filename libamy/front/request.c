@@ -334,6 +334,7 @@ on_request(struct amy__exchange *x, const struct amy__request_head *head,
     }
     v->vhost = amy__vhost_ref(vhost);
     vhost->domain->requests++;
+    amy__exchange_limit_body(x, vhost->site->body_bytes);
     go_site(v, head, &client);
 }
 

@@ -58,6 +58,17 @@ amy__connection_advance(struct amy__connection *conn)
     return moved;
 }
 
+/* A body that would have been allowed is read to its end, or else the answer
+ * may be lost to a client that sends all before it listens. One past a small
+ * limit is not worth more than the server's own. */
+uint64_t
+amy__connection_skip_bytes(const struct amy__connection *conn)
+{
+    uint64_t least = conn->server->limits.body_bytes;
+
+    return conn->body_max > least ? conn->body_max : least;
+}
+
 static void
 finish(struct amy__connection *conn, bool whole)
 {

@@ -38,6 +38,7 @@ amy__exchange_start(struct amy__connection *conn, amy__stream_id id,
     }
     amy__head_copy(&x->head, head, mem);
     x->conn = conn;
+    conn->body_max = 0;
     x->id = id;
     x->times.start_us = conn->first_byte_us;
     x->times.head_us = server->now_us;
@@ -422,6 +423,13 @@ amy__exchange_refuse(struct amy__exchange *x, unsigned status,
     amy__exchange_tell_gone(x);
 }
 
+void
+amy__exchange_limit_body(struct amy__exchange *x, uint64_t max_bytes)
+{
+    x->body_max = max_bytes;
+    x->conn->body_max = max_bytes;
+}
+
 int
 amy__exchange_want_body(struct amy__exchange *x, uint64_t max_bytes)
 {
@@ -429,7 +437,8 @@ amy__exchange_want_body(struct amy__exchange *x, uint64_t max_bytes)
     struct amy__server *server = conn->server;
 
     AMY_ASSERT(x->deciding && !x->answered);
-    x->body_max = max_bytes == 0 ? server->limits.body_bytes : max_bytes;
+    amy__exchange_limit_body(x, max_bytes == 0 ? server->limits.body_bytes
+                                               : max_bytes);
     if (x->head.body == AMY__BODY_LENGTH &&
         x->head.content_length > x->body_max) {
         return AMY_ELIMIT;

@@ -86,6 +86,7 @@ struct amy__connection {
     int64_t since_ms; /* of waiting */
     int64_t linger_ms;
     uint64_t lingered;      /* bytes thrown away while lingering */
+    uint64_t body_max;      /* of the last request; 0: not told */
     uint64_t window_bytes;  /* of a body, since since_ms */
     int64_t first_byte_us;  /* of the head being read */
     struct amy__block held; /* bytes the codec has not consumed */
@@ -205,6 +206,8 @@ void amy__connection_ready(struct amy__connection *conn);
 void amy__connection_settle(struct amy__connection *conn);
 /* Pass on from exchanges that are answered; true: the codec may go on. */
 bool amy__connection_advance(struct amy__connection *conn);
+/* How much of a body that nobody wants is thrown away. */
+uint64_t amy__connection_skip_bytes(const struct amy__connection *conn);
 void amy__connection_close(struct amy__connection *conn);
 void amy__connection_on_readable(int fd, short what, void *user);
 

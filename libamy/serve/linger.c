@@ -36,10 +36,11 @@ amy__linger_start(struct amy__connection *conn)
 /* Counted as they come, chunks and TLS records and all: a body of the size
  * allowed must fit. */
 static uint64_t
-most_bytes(const struct amy__server *server)
+most_bytes(const struct amy__connection *conn)
 {
-    return server->limits.body_bytes + server->limits.body_bytes / 16 +
-           AMY__READ_BYTES;
+    uint64_t body = amy__connection_skip_bytes(conn);
+
+    return body + body / 16 + AMY__READ_BYTES;
 }
 
 void
@@ -56,7 +57,7 @@ amy__linger_read(struct amy__connection *conn)
         conn->lingered += (uint64_t)n;
         amy__waiting_set(conn, AMY__WAIT_LINGER, true);
     }
-    if (n <= 0 || conn->lingered > most_bytes(server) ||
+    if (n <= 0 || conn->lingered > most_bytes(conn) ||
         amy__server_now_ms(server) - conn->linger_ms >
             server->limits.linger_ms) {
         conn->broken = n <= 0; /* close_notify was sent before */

@@ -86,7 +86,7 @@ on_body(amy__stream_id id, struct amy__span data, void *user)
     }
     x->body_seen += data.n;
     if (!x->wants_body || x->silenced) {
-        conn->choked = x->body_seen > server->limits.body_bytes;
+        conn->choked = x->body_seen > amy__connection_skip_bytes(conn);
         return;
     }
     if (x->body_seen > x->body_max) {

@@ -143,6 +143,9 @@ uint64_t amy__exchange_sent(const struct amy__exchange *x);   /* body bytes */
 /* false: the answer was cut (client gone, abort, upstream ended early). */
 bool amy__exchange_complete(const struct amy__exchange *x);
 
+/* From on_request: a body of this size would be all right here. It is read to
+ * its end then also when nobody wants it, so that the answer arrives. */
+void amy__exchange_limit_body(struct amy__exchange *x, uint64_t max_bytes);
 /* From on_request: spool the body, then on_body. max_bytes 0: the server's.
  * A Content-Length past it is answered 413 before any 100 Continue: returns
  * AMY_ELIMIT and the 413 is the caller's to send. Sends 100 Continue when the

@@ -509,13 +509,13 @@ def test_tickets_offer_no_early_data(wire):
 
 
 @pytest.mark.parametrize("tls", [False, True])
-@pytest.mark.parametrize("chunked", [False, True])
-def test_closed_gate_answers_uploads_of_the_size_allowed(new_host, tls, chunked):
+@pytest.mark.parametrize("chunked, mib", [(False, 20), (True, 20), (False, 64), (True, 64)])
+def test_closed_gate_answers_uploads_of_the_size_allowed(new_host, tls, chunked, mib):
     host = new_host()
-    deploy_wire(host, limits="body: 20MiB")
+    deploy_wire(host, limits=f"body: {mib}MiB")
     host.start_front()
     host.amyctl("maintenance", "on", WIRE)
-    size = 20 << 20
+    size = mib << 20
     with host.connect(WIRE, tls=tls) as connection:
         if chunked:
             head = b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % size

@@ -121,6 +121,9 @@ on_request(struct amy__exchange *x, const struct amy__request_head *head,
         if (amy__exchange_want_body(x, 0) < 0) {
             rig_reply(x, 413, "too much\n");
         }
+    } else if (path_is(head, "/allowed")) {
+        amy__exchange_limit_body(x, 1000000);
+        rig_reply(x, 200, "hello\n");
     } else if (path_is(head, "/wait")) {
         rig->waiting = x;
     } else if (path_is(head, "/abort")) {

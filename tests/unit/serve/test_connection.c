@@ -2,6 +2,7 @@
 
 #include "serve_rig.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -67,32 +68,71 @@ test_short_unwanted_body_is_skipped(void **state)
     rig_stop(&rig);
 }
 
+/* Send so much of a body, or until nobody takes it any more: how much it was.
+ */
+static size_t
+send_body(struct rig *rig, const struct rig_client *client, size_t most)
+{
+    char piece[4096];
+    size_t sent = 0;
+
+    memset(piece, 'b', sizeof(piece));
+    while (sent < most) {
+        ssize_t n = send(client->fd, piece, sizeof(piece), MSG_NOSIGNAL);
+
+        if (n < 0 && errno != EAGAIN) {
+            break;
+        }
+        sent += n > 0 ? (size_t)n : 0;
+        rig_turn(rig);
+    }
+    return sent;
+}
+
 /* The answer must arrive though the client still sends: no reset. */
 static void
 test_long_unwanted_body_is_lingered_over(void **state)
 {
     struct rig rig;
     struct rig_client client;
-    char piece[4096];
-    size_t sent = 0;
 
     (void)state;
     rig_start(&rig, NULL);
     rig_client_open(&rig, &client);
-    memset(piece, 'b', sizeof(piece));
     rig_client_send(&client, "POST / HTTP/1.1\r\nHost: x\r\n"
                              "Content-Length: 10000000\r\n\r\n");
-    while (sent < 1000000) {
-        ssize_t n = send(client.fd, piece, sizeof(piece), MSG_NOSIGNAL);
-
-        sent += n > 0 ? (size_t)n : 0;
-        rig_turn(&rig);
-    }
+    assert_true(send_body(&rig, &client, 1000000) >= 1000000);
     (void)shutdown(client.fd, SHUT_WR);
     RIG_UNTIL(&rig, rig_client_closed(&client));
     assert_false(client.reset);
     assert_true(rig_client_has(&client, "hello\n"));
     assert_true(rig_client_has(&client, "Connection: close\r\n"));
+    rig_client_close(&client);
+    rig_stop(&rig);
+}
+
+static void
+test_unwanted_body_is_read_as_far_as_one_is_allowed(void **state)
+{
+    struct amy__server_limits limits = {.body_bytes = 1000};
+    struct rig rig;
+    struct rig_client client;
+
+    (void)state;
+    rig_start(&rig, &limits);
+    rig_client_open(&rig, &client);
+    rig_client_send(&client, "POST /allowed HTTP/1.1\r\nHost: x\r\n"
+                             "Content-Length: 1000000\r\n\r\n");
+    assert_true(send_body(&rig, &client, 1000000) >= 1000000);
+    rig_client_poll(&client);
+    assert_true(rig_client_has(&client, "hello\n"));
+    assert_false(client.reset);
+    rig_client_close(&client);
+    /* And no farther: the server's own limit is all that counts here. */
+    rig_client_open(&rig, &client);
+    rig_client_send(&client, "POST / HTTP/1.1\r\nHost: x\r\n"
+                             "Content-Length: 1000000\r\n\r\n");
+    assert_true(send_body(&rig, &client, 1000000) < 1000000);
     rig_client_close(&client);
     rig_stop(&rig);
 }
@@ -391,6 +431,7 @@ main(void)
         cmocka_unit_test(test_expect_continue_unwanted_ends_the_connection),
         cmocka_unit_test(test_short_unwanted_body_is_skipped),
         cmocka_unit_test(test_long_unwanted_body_is_lingered_over),
+        cmocka_unit_test(test_unwanted_body_is_read_as_far_as_one_is_allowed),
         cmocka_unit_test(test_client_that_leaves_is_told_and_may_be_aborted),
         cmocka_unit_test(test_answer_to_one_who_left_goes_nowhere),
         cmocka_unit_test(test_half_closed_client_still_gets_its_answer),
