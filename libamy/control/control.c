@@ -240,6 +240,10 @@ start(struct amy__control *control, const struct amy__control_options *opts,
     }
     fd = amy__unix_replace_at(control->dir_fd, control->socket_name,
                               SOCKET_MODE, BACKLOG, err);
+    if (fd == AMY_EBUSY) {
+        return amy__err(err, fd, "another amy-%s runs here already",
+                        opts->name);
+    }
     if (fd < 0) {
         return fd;
     }
@@ -272,7 +276,7 @@ amy__control_create(const struct amy__control_options *opts,
                    "%.40s.sock", opts->name);
     rc = start(control, opts, err);
     if (rc < 0) {
-        amy__err_prefix(err, "control in '%s': ", opts->run_path);
+        amy__err_prefix(err, "'%s': ", opts->run_path);
         return rc;
     }
     *ret_control = AMY_TAKE(control);

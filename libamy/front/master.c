@@ -11,6 +11,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "core/options.h"
+#include "core/watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -155,7 +156,6 @@ static int
 find_user(struct amy_front *front, struct amy_error *err)
 {
     char name[64] = "";
-    int rc = 0;
 
     if (front->as_person) {
         amy__log(&front->log, AMY_LOG_NOTICE,
@@ -163,15 +163,8 @@ find_user(struct amy_front *front, struct amy_error *err)
                  amy__user_name(geteuid(), name, sizeof(name)));
         return 0;
     }
-    rc = amy__user_find(front->settings->front_user, &front->user, err);
-    if (rc == AMY_ENOTFOUND) {
-        return amy__err(err, rc,
-                        "there is no user '%s' for the front processes: "
-                        "adduser --system --group %s",
-                        front->settings->front_user,
-                        front->settings->front_user);
-    }
-    return rc;
+    return amy__settings_front_user(front->settings, NULL, NULL, &front->user,
+                                    err);
 }
 
 static int
@@ -278,10 +271,17 @@ int
 amy_front_start(struct amy_front *front, struct amy_error *err)
 {
     static int (*const steps[])(struct amy_front *, struct amy_error *) = {
-        give_up_power,          find_user,
-        make_directories,       create_timers,
-        create_registry,        amy__front_shared_create,
-        open_listeners,         amy__front_control_create,
+        give_up_power,
+        find_user,
+        make_directories,
+        /* Tells a second amy-front that it is one, before a port that is taken
+         * can. */
+        amy__front_control_create,
+        create_timers,
+        create_registry,
+        amy__front_gates_watch,
+        amy__front_shared_create,
+        open_listeners,
         amy__front_pool_create,
     };
     int rc = 0;
@@ -410,9 +410,9 @@ amy_front_check(const struct amy_front_options *opts, amy_problem_fn on_problem,
         return rc;
     }
     front->as_person = geteuid() != 0;
-    rc = find_user(front, err);
-    if (rc < 0) {
-        return rc;
+    if (!front->as_person) {
+        (void)amy__settings_front_user(front->settings, on_checked, &check,
+                                       &front->user, NULL);
     }
     front->webapps_fd = amy__open_dir(front->settings->webapps, err);
     if (front->webapps_fd < 0) {
@@ -461,6 +461,7 @@ amy_front_free(struct amy_front *front)
     drop_waiters(&front->reload_waiters);
     drop_waiters(&front->next_waiters);
     free_sites(front);
+    amy__watch_free(front->gate_watch);
     amy__control_free(front->control);
     amy__listeners_close(&front->listeners);
     amy__registry_free(front->registry);

@@ -90,6 +90,7 @@ struct amy_front {
     struct amy__control *control;
     struct amy__listeners listeners;
     struct amy__registry *registry;
+    struct amy__watch *gate_watch; /* of all gates */
     struct amy__gate_words *words;
     int words_fd;
     struct amy__slots *slots;
@@ -166,6 +167,8 @@ void amy__front_kill(struct amy__front_process *process, const char *why);
 int amy__front_pool_create(struct amy_front *front, struct amy_error *err);
 
 /* master_gate.c: gates, their words, and what is remembered of them. */
+/* Before the first gate. */
+int amy__front_gates_watch(struct amy_front *front, struct amy_error *err);
 int amy__front_gate_create(struct amy_front *front,
                            struct amy__front_site *site, struct amy_error *err);
 void amy__front_gate_acked(struct amy__front_site *site, uint32_t process,

@@ -182,6 +182,14 @@ on_change(struct amy_gate *gate, enum amy_gate_state state, void *user)
 }
 
 int
+amy__front_gates_watch(struct amy_front *front, struct amy_error *err)
+{
+    int rc = amy__gate_watch_create(front->opts.base, &front->gate_watch, err);
+
+    return rc == AMY_ENOMEM ? rc : 0; /* each gate says what is missing */
+}
+
+int
 amy__front_gate_create(struct amy_front *front, struct amy__front_site *site,
                        struct amy_error *err)
 {
@@ -201,7 +209,7 @@ amy__front_gate_create(struct amy_front *front, struct amy__front_site *site,
     opts.log = &front->log;
     opts.on_change = on_change;
     opts.user = site;
-    rc = amy_gate_create(&opts, &site->gate, err);
+    rc = amy__gate_create(&opts, front->gate_watch, &site->gate, err);
     if (rc < 0) {
         return rc;
     }

@@ -39,6 +39,7 @@ struct amy_gate {
     char *directory; /* NULL: given by descriptor */
     int dir_fd;
     struct amy__watch *watch; /* NULL: the slow look alone must do */
+    bool watch_is_ours;       /* else shared with other gates */
     struct amy__timer *timer;
     enum amy_gate_state state;
     int64_t since_wall_ms;
@@ -194,6 +195,13 @@ enter_state(struct amy_gate *gate, enum amy_gate_state state, const char *by)
     gate->shown = (struct stat){0};
 }
 
+/* By which a watch that is shared knows us. */
+static uint64_t
+tag_of(const struct amy_gate *gate)
+{
+    return (uint64_t)(uintptr_t)gate;
+}
+
 /* The directory that stands at the path now, when ours was removed. */
 static int
 enter_directory(struct amy_gate *gate, struct amy_error *err)
@@ -214,9 +222,9 @@ enter_directory(struct amy_gate *gate, struct amy_error *err)
     amy__close(&gate->dir_fd);
     gate->dir_fd = fd;
     if (gate->watch != NULL) {
-        amy__watch_remove(gate->watch, 0);
+        amy__watch_remove(gate->watch, tag_of(gate));
         /* Without it the slow look does the work. */
-        (void)amy__watch_add(gate->watch, fd, 0, NULL);
+        (void)amy__watch_add(gate->watch, fd, tag_of(gate), NULL);
     }
     return 0;
 }
@@ -285,9 +293,10 @@ on_timer(void *user)
 static void
 on_watch(uint64_t tag, const char *name, void *user)
 {
-    struct amy_gate *gate = user;
+    struct amy_gate *gate = (struct amy_gate *)(uintptr_t)tag;
 
-    (void)tag;
+    (void)user;
+    AMY_CHECK(gate, GATE_MAGIC);
     if (name == NULL || strcmp(name, PAGE_ON) == 0) {
         tell(gate, look(gate, NULL, false, NULL));
     }
@@ -316,8 +325,27 @@ open_directory(struct amy_gate *gate, struct amy_error *err)
     return amy__err(err, AMY_EINVAL, "gate: no directory given");
 }
 
+int
+amy__gate_watch_create(struct event_base *base, struct amy__watch **ret_watch,
+                       struct amy_error *err)
+{
+    return amy__watch_create(base, on_watch, NULL, ret_watch, err);
+}
+
+static void
+end_watching(struct amy_gate *gate)
+{
+    if (gate->watch_is_ours) {
+        amy__watch_free(gate->watch);
+    } else if (gate->watch != NULL) {
+        amy__watch_remove(gate->watch, tag_of(gate));
+    }
+    gate->watch = NULL;
+}
+
 static int
-begin_watching(struct amy_gate *gate, struct amy_error *err)
+begin_watching(struct amy_gate *gate, struct amy__watch *borrow_watch,
+               struct amy_error *err)
 {
     int rc =
         amy__timer_create(gate->opts.base, on_timer, gate, &gate->timer, err);
@@ -325,24 +353,28 @@ begin_watching(struct amy_gate *gate, struct amy_error *err)
     if (rc < 0) {
         return rc;
     }
-    rc = amy__watch_create(gate->opts.base, on_watch, gate, &gate->watch, err);
+    gate->watch = borrow_watch;
+    if (borrow_watch == NULL) {
+        rc = amy__gate_watch_create(gate->opts.base, &gate->watch, err);
+        gate->watch_is_ours = rc == 0;
+    }
     if (rc == 0) {
-        rc = amy__watch_add(gate->watch, gate->dir_fd, 0, err);
+        rc = amy__watch_add(gate->watch, gate->dir_fd, tag_of(gate), err);
     }
     if (rc < 0 && rc != AMY_ENOMEM) {
         amy__log(&gate->log, AMY_LOG_WARN,
                  "gate: no inotify, changes are seen after %u ms",
                  (unsigned)gate->opts.poll_ms);
-        amy__watch_free(gate->watch);
-        gate->watch = NULL;
+        end_watching(gate);
         return 0;
     }
     return rc;
 }
 
 int
-amy_gate_create(const struct amy_gate_options *opts, struct amy_gate **ret_gate,
-                struct amy_error *err)
+amy__gate_create(const struct amy_gate_options *opts,
+                 struct amy__watch *borrow_watch, struct amy_gate **ret_gate,
+                 struct amy_error *err)
 {
     AMY_CLEANUP(amy_gate_free_p)
     struct amy_gate *gate = amy__calloc(1, sizeof(*gate));
@@ -369,7 +401,7 @@ amy_gate_create(const struct amy_gate_options *opts, struct amy_gate **ret_gate,
         gate->opts.retry_after_s == 0 ? 120 : gate->opts.retry_after_s;
     gate->opts.poll_ms = gate->opts.poll_ms == 0 ? 1000 : gate->opts.poll_ms;
     rc = open_directory(gate, err);
-    rc = rc < 0 ? rc : begin_watching(gate, err);
+    rc = rc < 0 ? rc : begin_watching(gate, borrow_watch, err);
     if (rc < 0) {
         return rc;
     }
@@ -384,6 +416,13 @@ amy_gate_create(const struct amy_gate_options *opts, struct amy_gate **ret_gate,
     return 0;
 }
 
+int
+amy_gate_create(const struct amy_gate_options *opts, struct amy_gate **ret_gate,
+                struct amy_error *err)
+{
+    return amy__gate_create(opts, NULL, ret_gate, err);
+}
+
 void
 amy_gate_free(struct amy_gate *gate)
 {
@@ -391,7 +430,7 @@ amy_gate_free(struct amy_gate *gate)
         return;
     }
     AMY_CHECK(gate, GATE_MAGIC);
-    amy__watch_free(gate->watch);
+    end_watching(gate);
     amy__timer_free(gate->timer);
     amy__close(&gate->dir_fd);
     amy__buf_clear(&gate->page);

@@ -103,6 +103,7 @@ amy__settings_free(struct amy__settings *settings)
         return;
     }
     amy__fields_clear(amy__settings_fields, settings);
+    amy__free(settings->config);
     amy__free(settings->webapps);
     amy__free(settings->run);
     amy__free(settings->state);
@@ -345,6 +346,9 @@ amy__settings_load(const struct amy__settings_args *args,
                                  &settings, err);
     }
     if (rc == 0) {
+        rc = set_absolute(path, &settings->config, err);
+    }
+    if (rc == 0) {
         rc = set_directory(args->webapps, NULL, DEFAULT_WEBAPPS,
                            &settings->webapps, err);
     }
@@ -363,5 +367,41 @@ amy__settings_load(const struct amy__settings_args *args,
         return rc;
     }
     *ret_settings = AMY_TAKE(settings);
+    return 0;
+}
+
+/* --- the front's user --- */
+
+int
+amy__settings_front_user(const struct amy__settings *settings,
+                         amy_problem_fn on_problem, void *user,
+                         struct amy__user *ret_user, struct amy_error *err)
+{
+    const char *name = settings->front_user;
+    struct amy_error why = AMY_ERROR_INIT;
+    struct amy_problem problem = {.struct_size = sizeof(problem),
+                                  .file = settings->config,
+                                  .key = "front.user",
+                                  .message = why.msg};
+    struct amy__user found = {0};
+    int rc = amy__user_find(name, &found, &why);
+
+    if (rc == AMY_ENOTFOUND) {
+        rc = amy__err(&why, rc,
+                      "there is no user '%s' for the front processes: "
+                      "adduser --system --group %s",
+                      name, name);
+    }
+    if (rc < 0) {
+        if (on_problem != NULL) {
+            on_problem(&problem, user);
+        }
+        return amy__err(err, rc, "%s", why.msg);
+    }
+    if (ret_user == NULL) {
+        amy__user_clear(&found);
+    } else {
+        *ret_user = found;
+    }
     return 0;
 }

@@ -6,6 +6,7 @@
 #include <amy/error.h>
 
 #include "core/str.h"
+#include "core/user.h"
 #include "net/address.h"
 
 #include <stdbool.h>
@@ -13,6 +14,7 @@
 #include <stdint.h>
 
 struct amy__settings {
+    char *config;       /* the file it was read from, or would have been */
     char *webapps;      /* [/webapps] */
     char *run;          /* [$RUNTIME_DIRECTORY, /run/amy] */
     char *state;        /* [$STATE_DIRECTORY, /var/lib/amy] */
@@ -54,6 +56,13 @@ int amy__settings_load(const struct amy__settings_args *args,
                        amy_problem_fn on_problem, void *user,
                        struct amy__settings **ret_settings,
                        struct amy_error *err);
+
+/* The user of the front processes. AMY_ENOTFOUND (there is none) says how to
+ * make one; any failure is told as a problem of the file, too. ret_user is
+ * cleared by the caller; NULL: only see that there is one. */
+int amy__settings_front_user(const struct amy__settings *settings,
+                             amy_problem_fn on_problem, void *user,
+                             struct amy__user *ret_user, struct amy_error *err);
 void amy__settings_free(struct amy__settings *settings);
 
 #endif

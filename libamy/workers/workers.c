@@ -203,14 +203,7 @@ find_front_group(struct amy_workers *workers, struct amy_error *err)
     if (workers->as_person) {
         return 0;
     }
-    rc = amy__user_find(workers->settings->front_user, &front, err);
-    if (rc == AMY_ENOTFOUND) {
-        return amy__err(err, rc,
-                        "there is no user '%s' for the front processes: "
-                        "adduser --system --group %s",
-                        workers->settings->front_user,
-                        workers->settings->front_user);
-    }
+    rc = amy__settings_front_user(workers->settings, NULL, NULL, &front, err);
     if (rc < 0) {
         return rc;
     }
@@ -379,6 +372,11 @@ amy_workers_check(const struct amy_workers_options *opts,
         return check.errors > 0 ? check.errors : rc;
     }
     check.settings = settings;
+    if (geteuid() == 0) {
+        /* Nobody to let the front in to the workers: a problem among others. */
+        (void)amy__settings_front_user(settings, count_problem, &check, NULL,
+                                       NULL);
+    }
     check.webapps_fd = amy__open_dir(settings->webapps, err);
     rc = check.webapps_fd;
     if (rc >= 0) {

@@ -33,6 +33,20 @@ def text(host, yaml=GOOD):
     return yaml.format(domain=TINY, user=host.user.name)
 
 
+@pytest.mark.root
+@pytest.mark.parametrize("daemon", ["amy-front", "amy-workers"])
+def test_check_looks_for_the_fronts_user(new_host, daemon):
+    """Beside everything else that is wrong."""
+    host = new_host()
+    host.site(TINY).write_yaml(text(host).replace("http: serve", "http: maybe"))
+    host.write_settings(user="amy-not-there")
+    code, output = check(host, daemon)
+    assert code == 1
+    assert (f"{host.settings}: front.user: there is no user 'amy-not-there' for the front processes: "
+            "adduser --system --group amy-not-there") in output
+    assert "'maybe'" in output
+
+
 FAULTS = {
     "tab": (lambda good: good + "limits:\n\tbody: 1MiB\n", 7, "tab"),
     "unknown key": (lambda good: good + "colour: red\n", 6, "colour"),

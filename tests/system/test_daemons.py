@@ -12,7 +12,7 @@ from hosting.process import Child
 from hosting.users import clean_environment
 from hosting.wait import wait_for
 from support import (BEAT_WORKER, TINY, TINY_YAML, add_to_workers, children_of, deploy_tiny,
-                     processes, stat_fields)
+                     open_files, processes, stat_fields)
 
 SOON_S = 30
 DAEMONS = ("amy-front", "amy-workers")
@@ -98,6 +98,41 @@ def test_stops_with_0_on_signals(tiny, name, number):
     child.send(number)
     assert child.wait(SOON_S) == 0
     setattr(tiny, name.removeprefix("amy-"), None)
+
+
+@pytest.mark.parametrize("name", DAEMONS)
+def test_second_one_says_where_the_first_runs(running, name):
+    """Also with addresses of its own: two cannot share a run directory."""
+    def second():
+        child = Child(name, [binaries() / name, *running.options()], running.root / "second.log")
+        return child.wait(SOON_S), child.output()
+
+    wanted = f"'{running.run}': another {name} runs here already"
+    code, output = second()
+    assert code == 1 and wanted in output, output
+    running.write_settings(http=["127.0.0.1:0"], https=[])
+    code, output = second()
+    assert code == 1 and wanted in output, output
+    assert running.get(TINY, tls=False).status == 200, "the first is as before"
+    assert running.status()
+
+
+def test_master_watches_all_gates_with_one_inotify(new_host):
+    """A user may have 128 instances (fs.inotify.max_user_instances)."""
+    def instances(host):
+        return list(open_files(host.front.pid).values()).count("anon_inode:inotify")
+
+    counted = []
+    for sites in (1, 3):
+        host = new_host()
+        for number in range(sites):
+            site = host.site(f"s{number}.localhost")
+            site.write_yaml(f"site: {site.domain}\nuser: {host.user.name}\nhttp: serve\n")
+        host.start_front()
+        counted.append(instances(host))
+        (site.directory / "maintenance_on.html").write_text("closed")
+        wait_for(lambda: host.get(site.domain, tls=False).status == 503, SOON_S, "the last closes")
+    assert counted[0] == counted[1] <= 2
 
 
 def test_front_drains(running):

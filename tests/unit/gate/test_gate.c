@@ -1,5 +1,6 @@
 #include "amy_test.h"
 
+#include "core/watch.h"
 #include "fail_alloc.h"
 #include "fake_loop.h"
 #include "gate/gate.h"
@@ -569,6 +570,93 @@ test_callback_may_free_the_gate(void **state)
     assert_null(room.gate);
 }
 
+static unsigned
+count_inotify(void)
+{
+    unsigned found = 0;
+
+    for (int fd = 0; fd < 256; fd++) {
+        char path[32] = "";
+        char target[64] = "";
+
+        (void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        if (readlink(path, target, sizeof(target) - 1) > 0) {
+            found += strcmp(target, "anon_inode:inotify") == 0;
+        }
+    }
+    return found;
+}
+
+static void
+count_change(struct amy_gate *gate, enum amy_gate_state state, void *user)
+{
+    unsigned *changes = user;
+
+    (void)gate;
+    (void)state;
+    *changes += 1;
+}
+
+static int
+make_directory(const char *name)
+{
+    int fd = -1;
+
+    assert_int_equal(mkdirat(room.dir, name, 0755), 0);
+    fd = openat(room.dir, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+/* inotify(7): a user may have 128 instances, and a host has more sites. */
+static void
+test_gates_share_a_watch_and_each_hears_its_own(void **state)
+{
+    static const char *const names[] = {"a", "b", "c", "d"};
+    enum {
+        GATES = sizeof(names) / sizeof(names[0])
+    };
+    int dirs[GATES] = {0};
+    unsigned changes[GATES] = {0};
+    struct amy_gate *gates[GATES] = {NULL};
+    struct amy__watch *watch = NULL;
+
+    (void)state;
+    assert_int_equal(amy__gate_watch_create(options().base, &watch, NULL), 0);
+    for (size_t i = 0; i < GATES; i++) {
+        struct amy_gate_options opts = options();
+
+        dirs[i] = make_directory(names[i]);
+        opts.directory = NULL;
+        opts.dir_fd_plus_one = dirs[i] + 1;
+        opts.on_change = count_change;
+        opts.user = &changes[i];
+        assert_int_equal(amy__gate_create(&opts, watch, &gates[i], NULL), 0);
+    }
+    assert_int_equal(count_inotify(), 1);
+    for (size_t i = 0; i < GATES; i++) {
+        assert_int_equal(mkdirat(dirs[i], ON, 0755), 0); /* any kind closes */
+        (void)fake_loop_poll();
+        for (size_t k = 0; k < GATES; k++) {
+            assert_int_equal(changes[k], k <= i ? 1 : 0);
+        }
+    }
+    /* Who is gone hears nothing, and takes nobody along. */
+    amy_gate_free(gates[0]);
+    for (size_t i = 0; i < GATES; i++) {
+        assert_int_equal(unlinkat(dirs[i], ON, AT_REMOVEDIR), 0);
+        (void)fake_loop_poll();
+        assert_int_equal(changes[i], i == 0 ? 1 : 2);
+        assert_int_equal(unlinkat(room.dir, names[i], AT_REMOVEDIR), 0);
+        close(dirs[i]);
+    }
+    for (size_t i = 1; i < GATES; i++) {
+        amy_gate_free(gates[i]);
+    }
+    amy__watch_free(watch);
+    assert_int_equal(count_inotify(), 0);
+}
+
 static void
 test_create_with_wrong_options_is_refused(void **state)
 {
@@ -647,6 +735,7 @@ main(void)
         IN_ROOM(test_directory_that_comes_again_is_entered),
         IN_ROOM(test_close_refused_by_the_system_is_denied),
         IN_ROOM(test_callback_may_free_the_gate),
+        IN_ROOM(test_gates_share_a_watch_and_each_hears_its_own),
         IN_ROOM(test_create_with_wrong_options_is_refused),
         IN_ROOM(test_create_without_memory_leaves_nothing),
     };

@@ -229,6 +229,36 @@ test_faults_are_told_at_once(void **state)
 
 #define WITH_TREE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
+static void
+test_front_user_that_does_not_exist_is_a_problem_of_the_file(void **state)
+{
+    struct amy__settings *settings = load("front: {user: amy-nobody-here}\n");
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__user user = {0};
+    char wanted[256];
+
+    (void)state;
+    (void)snprintf(wanted, sizeof(wanted),
+                   "%s/amy.yaml: front.user: there is no user "
+                   "'amy-nobody-here' for the front processes: adduser "
+                   "--system --group amy-nobody-here\n",
+                   tree.path);
+    assert_int_equal(
+        amy__settings_front_user(settings, problems_add, NULL, &user, &err),
+        AMY_ENOTFOUND);
+    assert_string_equal(problems_text(), wanted);
+    assert_non_null(strstr(err.msg, "adduser"));
+    assert_null(user.name);
+    amy__settings_free(settings);
+    problems_clear();
+    settings = load("front: {user: daemon}\n");
+    assert_int_equal(
+        amy__settings_front_user(settings, problems_add, NULL, &user, &err), 0);
+    assert_string_equal(user.name, "daemon");
+    amy__user_clear(&user);
+    amy__settings_free(settings);
+}
+
 int
 main(void)
 {
@@ -239,6 +269,7 @@ main(void)
         WITH_TREE(test_a_missing_file_matters_only_when_named),
         WITH_TREE(test_a_file_others_may_write_is_refused),
         WITH_TREE(test_a_file_below_a_directory_others_may_write_is_refused),
+        WITH_TREE(test_front_user_that_does_not_exist_is_a_problem_of_the_file),
         WITH_TREE(test_faults_are_told_at_once),
     };
 
