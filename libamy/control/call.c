@@ -54,27 +54,28 @@ amy__control_who(const struct amy__control_call *call)
     return call->who;
 }
 
-/* Looked up anew each time: who left the group has left. The group that the
- * caller runs with counts as well as those that the system knows of them. */
-static bool
-is_in_admin_group(const struct amy__control_call *call)
+/* Looked up anew each time: who left the group has left. */
+bool
+amy__control_is_admin_id(uid_t uid, gid_t gid)
 {
     AMY_CLEANUP(amy__user_clear) struct amy__user user = {0};
     gid_t admin = 0;
 
+    if (uid == 0 || uid == geteuid()) {
+        return true;
+    }
     if (amy__group_find(ADMIN_GROUP, &admin, NULL) < 0) {
         return false;
     }
-    return call->gid == admin ||
-           (amy__user_find_uid(call->uid, &user, NULL) == 0 &&
-            amy__user_in_group(&user, admin));
+    return gid == admin || (amy__user_find_uid(uid, &user, NULL) == 0 &&
+                            amy__user_in_group(&user, admin));
 }
 
 bool
 amy__control_is_admin(const struct amy__control_call *call)
 {
     AMY_CHECK(call, AMY__CONTROL_CALL_MAGIC);
-    return call->uid == 0 || call->uid == geteuid() || is_in_admin_group(call);
+    return amy__control_is_admin_id(call->uid, call->gid);
 }
 
 bool
@@ -83,8 +84,15 @@ amy__control_require(struct amy__control_call *call, uid_t site_uid)
     char name[64] = "";
 
     AMY_CHECK(call, AMY__CONTROL_CALL_MAGIC);
-    if (call->uid == site_uid || amy__control_is_admin(call)) {
+    if ((call->uid == site_uid && site_uid != AMY__CONTROL_ADMINS) ||
+        amy__control_is_admin(call)) {
         return true;
+    }
+    if (site_uid == AMY__CONTROL_ADMINS) {
+        amy__control_refuse(
+            call, 403, "%s may not do that: root and group " ADMIN_GROUP " may",
+            call->who);
+        return false;
     }
     amy__control_refuse(call, 403,
                         "%s may not do that: root, group " ADMIN_GROUP

@@ -29,6 +29,10 @@ struct amy__control_call {
     bool answered;
 };
 
+/* Root, we ourselves, or group amy-admin: by the group that the caller runs
+ * with, or by those that the system knows of them. */
+bool amy__control_is_admin_id(uid_t uid, gid_t gid);
+
 /* Answer an exchange that has no call (yet): problem+json. allow: the value of
  * an Allow field, or NULL. */
 void amy__control_refuse_exchange(struct amy__exchange *x, unsigned status,

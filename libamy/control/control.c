@@ -20,8 +20,12 @@
 #define CONTROL_MAGIC 0x63746c21U
 #define REQUEST_MAX 65536U
 #define CONNECTIONS_MAX 256
+/* Anybody may connect, so that nobody may take it all: each user's share, and
+ * what is kept for those who administer (docs/decisions/0071). */
+#define USER_CONNECTIONS_MAX 16
+#define ADMIN_CONNECTIONS 64
 #define SOCKET_MODE 0666 /* who may do what is asked of each caller */
-#define BACKLOG 64
+#define BACKLOG 1024
 
 struct method {
     struct method *next;
@@ -210,7 +214,23 @@ on_done(struct amy__exchange *x, void *user)
     }
 }
 
+/* The system's lists of users are asked last: they may be far away. */
+static bool
+on_peer(const struct amy__server_peer *peer, void *user)
+{
+    (void)user;
+    if (peer->uid == 0 || peer->uid == geteuid()) {
+        return true;
+    }
+    if (peer->open_of_user >= USER_CONNECTIONS_MAX) {
+        return false;
+    }
+    return peer->open < CONNECTIONS_MAX - ADMIN_CONNECTIONS ||
+           amy__control_is_admin_id(peer->uid, peer->gid);
+}
+
 static const struct amy__server_handler handler = {
+    .on_peer = on_peer,
     .on_request = on_request,
     .on_body = on_body,
     .on_gone = on_gone,

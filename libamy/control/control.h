@@ -48,9 +48,11 @@ uid_t amy__control_uid(const struct amy__control_call *call);
 const char *amy__control_who(const struct amy__control_call *call);
 /* Root, the daemon's own user and members of group amy-admin: everything. */
 bool amy__control_is_admin(const struct amy__control_call *call);
-/* Admin, or this uid (the site's user). Answers 403 with a message that names
- * who may, and returns false, when not. */
+/* Admin, or this uid (the site's user; AMY__CONTROL_ADMINS: nobody else).
+ * Answers 403 with a message that names who may, and returns false, when not.
+ */
 bool amy__control_require(struct amy__control_call *call, uid_t site_uid);
+#define AMY__CONTROL_ADMINS ((uid_t)-1)
 
 /* Takes json over. */
 void amy__control_reply(struct amy__control_call *call, unsigned status,

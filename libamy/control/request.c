@@ -19,15 +19,20 @@
 #define BODY_MAX 65536U
 #define ANSWER_MAX ((size_t)4 * 1024 * 1024)
 #define TIMEOUT_MS 10000U
+#define AGAIN_MS 5 /* the daemon's backlog was full */
 
 struct amy_control_request {
     uint32_t magic;
     int dir_fd;
     char socket_name[64];
+    char *method;
+    char *path;
     char *body;
+    uint32_t timeout_ms;
     struct amy__client *client;
     struct amy__call *call; /* NULL: over */
     struct amy__timer *deadline;
+    struct amy__timer *again;
     unsigned status;
     int failure; /* AMY_ELIMIT, AMY_ENOMEM while reading; or 0 */
     struct amy__buf answer;
@@ -50,14 +55,8 @@ finish(struct amy_control_request *request, int code, const char *reason)
 
     request->call = NULL;
     amy__timer_cancel(request->deadline);
+    amy__timer_cancel(request->again);
     request->on_done(request, &answer, request->user); /* may free it */
-}
-
-static void
-give_up(struct amy_control_request *request, int code, const char *reason)
-{
-    amy__call_cancel(request->call);
-    finish(request, code, reason);
 }
 
 static void
@@ -100,8 +99,14 @@ on_fail(struct amy__call *call, enum amy__call_failure failure,
 
     (void)call;
     switch (failure) {
-    case AMY__CALL_CONNECT:
     case AMY__CALL_BUSY:
+        request->call = NULL;
+        if (amy__timer_arm(request->again, AGAIN_MS, NULL) == 0) {
+            return;
+        }
+        code = AMY_ENOMEM;
+        break;
+    case AMY__CALL_CONNECT:
     case AMY__CALL_CLOSED:
     case AMY__CALL_CUT:
         code = AMY_ECONN;
@@ -125,7 +130,12 @@ static const struct amy__call_handler handler = {
 static void
 on_deadline(void *user)
 {
-    give_up(user, AMY_ETIMEOUT, "no answer in time");
+    struct amy_control_request *request = user;
+
+    if (request->call != NULL) {
+        amy__call_cancel(request->call);
+    }
+    finish(request, AMY_ETIMEOUT, "no answer in time");
 }
 
 static struct amy__field
@@ -139,14 +149,11 @@ field(const char *name, const char *value)
 }
 
 static int
-send_request(struct amy_control_request *request,
-             const struct amy_control_options *opts, uint32_t timeout_ms,
-             struct amy_error *err)
+send_request(struct amy_control_request *request, struct amy_error *err)
 {
     struct amy__request_head head = {
-        .method_text =
-            amy__span_of(opts->method == NULL ? "GET" : opts->method),
-        .target = amy__span_of(opts->path),
+        .method_text = amy__span_of(request->method),
+        .target = amy__span_of(request->path),
         .authority = AMY_SPAN("localhost"),
         .version_major = 1,
         .version_minor = 1,
@@ -162,25 +169,49 @@ send_request(struct amy_control_request *request,
         head.body = AMY__BODY_LENGTH;
         head.content_length = body.n;
     }
-    return amy__call_start(request->client, &head,
-                           request->body == NULL ? NULL : &body, timeout_ms,
-                           &handler, request, &request->call, err);
+    return amy__call_start(
+        request->client, &head, request->body == NULL ? NULL : &body,
+        request->timeout_ms, &handler, request, &request->call, err);
+}
+
+/* Others wait as well; we wait until the deadline for our place among them. */
+static void
+on_again(void *user)
+{
+    struct amy_control_request *request = user;
+
+    if (send_request(request, NULL) < 0) {
+        finish(request, AMY_ENOMEM, "no memory for the request");
+    }
+}
+
+static int
+copy_texts(struct amy_control_request *request,
+           const struct amy_control_options *opts, struct amy_error *err)
+{
+    request->method = amy__strdup(opts->method == NULL ? "GET" : opts->method);
+    request->path = amy__strdup(opts->path);
+    if (opts->body != NULL) {
+        request->body = amy__strdup(opts->body);
+    }
+    if (request->method == NULL || request->path == NULL ||
+        (opts->body != NULL && request->body == NULL)) {
+        return amy__err(err, AMY_ENOMEM, "copying a request");
+    }
+    return 0;
 }
 
 static int
 start(struct amy_control_request *request,
       const struct amy_control_options *opts, struct amy_error *err)
 {
-    uint32_t timeout_ms = opts->timeout_ms == 0 ? TIMEOUT_MS : opts->timeout_ms;
     struct amy__client_options client = {.base = opts->base};
-    int rc = 0;
+    int rc = copy_texts(request, opts, err);
 
-    if (opts->body != NULL) {
-        request->body = amy__strdup(opts->body);
-        if (request->body == NULL) {
-            return amy__err(err, AMY_ENOMEM, "copying a request's body");
-        }
+    if (rc < 0) {
+        return rc;
     }
+    request->timeout_ms = opts->timeout_ms == 0 ? TIMEOUT_MS : opts->timeout_ms;
     request->dir_fd = amy__open_dir(
         opts->run_directory == NULL ? "/run/amy" : opts->run_directory, err);
     if (request->dir_fd < 0) {
@@ -196,9 +227,13 @@ start(struct amy_control_request *request,
                                &request->deadline, err);
     }
     if (rc == 0) {
-        rc = amy__timer_arm(request->deadline, timeout_ms, err);
+        rc = amy__timer_create(opts->base, on_again, request, &request->again,
+                               err);
     }
-    return rc < 0 ? rc : send_request(request, opts, timeout_ms, err);
+    if (rc == 0) {
+        rc = amy__timer_arm(request->deadline, request->timeout_ms, err);
+    }
+    return rc < 0 ? rc : send_request(request, err);
 }
 
 AMY_DEFINE_CLEANUP(struct amy_control_request *, amy_control_free)
@@ -254,9 +289,12 @@ amy_control_free(struct amy_control_request *request)
         amy__call_cancel(request->call);
     }
     amy__timer_free(request->deadline);
+    amy__timer_free(request->again);
     amy__client_free(request->client);
     amy__buf_clear(&request->answer);
     amy__close(&request->dir_fd);
+    amy__free(request->method);
+    amy__free(request->path);
     amy__free(request->body);
     request->magic = 0;
     amy__free(request);

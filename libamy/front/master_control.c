@@ -203,7 +203,7 @@ reload(struct amy_front *front, const char *only,
 static void
 post_reload(struct amy__control_call *call, void *user)
 {
-    if (amy__control_require(call, AMY__UID_UNKNOWN)) {
+    if (amy__control_require(call, AMY__CONTROL_ADMINS)) {
         reload(user, NULL, call);
     }
 }

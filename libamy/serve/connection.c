@@ -454,7 +454,7 @@ take_struct(struct amy__server *server)
 
 void
 amy__connection_accept(struct amy__listener *listener, int fd,
-                       const struct amy__address *peer)
+                       const struct amy__address *peer, uid_t uid)
 {
     struct amy__server *server = listener->server;
     struct amy__connection *conn = take_struct(server);
@@ -466,6 +466,7 @@ amy__connection_accept(struct amy__listener *listener, int fd,
     conn->fd = fd;
     conn->tag = listener->tag;
     conn->peer = *peer;
+    conn->uid = uid;
     conn->phase = AMY__PHASE_OPEN;
     TAILQ_INSERT_TAIL(&server->all, conn, all_link);
     server->figures.accepted++;

@@ -79,6 +79,7 @@ struct amy__connection {
     struct amy__codec *codec; /* stays while this struct is on the free list */
     struct amy__tls_conn *tls;
     struct amy__address peer;
+    uid_t uid; /* of a unix socket's peer, where the handler counts them */
     int fd;
     uint32_t tag;
     enum amy__phase phase;
@@ -198,7 +199,7 @@ void amy__listeners_resume(struct amy__server *server);
 
 /* connection.c */
 void amy__connection_accept(struct amy__listener *listener, int fd,
-                            const struct amy__address *peer);
+                            const struct amy__address *peer, uid_t uid);
 /* Have it looked at before the turn ends. */
 void amy__connection_ready(struct amy__connection *conn);
 /* Everything that follows from what changed: send, finish, go on reading, wait

@@ -95,6 +95,65 @@ make_room(struct amy__server *server, int fd, int sys_errno)
     return false;
 }
 
+/* Connections are few where peers are counted: control sockets. */
+static uint32_t
+open_of_user(const struct amy__server *server, uid_t uid)
+{
+    const struct amy__connection *conn = NULL;
+    uint32_t n = 0;
+
+    TAILQ_FOREACH(conn, &server->all, all_link)
+    {
+        n += conn->uid == uid ? 1U : 0U;
+    }
+    return n;
+}
+
+/* Does the handler want this peer? Its uid is known by the kernel, before it
+ * has said anything. */
+static bool
+is_welcome(const struct amy__server *server, int fd,
+           const struct amy__address *address, uid_t *ret_uid)
+{
+    struct ucred who = {0};
+    socklen_t n = sizeof(who);
+    struct amy__server_peer peer = {0};
+
+    if (server->handler.on_peer == NULL || address->sa.ss_family != AF_UNIX) {
+        return true;
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &n) != 0) {
+        return false;
+    }
+    peer = (struct amy__server_peer){
+        .uid = who.uid,
+        .gid = who.gid,
+        .open = server->figures.open,
+        .open_of_user = open_of_user(server, who.uid),
+    };
+    *ret_uid = who.uid;
+    return server->handler.on_peer(&peer, server->user);
+}
+
+/* Without a connection of ours, which is what it may not have. On a unix socket
+ * what we say stays readable when we close, whatever the peer has sent. */
+static void
+turn_away(struct amy__server *server, int fd)
+{
+    static const char answer[] =
+        "HTTP/1.1 503 Service Unavailable\r\n"
+        "Content-Type: application/problem+json\r\n"
+        "Content-Length: 107\r\n"
+        "Retry-After: 1\r\n"
+        "Connection: close\r\n\r\n"
+        "{\"type\":\"about:blank\",\"title\":\"Service Unavailable\","
+        "\"status\":503,\"detail\":\"too many connections of yours\"}\n";
+
+    (void)send(fd, answer, sizeof(answer) - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)close(fd);
+    server->figures.refused++;
+}
+
 static void
 on_acceptable(int fd, short what, void *user)
 {
@@ -105,6 +164,7 @@ on_acceptable(int fd, short what, void *user)
     (void)amy__server_now(server);
     for (int i = 0; i < ACCEPT_BATCH && !server->paused; i++) {
         struct amy__address peer = {.len = sizeof(peer.sa)};
+        uid_t uid = 0;
         bool full = server->figures.open >= server->limits.connections;
         int got = 0;
 
@@ -115,11 +175,13 @@ on_acceptable(int fd, short what, void *user)
         }
         got = accept4(fd, (struct sockaddr *)&peer.sa, &peer.len,
                       SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (got >= 0) {
+        if (got >= 0 && !is_welcome(server, got, &peer, &uid)) {
+            turn_away(server, got);
+        } else if (got >= 0) {
             if (full) {
                 (void)amy__waiting_shed(server);
             }
-            amy__connection_accept(listener, got, &peer);
+            amy__connection_accept(listener, got, &peer, uid);
         } else if (!make_room(server, fd, errno)) {
             return;
         }

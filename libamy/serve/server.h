@@ -45,7 +45,18 @@ struct amy__exchange_times {
     int64_t end_us;   /* last one */
 };
 
+/* Who connects to a unix socket. */
+struct amy__server_peer {
+    uid_t uid;
+    gid_t gid;
+    uint32_t open;         /* connections, of everybody */
+    uint32_t open_of_user; /* those of the same uid */
+};
+
 struct amy__server_handler {
+    /* May this peer have one more connection? Who may not reads 503 and the
+     * end. Never called for TCP. NULL: all may, up to limits.connections. */
+    bool (*on_peer)(const struct amy__server_peer *peer, void *user);
     /* The head is complete; spans of head live until on_done (the exchange
      * keeps a copy in its arena). Called on the loop. The handler must, now or
      * later, call exactly one of amy__exchange_reply / _begin ... _end /

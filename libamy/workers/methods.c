@@ -260,7 +260,7 @@ on_reload(struct amy__control_call *call, void *user)
     struct amy_workers *workers = user;
     struct amy_error err = AMY_ERROR_INIT;
 
-    if (!amy__control_require(call, 0)) {
+    if (!amy__control_require(call, AMY__CONTROL_ADMINS)) {
         return;
     }
     if (workers->asked != NULL) {

@@ -137,6 +137,19 @@ connect_to(const struct place *place)
     return fd;
 }
 
+/* As that user; for root only. Everybody may come in. */
+static int
+connect_as(const struct place *place, uid_t uid)
+{
+    int fd = -1;
+
+    assert_int_equal(chmod(place->path, 0755), 0);
+    assert_int_equal(seteuid(uid), 0);
+    fd = connect_to(place);
+    assert_int_equal(seteuid(0), 0);
+    return fd;
+}
+
 /* Head and as many bytes as Content-Length says. */
 static bool
 is_whole(const char *answer)
@@ -245,29 +258,116 @@ static void
 test_strangers_are_told_who_may(void **state)
 {
     struct place *place = *state;
-    const char *answer = NULL;
+    const char *request = "POST /v1/sites/x/change HTTP/1.1\r\n"
+                          "Host: l\r\nContent-Length: 0\r\n\r\n";
+    int fd = -1;
 
     if (geteuid() != 0) {
         skip();
     }
-    assert_int_equal(chmod(place->path, 0755), 0);
     place->site_uid = 65533;
-    assert_int_equal(seteuid(65534), 0);
-    {
-        int fd = connect_to(place); /* anybody may ask */
-        const char *request = "POST /v1/sites/x/change HTTP/1.1\r\n"
-                              "Host: l\r\nContent-Length: 0\r\n\r\n";
+    fd = connect_as(place, 65534); /* anybody may ask */
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL),
+                     strlen(request));
+    await_answer(place, fd);
+    close(fd);
+    has(place->answer, "HTTP/1.1 403 ");
+    has(place->answer, "may not do that: root, group amy-admin and the site's "
+                       "user (uid 65533) may");
+}
 
-        assert_int_equal(seteuid(0), 0);
-        assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL),
-                         strlen(request));
-        await_answer(place, fd);
-        close(fd);
+#define STRANGERS_SHARE 16
+
+static void
+test_strangers_take_no_more_than_their_share(void **state)
+{
+    struct place *place = *state;
+    const char *request = "GET /v1/sites/x HTTP/1.1\r\nHost: l\r\n\r\n";
+    int fds[STRANGERS_SHARE];
+    int late = -1;
+
+    if (geteuid() != 0) {
+        skip();
     }
-    answer = place->answer;
-    has(answer, "HTTP/1.1 403 ");
-    has(answer, "may not do that: root, group amy-admin and the site's user "
-                "(uid 65533) may");
+    for (size_t i = 0; i < STRANGERS_SHARE; i++) {
+        fds[i] = connect_as(place, 65534);
+    }
+    late = connect_as(place, 65534);
+    await_answer(place, late); /* without having asked */
+    has(place->answer, "HTTP/1.1 503 ");
+    has(place->answer, "Connection: close\r\n");
+    has(place->answer, "\"detail\":\"too many connections of yours\"}\n");
+    assert_int_equal(strlen(strstr(place->answer, "\r\n\r\n") + 4),
+                     strtoul(strstr(place->answer, "Length: ") + 8, NULL, 10));
+    assert_int_equal(recv(late, place->answer, 1, 0), 0);
+    close(late);
+    /* Others are served: another stranger, and root. */
+    late = connect_as(place, 65533);
+    assert_int_equal(send(late, request, strlen(request), MSG_NOSIGNAL),
+                     strlen(request));
+    await_answer(place, late);
+    has(place->answer, "HTTP/1.1 200 ");
+    close(late);
+    has(ask(place, request), "HTTP/1.1 200 ");
+    /* Who leaves makes room. */
+    close(fds[0]);
+    assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+    fds[0] = connect_as(place, 65534);
+    assert_int_equal(send(fds[0], request, strlen(request), MSG_NOSIGNAL),
+                     strlen(request));
+    await_answer(place, fds[0]);
+    has(place->answer, "HTTP/1.1 200 ");
+    for (size_t i = 0; i < STRANGERS_SHARE; i++) {
+        close(fds[i]);
+    }
+}
+
+static void
+test_many_strangers_leave_room_for_root(void **state)
+{
+    struct place *place = *state;
+    const char *request = "GET /v1/sites/x HTTP/1.1\r\nHost: l\r\n\r\n";
+    int fds[256];
+    size_t n = 0;
+    int late = -1;
+
+    if (geteuid() != 0) {
+        skip();
+    }
+    for (uid_t uid = 60000; uid < 60012; uid++) {
+        for (size_t i = 0; i < STRANGERS_SHARE; i++) {
+            fds[n++] = connect_as(place, uid);
+        }
+    }
+    late = connect_as(place, 60012);
+    await_answer(place, late);
+    has(place->answer, "HTTP/1.1 503 ");
+    close(late);
+    has(ask(place, request), "HTTP/1.1 200 ");
+    while (n > 0) {
+        close(fds[--n]);
+    }
+}
+
+static void
+test_require_without_a_site_names_root_and_admins(void **state)
+{
+    struct place *place = *state;
+    const char *request = "POST /v1/sites/x/change HTTP/1.1\r\n"
+                          "Host: l\r\nContent-Length: 0\r\n\r\n";
+    int fd = -1;
+
+    if (geteuid() != 0) {
+        skip();
+    }
+    place->site_uid = AMY__CONTROL_ADMINS;
+    fd = connect_as(place, 65534);
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL),
+                     strlen(request));
+    await_answer(place, fd);
+    close(fd);
+    has(place->answer, "HTTP/1.1 403 ");
+    has(place->answer, "may not do that: root and group amy-admin may\"");
 }
 
 static void
@@ -393,6 +493,13 @@ main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_strangers_are_told_who_may, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_strangers_take_no_more_than_their_share, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_many_strangers_leave_room_for_root,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_require_without_a_site_names_root_and_admins, set_up,
+            tear_down),
         cmocka_unit_test_setup_teardown(test_answer_may_come_later, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(

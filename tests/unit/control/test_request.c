@@ -268,6 +268,59 @@ test_request_without_answer_is_etimeout(void **state)
     assert_int_equal(place->status, 0);
 }
 
+/* Connect to the bad server, which does not accept now, until no more fit. */
+static size_t
+fill_backlog(const struct place *place, int *fds, size_t max)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    size_t n = 0;
+
+    (void)snprintf(address.sun_path, sizeof(address.sun_path), "%s/bad.sock",
+                   place->path);
+    for (; n < max; n++) {
+        fds[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        if (connect(fds[n], (struct sockaddr *)&address, sizeof(address)) !=
+            0) {
+            close(fds[n]);
+            break;
+        }
+    }
+    return n;
+}
+
+static void
+test_request_waits_for_a_place_in_a_full_backlog(void **state)
+{
+    struct place *place = *state;
+    struct amy_control_options opts = options(place, "bad", "/");
+    int fds[64];
+    size_t n = 0;
+
+    (void)event_del(place->bad);
+    n = fill_backlog(place, fds, 64);
+    assert_in_range(n, 1, 63);
+    opts.timeout_ms = 20;
+    run(place, &opts); /* it stays full */
+    assert_int_equal(place->code, AMY_ETIMEOUT);
+    opts.timeout_ms = 0;
+    place->calls = 0;
+    assert_int_equal(amy_control_start(&opts, &place->request, NULL), 0);
+    for (int turn = 0; turn < 3; turn++) {
+        assert_int_equal(event_base_loop(place->base, EVLOOP_ONCE), 0);
+    }
+    assert_int_equal(place->calls, 0);
+    for (size_t i = 0; i < n; i++) {
+        close(accept4(place->bad_fd, NULL, NULL, SOCK_CLOEXEC));
+        close(fds[i]);
+    }
+    place->rubbish = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    (void)event_add(place->bad, NULL);
+    (void)event_base_dispatch(place->base);
+    assert_int_equal(place->calls, 1);
+    assert_int_equal(place->code, 0);
+    assert_int_equal(place->status, 200);
+}
+
 /* A server that sends on and on, as fast as the socket takes it. */
 static void
 on_pour(evutil_socket_t fd, short what, void *user)
@@ -402,6 +455,7 @@ main(void)
         IN_PLACE(test_request_to_nobody_is_econn),
         IN_PLACE(test_request_answered_with_rubbish_is_eproto),
         IN_PLACE(test_request_without_answer_is_etimeout),
+        IN_PLACE(test_request_waits_for_a_place_in_a_full_backlog),
         IN_PLACE(test_request_with_endless_answer_is_elimit),
         IN_PLACE(test_start_refuses_what_is_missing),
         IN_PLACE(test_free_gives_a_request_up),
