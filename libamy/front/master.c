@@ -248,13 +248,14 @@ create_timers(struct amy_front *front, struct amy_error *err)
                                       front, &front->ask_timer, err);
 }
 
-/* What a front needs of root's power, and no more. */
+/* What a front needs of root's power, and no more; SETPCAP only takes more away
+ * from its children (docs/decisions/0070). */
 static int
 give_up_power(struct amy_front *front, struct amy_error *err)
 {
-    static const int needed[] = {CAP_NET_BIND_SERVICE, CAP_SETUID,
-                                 CAP_SETGID,           CAP_KILL,
-                                 CAP_DAC_READ_SEARCH,  CAP_CHOWN};
+    static const int needed[] = {
+        CAP_NET_BIND_SERVICE, CAP_SETUID, CAP_SETGID, CAP_KILL,
+        CAP_DAC_READ_SEARCH,  CAP_CHOWN,  CAP_SETPCAP};
     struct rlimit files = {0};
 
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {

@@ -22,9 +22,10 @@
 
 #define WORKERS_MAGIC 0x776f726bU /* "work" */
 
-/* What a root supervisor keeps; DESIGN: the table of privileges. */
-static const int kept_caps[] = {CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_CHOWN,
-                                CAP_DAC_READ_SEARCH};
+/* What a root supervisor keeps; DESIGN: the table of privileges. SETPCAP only
+ * takes more away from its workers (docs/decisions/0070). */
+static const int kept_caps[] = {CAP_SETUID, CAP_SETGID,          CAP_KILL,
+                                CAP_CHOWN,  CAP_DAC_READ_SEARCH, CAP_SETPCAP};
 
 /* ---- sweep: what is over ---- */
 
