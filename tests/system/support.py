@@ -141,13 +141,6 @@ def status_of_process(pid):
     return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
-def identity(pid):
-    """(uids, gids, groups) of a process."""
-    fields = status_of_process(pid)
-    return (set(map(int, fields["Uid"].split())), set(map(int, fields["Gid"].split())),
-            set(map(int, fields["Groups"].split())))
-
-
 def open_files(pid):
     """What each descriptor of a process stands for."""
     found = {}

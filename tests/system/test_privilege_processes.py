@@ -1,0 +1,234 @@
+"""What each process is and keeps, as /proc tells it: DESIGN.md's section 4, for
+the demo's site with all its kinds of workers, also after a reload and a crash."""
+
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+from hosting import users, walk
+from hosting.wait import wait_for
+from people import ALL_KINDS_YAML, CAPABILITIES, FRONT_MASTER, WORKERS_MASTER, deploy_two_sites
+from support import (TINY, children_of, close_host, command_line, is_alive, open_files,
+                     status_of_process)
+
+pytestmark = pytest.mark.root
+
+SOON_S = 60
+NOTHING = frozenset()
+
+# kind                who      permitted and effective, bounding set     no_new_privs
+TABLE = {
+    "front master":  ("root",  FRONT_MASTER,   FRONT_MASTER,   0),
+    "front process": ("amy",   NOTHING,        NOTHING,        1),
+    "supervisor":    ("root",  WORKERS_MASTER, WORKERS_MASTER, 0),
+    "arbiter":       ("owner", NOTHING,        NOTHING,        1),
+    "web worker":    ("owner", NOTHING,        NOTHING,        1),
+    "rq":            ("owner", NOTHING,        NOTHING,        1),
+    "scheduler":     ("owner", NOTHING,        NOTHING,        1),
+}
+
+
+def mask(names):
+    """As /proc writes it. We may have less than all ourselves: in a container."""
+    ours = int(status_of_process(os.getpid())["CapBnd"], 16)
+    return sum(1 << CAPABILITIES[name] for name in names) & ours
+
+
+def who_is(name):
+    """(uid, gid, groups) as the system knows that user."""
+    if name == "root":
+        return 0, 0, set(os.getgroups())
+    user = users.front_user() if name == "amy" else users.site_user()
+    return user.uid, user.gid, set(os.getgrouplist(user.name, user.gid))
+
+
+def pids_by_kind(stage):
+    arbiters = [worker["pid"] for worker in stage.workers("web")]
+    return {
+        "front master": [stage.host.front.pid],
+        "front process": [front["pid"] for front in stage.front_processes()],
+        "supervisor": [stage.host.workers.pid],
+        "arbiter": arbiters,
+        "web worker": [child for arbiter in arbiters for child in children_of(arbiter)],
+        "rq": [worker["pid"] for worker in stage.workers("rq")],
+        "scheduler": [worker["pid"] for worker in stage.workers("scheduler")],
+    }
+
+
+def facts_of(pid):
+    status = status_of_process(pid)
+    return {
+        "uids": set(map(int, status["Uid"].split())),
+        "gids": set(map(int, status["Gid"].split())),
+        "groups": set(map(int, status["Groups"].split())),
+        **{name: int(status[name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd",
+                                                    "CapAmb")},
+        "NoNewPrivs": int(status["NoNewPrivs"]),
+    }
+
+
+def wanted(kind):
+    who, capabilities, bounding, no_new_privs = TABLE[kind]
+    uid, gid, groups = who_is(who)
+    return {
+        "uids": {uid}, "gids": {gid}, "groups": groups, "CapInh": 0,
+        "CapPrm": mask(capabilities), "CapEff": mask(capabilities), "CapBnd": mask(bounding),
+        "CapAmb": 0, "NoNewPrivs": no_new_privs,
+    }
+
+
+def everything_is_ready(stage):
+    """All workers and front processes are, with children, and none of `stale`."""
+    status = stage.host.status()
+    parts = [worker for pool in walk.site_parts(status, stage.domain)["pools"]
+             if not pool["draining"] for worker in pool["workers"]]
+    fronts = walk.merged(status, "processes")
+    return (all(part["state"] == "ready" for part in [*parts, *fronts])
+            and all(pids_by_kind(stage).values()))
+
+
+def start(_stage):
+    pass
+
+
+def reload(stage):
+    stage.host.amyctl("reload", stage.domain)
+    for daemon in (stage.host.front, stage.host.workers):
+        daemon.send(signal.SIGHUP)
+
+
+def crash(stage):
+    """One process of each kind that has a master above it is killed."""
+    kinds = pids_by_kind(stage)
+    victims = [kinds[kind][0] for kind in ("front process", "arbiter", "rq", "scheduler")]
+    for pid in victims:
+        os.kill(pid, signal.SIGKILL)
+    wait_for(lambda: not any(map(is_alive, victims)), SOON_S, "they are gone")
+
+
+@pytest.mark.parametrize("event", [start, reload, crash], ids=lambda event: event.__name__)
+def test_who_runs_as_whom_and_keeps_what(stage, event):
+    event(stage)
+    wait_for(lambda: everything_is_ready(stage), SOON_S, "all is ready")
+    wrong = []
+    for kind, pids in pids_by_kind(stage).items():
+        assert pids, f"there is no {kind}"
+        for pid in pids:
+            want, got = wanted(kind), facts_of(pid)
+            wrong += [f"{kind} {pid}: {name} is {got[name]}, not {want[name]}"
+                      for name in want if got[name] != want[name]]
+    assert not wrong, "\n".join(wrong)
+
+
+# ---- descriptors and signals
+
+
+@pytest.fixture(scope="module")
+def host(session_root, counter, django_venv):
+    host = deploy_two_sites(session_root / f"h{next(counter)}", django_venv, ALL_KINDS_YAML)
+    try:
+        host.start_workers(ready=False)
+        host.start_front()
+        wait_for(lambda: host.get(TINY, tls=False).status == 200, SOON_S, "the site answers")
+        yield host
+    finally:
+        close_host(host)
+
+
+def worker_pid(host, pool):
+    def found():
+        workers = walk.workers_of(host.status(), TINY, pool)
+        return workers and workers[0]["pid"]
+    return wait_for(found, SOON_S, f"{pool} runs")
+
+
+def flags_of(pid, fd):
+    text = Path(f"/proc/{pid}/fdinfo/{fd}").read_text()
+    return int(re.search(r"flags:\s+([0-7]+)", text)[1], 8)
+
+
+def listens_on_unix(host, pid, fd):
+    inode = re.fullmatch(r"socket:\[(\d+)\]", open_files(pid)[fd])[1]
+    rows = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()[1:]]
+    flags = {row[6]: int(row[3], 16) for row in rows}
+    return bool(flags.get(inode, 0) & 0x10000)  # __SO_ACCEPTCON
+
+
+def test_worker_gets_stdio_its_socket_and_clean_signals(host):
+    """`sleep` opens nothing and changes no signal: what it has was given to it."""
+    pid = worker_pid(host, "never")
+    assert "sleep" in command_line(pid)
+    files = open_files(pid)
+    assert set(files) == {0, 1, 2, 3}, files
+    assert files[0] == "/dev/null"
+    assert files[1] == files[2] and files[1].startswith("pipe:"), files
+    assert listens_on_unix(host, pid, 3)
+    status = status_of_process(pid)
+    assert [int(status[name], 16) for name in ("SigBlk", "SigIgn", "SigCgt")] == [0, 0, 0]
+
+
+def test_worker_with_a_lock_gets_that_and_cannot_write_it(host):
+    pid = worker_pid(host, "scheduler")
+    locks = {fd: name for fd, name in open_files(pid).items()
+             if name.startswith(str(host.root)) and str(host.tiny.directory) not in name}
+    assert list(locks.values()) == [f"{host.run}/locks/{TINY}/scheduler/scheduler.0.lock"], locks
+    assert flags_of(pid, next(iter(locks))) & os.O_ACCMODE == os.O_RDONLY
+
+
+def listening_ports():
+    """Port by inode of all TCP sockets that listen."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9]: int(row[1].split(":")[1], 16) for row in rows if row[3] == "0A"}
+
+
+def unix_inodes():
+    return {line.split()[6] for line in Path("/proc/net/unix").read_text().splitlines()[1:]}
+
+
+def kind_of_descriptor(host, name):
+    """What one descriptor of an idle front process is; None: not known."""
+    if inode := re.fullmatch(r"socket:\[(\d+)\]", name):
+        if port := listening_ports().get(inode[1]):
+            return f"listener {port}"
+        return "unix" if inode[1] in unix_inodes() else None
+    exact = {"/dev/null": "stdio", str(host.root / "amy-front.log"): "stdio",
+             "anon_inode:[eventpoll]": "loop", "anon_inode:[eventfd]": "bell",
+             str(host.state / "spool"): "spool"}
+    if name in exact:
+        return exact[name]
+    if name.startswith("pipe:"):
+        return "loop"
+    for site in host.sites.values():
+        found = {str(site.directory): "site", str(host.run / site.domain): "workers",
+                 str(site.logs / "access.log"): "log", str(site.logs / "error.log"): "log"}
+        if name in found:
+            return found[name]
+    return None
+
+
+def test_front_process_holds_nothing_beyond_its_work(host):
+    """No key, no certificate, no configuration, nothing of another process."""
+    wanted_at_most = {"stdio": 3, "loop": 3, "bell": 2, "spool": 1, "site": 2, "log": 4}
+    for front in walk.merged(host.status(), "processes"):
+        pid = front["pid"]
+        kinds = {}
+        for fd, name in open_files(pid).items():
+            kinds.setdefault(kind_of_descriptor(host, name), []).append((fd, name))
+        assert None not in kinds, f"what is {kinds[None]} of {pid}?"
+        assert {"listener %d" % host.https, "listener %d" % host.http} <= set(kinds)
+        for kind, most in wanted_at_most.items():
+            assert len(kinds[kind]) <= most, (kind, kinds[kind])
+        for fd, name in kinds["log"]:
+            flags = flags_of(pid, fd)
+            assert flags & os.O_ACCMODE == os.O_WRONLY and flags & os.O_APPEND, name
+
+
+def test_front_process_inherits_no_words(host):
+    """Neither by its arguments nor by its environment."""
+    for front in walk.merged(host.status(), "processes"):
+        environment = Path(f"/proc/{front['pid']}/environ").read_bytes()
+        names = {entry.partition(b"=")[0] for entry in environment.split(b"\0") if entry}
+        assert names == {b"PATH", b"AMY_CHANNEL_FD"}, names
+        assert command_line(front["pid"]).endswith("--front-process")
