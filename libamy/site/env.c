@@ -29,7 +29,10 @@
 
 /* Each file's name goes to descriptor 3 before it is read, so that a failure
  * has a name; the files themselves do not have that descriptor. No `||` after
- * source: it would switch off a `set -e` of theirs. */
+ * source: it would switch off a `set -e` of theirs. activate names the path at
+ * which the environment was made; where that leads through a link, or the whole
+ * was copied, the real one takes its place, so that a worker started again
+ * later has the same interpreter. */
 static const char script[] =
     "amy_files=(\"$@\"); set --\n"
     "for amy_file in \"${amy_files[@]}\"; do\n"
@@ -37,8 +40,14 @@ static const char script[] =
     "  source \"$amy_file\" 3>&-\n"
     "  amy_status=$?\n"
     "  if [ \"$amy_status\" != 0 ]; then exit \"$amy_status\"; fi\n"
+    "  amy_venv=${amy_file%/bin/*}\n"
+    "  if [ \"${VIRTUAL_ENV:-$amy_venv}\" != \"$amy_venv\" ]; then\n"
+    "    PATH=:$PATH:\n"
+    "    PATH=${PATH//\":$VIRTUAL_ENV/bin:\"/\":$amy_venv/bin:\"}\n"
+    "    PATH=${PATH#:}; PATH=${PATH%:}; VIRTUAL_ENV=$amy_venv\n"
+    "  fi\n"
     "done\n"
-    "unset amy_files amy_file amy_status\n"
+    "unset amy_files amy_file amy_status amy_venv\n"
     "exec /usr/bin/env -0 >&3\n";
 
 struct amy__env_job {

@@ -447,6 +447,36 @@ test_repo_may_be_a_link_to_a_release(void **state)
     assert_string_equal(seen.env->repo_path, release);
 }
 
+/* What `python -m venv repo/.venv` writes where repo is a link, or what a
+ * copied release has kept. */
+static void
+test_venv_is_where_it_is_whatever_activate_says(void **state)
+{
+    char text[512];
+    char expected[256];
+
+    (void)state;
+    (void)snprintf(
+        text, sizeof(text),
+        "VIRTUAL_ENV='/a/link & more/.venv'\nexport VIRTUAL_ENV\n"
+        "PATH=\"/first:$VIRTUAL_ENV/bin:$VIRTUAL_ENV/binary:$PATH\"\n"
+        "export PATH\n");
+    tree_file(&tree, BIN "activate", text);
+    run_with("export SOURCES=$VIRTUAL_ENV/src\n");
+    (void)snprintf(expected, sizeof(expected), "%s/example.org/repo/.venv",
+                   tree.path);
+    expect_var("VIRTUAL_ENV", expected);
+    (void)snprintf(expected, sizeof(expected), "%s/example.org/repo/.venv/src",
+                   tree.path);
+    expect_var("SOURCES", expected);
+    (void)snprintf(expected, sizeof(expected),
+                   "/first:%s/example.org/repo/.venv/bin:"
+                   "/a/link & more/.venv/binary:/usr/local/bin:/usr/bin:/bin",
+                   tree.path);
+    expect_var("PATH", expected);
+    expect_var("amy_venv", NULL);
+}
+
 static void
 test_cancel_gives_no_completion(void **state)
 {
@@ -512,6 +542,7 @@ main(void)
         WITH_TREE(test_odd_pieces_are_refused),
         WITH_TREE(test_files_the_user_may_not_read_are_refused),
         WITH_TREE(test_repo_may_be_a_link_to_a_release),
+        WITH_TREE(test_venv_is_where_it_is_whatever_activate_says),
         WITH_TREE(test_cancel_gives_no_completion),
         cmocka_unit_test(test_records_without_sense_are_refused),
     };
