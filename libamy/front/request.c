@@ -44,7 +44,8 @@ amy__visit_page(struct amy__visit *v, unsigned status, struct amy__page *page,
 }
 
 void
-amy__visit_refuse(struct amy__visit *v, unsigned status, const char *allow)
+amy__visit_refuse_with(struct amy__visit *v, unsigned status,
+                       struct amy__span name, struct amy__span value)
 {
     struct amy__answer_head *head = &v->front->answer;
     const char *reason = amy__status_reason(status);
@@ -56,12 +57,20 @@ amy__visit_refuse(struct amy__visit *v, unsigned status, const char *allow)
     amy__answer_start(head, status);
     amy__answer_field(head, AMY_SPAN("Content-Type"),
                       AMY_SPAN("text/html; charset=utf-8"));
-    if (allow != NULL) {
-        amy__answer_field(head, AMY_SPAN("Allow"), amy__span_of(allow));
+    if (name.n > 0) {
+        amy__answer_field(head, name, value);
     }
     v->closed = true;
     amy__exchange_reply(v->x, head,
                         (struct amy__span){body, n > 0 ? (size_t)n : 0}, false);
+}
+
+void
+amy__visit_refuse(struct amy__visit *v, unsigned status, const char *allow)
+{
+    amy__visit_refuse_with(
+        v, status, allow == NULL ? (struct amy__span){0} : AMY_SPAN("Allow"),
+        amy__span_of(allow));
 }
 
 void
@@ -357,6 +366,8 @@ on_room(struct amy__exchange *x, void *user)
     (void)user;
     if (v->way == AMY__WAY_PROXY) {
         amy__proxy_on_room(v);
+    } else if (v->parts != NULL) {
+        amy__parts_on_room(v);
     }
 }
 
@@ -430,6 +441,7 @@ on_done(struct amy__exchange *x, void *user)
         amy__proxy_clear(v);
     }
     amy__page_unref(v->page);
+    amy__parts_free(v->parts);
     amy__file_unref(v->file);
     amy__vhost_unref(v->vhost);
 }

@@ -11,6 +11,7 @@
 #include "front/filecache.h"
 #include "front/forwarded.h"
 #include "front/pages.h"
+#include "front/parts.h"
 #include "front/router.h"
 #include "gate/word.h"
 #include "serve/server.h"
@@ -126,10 +127,11 @@ struct amy__visit {
     struct amy__exchange *x;
     struct amy__vhost *vhost; /* a reference; NULL: no site was found */
     const struct amy__route *route;
-    struct amy__page *page;  /* being sent: a reference */
-    struct amy__file *file;  /* the same */
-    struct amy__job job;     /* AMY__WAY_PROXY */
-    struct amy__spool late;  /* of the answer: what the client has not taken */
+    struct amy__page *page;   /* being sent: a reference */
+    struct amy__file *file;   /* the same */
+    struct amy__parts *parts; /* of the file: several ranges */
+    struct amy__job job;      /* AMY__WAY_PROXY */
+    struct amy__spool late;   /* of the answer: what the client has not taken */
     struct amy__spool later; /* the same, when there was no room for it there */
     uint64_t late_at;
     char client[AMY__CLIENT_MAX]; /* address, resolved through proxies */
@@ -146,6 +148,9 @@ struct amy__visit {
     bool closed;  /* the exchange was ended */
 };
 
+_Static_assert(sizeof(struct amy__visit) <= AMY__EXCHANGE_ROOM,
+               "a visit lives in its exchange's room");
+
 static inline struct amy__visit *
 amy__visit_of(struct amy__exchange *x)
 {
@@ -159,6 +164,9 @@ void amy__visit_page(struct amy__visit *v, unsigned status,
 /* A short answer of our own; allow may be NULL. */
 void amy__visit_refuse(struct amy__visit *v, unsigned status,
                        const char *allow);
+/* The same, with a field of any name; name.n 0: none. */
+void amy__visit_refuse_with(struct amy__visit *v, unsigned status,
+                            struct amy__span name, struct amy__span value);
 /* The application did not answer: its page, and a line in error.log. */
 void amy__visit_fail(struct amy__visit *v, unsigned status, const char *what);
 struct amy__arrival amy__visit_arrival(const struct amy__visit *v);

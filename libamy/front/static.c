@@ -1,10 +1,14 @@
 /* Static files of a site: GET and HEAD of what lies beneath a route's
- * directory. Not for ranges and precompressed siblings: those come later. */
+ * directory. Not for opening them: filecache.c; nor for several ranges in one
+ * answer: parts.c. */
 #include "core/clock.h"
+#include "core/files.h"
+#include "front/parts.h"
 #include "front/state.h"
 #include "http/condition.h"
 #include "http/media.h"
 #include "http/path.h"
+#include "http/range.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -68,16 +72,32 @@ cache_control(const struct amy__visit *v, char text[64])
     return (struct amy__span){text, n > 0 ? (size_t)n : 0};
 }
 
-static void
-describe(struct amy__visit *v, struct amy__answer_head *head, unsigned status,
-         const char *path, char cache[64])
-{
-    struct amy__span control = cache_control(v, cache);
+/* What the head of an answer says about the file, and what it stands in. */
+struct portrait {
+    unsigned status;
+    struct amy__span type;
+    const struct amy__range *range; /* 206 with one part */
+    char cache[64];
+    char range_text[AMY__RANGE_TEXT];
+};
 
-    amy__answer_start(head, status);
-    if (status == 200) {
-        amy__answer_field(head, AMY_SPAN("Content-Type"),
-                          amy__media_type(amy__span_of(path)));
+static void
+describe(struct amy__visit *v, struct portrait *portrait)
+{
+    struct amy__answer_head *head = &v->front->answer;
+    struct amy__span control = cache_control(v, portrait->cache);
+
+    amy__answer_start(head, portrait->status);
+    if (portrait->status != 304) {
+        amy__answer_field(head, AMY_SPAN("Content-Type"), portrait->type);
+        amy__answer_field(head, AMY_SPAN("Accept-Ranges"), AMY_SPAN("bytes"));
+    }
+    if (portrait->range != NULL) {
+        size_t n = amy__range_text(portrait->range, v->file->size,
+                                   portrait->range_text);
+
+        amy__answer_field(head, AMY_SPAN("Content-Range"),
+                          (struct amy__span){portrait->range_text, n});
     }
     amy__answer_field(head, AMY_SPAN("ETag"),
                       (struct amy__span){v->file->etag, v->file->etag_n});
@@ -91,8 +111,9 @@ describe(struct amy__visit *v, struct amy__answer_head *head, unsigned status,
 }
 
 static void
-send_large(struct amy__visit *v, struct amy__answer_head *head)
+send_large(struct amy__visit *v, const struct amy__range *range)
 {
+    struct amy__answer_head *head = &v->front->answer;
     bool whole = amy__exchange_head(v->x)->method == AMY__METHOD_GET;
     int fd = whole ? fcntl(v->file->fd, F_DUPFD_CLOEXEC, 0) : -1;
 
@@ -101,49 +122,128 @@ send_large(struct amy__visit *v, struct amy__answer_head *head)
         return;
     }
     head->body = AMY__BODY_LENGTH;
-    head->content_length = v->file->size;
+    head->content_length = range->n;
     v->closed = true;
     if (amy__exchange_begin(v->x, head) < 0) {
+        amy__close(&fd);
         amy__exchange_abort(v->x);
         return;
     }
     if (whole) {
-        amy__exchange_send_file(v->x, fd, 0, v->file->size);
+        amy__exchange_send_file(v->x, fd, range->first, range->n);
     } else {
         amy__exchange_end(v->x);
     }
 }
 
+/* These bytes of it, which may be all. */
 static void
-send_file(struct amy__visit *v, const char *path)
+send_range(struct amy__visit *v, struct portrait *portrait,
+           const struct amy__range *range)
 {
-    struct amy__answer_head *head = &v->front->answer;
-    char cache[64];
-
-    describe(v, head, 200, path, cache);
+    describe(v, portrait);
     if (v->file->fd >= 0) {
-        send_large(v, head);
+        send_large(v, range);
         return;
     }
     v->closed = true;
     amy__exchange_reply(
-        v->x, head, (struct amy__span){v->file->bytes, (size_t)v->file->size},
+        v->x, &v->front->answer,
+        (struct amy__span){v->file->bytes + range->first, (size_t)range->n},
         true);
 }
 
 static void
-send_not_modified(struct amy__visit *v, const char *path)
+send_parts(struct amy__visit *v, struct portrait *portrait,
+           const struct amy__ranges *ranges)
 {
-    struct amy__answer_head *head = &v->front->answer;
-    char cache[64];
+    v->parts = amy__parts_create(ranges, portrait->type);
+    if (v->parts == NULL) {
+        amy__visit_refuse(v, 503, NULL);
+        return;
+    }
+    portrait->type = amy__parts_type(v->parts);
+    describe(v, portrait);
+    amy__parts_start(v);
+}
 
-    describe(v, head, 304, path, cache);
+static void
+refuse_range(struct amy__visit *v)
+{
+    char text[AMY__RANGE_TEXT];
+    size_t n = amy__range_text(NULL, v->file->size, text);
+
+    amy__visit_refuse_with(v, 416, AMY_SPAN("Content-Range"),
+                           (struct amy__span){text, n});
+}
+
+static void
+send_file(struct amy__visit *v, struct portrait *portrait,
+          const struct amy__validators *validators)
+{
+    const struct amy__request_head *head = amy__exchange_head(v->x);
+    struct amy__range whole = {0, v->file->size};
+    enum amy__range_wish wish = AMY__RANGE_WHOLE;
+    struct amy__ranges ranges;
+
+    ranges.count = 0;
+    if (amy__condition_range(head, validators, amy__wall_ms(v->front->clock))) {
+        wish = amy__range_read(head, v->file->size, &ranges);
+    }
+    if (wish == AMY__RANGE_NONE) {
+        refuse_range(v);
+        return;
+    }
+    if (wish == AMY__RANGE_WHOLE) {
+        portrait->status = 200;
+        send_range(v, portrait, &whole);
+        return;
+    }
+    portrait->status = 206;
+    if (ranges.count > 1) {
+        send_parts(v, portrait, &ranges);
+    } else {
+        portrait->range = &ranges.at[0];
+        send_range(v, portrait, &ranges.at[0]);
+    }
+}
+
+static void
+send_not_modified(struct amy__visit *v, struct portrait *portrait)
+{
+    portrait->status = 304;
+    describe(v, portrait);
     v->closed = true;
-    if (amy__exchange_begin(v->x, head) < 0) {
+    if (amy__exchange_begin(v->x, &v->front->answer) < 0) {
         amy__exchange_abort(v->x);
         return;
     }
     amy__exchange_end(v->x);
+}
+
+/* Conditions in the order of RFC 9110 13.2.2; If-Range comes last, with the
+ * range that it is about. */
+static void
+answer(struct amy__visit *v, struct portrait *portrait)
+{
+    struct amy__validators validators = {
+        .etag = {v->file->etag, v->file->etag_n},
+        .modified_wall_ms = v->file->modified_ms,
+    };
+
+    switch (amy__condition_evaluate(amy__exchange_head(v->x), &validators,
+                                    amy__wall_ms(v->front->clock))) {
+    case AMY__CONDITION_NOT_MODIFIED:
+        send_not_modified(v, portrait);
+        break;
+    case AMY__CONDITION_FAILED:
+        amy__visit_refuse(v, 412, NULL);
+        break;
+    case AMY__CONDITION_PROCEED:
+    default:
+        send_file(v, portrait, &validators);
+        break;
+    }
 }
 
 void
@@ -152,7 +252,7 @@ amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
 {
     const struct amy__request_head *head = amy__exchange_head(v->x);
     char file[PATH_BYTES];
-    struct amy__validators validators = {0};
+    struct portrait portrait;
     int rc = AMY_ENOTFOUND;
 
     if (head->method != AMY__METHOD_GET && head->method != AMY__METHOD_HEAD) {
@@ -167,19 +267,8 @@ amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
         amy__visit_refuse(v, rc == AMY_EDENIED ? 403 : 404, NULL);
         return;
     }
-    validators.etag = (struct amy__span){v->file->etag, v->file->etag_n};
-    validators.modified_wall_ms = v->file->modified_ms;
-    switch (amy__condition_evaluate(head, &validators,
-                                    amy__wall_ms(v->front->clock))) {
-    case AMY__CONDITION_NOT_MODIFIED:
-        send_not_modified(v, file);
-        break;
-    case AMY__CONDITION_FAILED:
-        amy__visit_refuse(v, 412, NULL);
-        break;
-    case AMY__CONDITION_PROCEED:
-    default:
-        send_file(v, file);
-        break;
-    }
+    v->way = AMY__WAY_FILE;
+    portrait.type = amy__media_type(amy__span_of(file));
+    portrait.range = NULL;
+    answer(v, &portrait);
 }

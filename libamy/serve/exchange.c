@@ -290,17 +290,11 @@ amy__exchange_begin(struct amy__exchange *x, struct amy__answer_head *head)
     return encode_head(x, head, x->no_body);
 }
 
-int
-amy__exchange_send(struct amy__exchange *x, struct amy__span data)
+/* What the sender of a piece is told. */
+static int
+settle_send(struct amy__exchange *x, int rc)
 {
-    AMY_ASSERT(x->begun && !x->answered);
-    if (x->silenced) {
-        return AMY_ECONN;
-    }
-    if (x->no_body || data.n == 0) {
-        return 0;
-    }
-    if (put_body(x, data, false, false) < 0) {
+    if (rc < 0) {
         x->silenced = true;
         x->cut = true;
         x->conn->broken = true;
@@ -314,6 +308,19 @@ amy__exchange_send(struct amy__exchange *x, struct amy__span data)
         return AMY_EAGAIN;
     }
     return 0;
+}
+
+int
+amy__exchange_send(struct amy__exchange *x, struct amy__span data)
+{
+    AMY_ASSERT(x->begun && !x->answered);
+    if (x->silenced) {
+        return AMY_ECONN;
+    }
+    if (x->no_body || data.n == 0) {
+        return 0;
+    }
+    return settle_send(x, put_body(x, data, false, false));
 }
 
 void
@@ -351,29 +358,43 @@ copy_file(struct amy__exchange *x, int fd, uint64_t offset, uint64_t n)
     return 0;
 }
 
+/* Takes the descriptor over. */
+static int
+put_file(struct amy__exchange *x, int fd, uint64_t offset, uint64_t n)
+{
+    struct amy__connection *conn = x->conn;
+    int rc = conn->codec->ops->pass_body(conn->codec, x->id, n, false);
+
+    if (rc == 0) {
+        x->sent += n;
+        amy__output_push_file(conn, fd, offset, n);
+        return 0;
+    }
+    rc = rc == AMY_EUNSUPPORTED ? copy_file(x, fd, offset, n) : rc;
+    (void)close(fd);
+    return rc;
+}
+
+int
+amy__exchange_pass_file(struct amy__exchange *x, int fd, uint64_t offset,
+                        uint64_t n)
+{
+    AMY_ASSERT(x->begun && !x->answered);
+    if (x->silenced || x->no_body) {
+        (void)close(fd);
+        return x->silenced ? AMY_ECONN : 0;
+    }
+    return settle_send(x, put_file(x, fd, offset, n));
+}
+
 void
 amy__exchange_send_file(struct amy__exchange *x, int fd, uint64_t offset,
                         uint64_t n)
 {
-    struct amy__connection *conn = x->conn;
-    int rc = 0;
-
     AMY_ASSERT(x->begun && !x->answered);
     if (x->silenced || x->no_body) {
         (void)close(fd);
-        answered(x);
-        return;
-    }
-    rc = conn->codec->ops->pass_body(conn->codec, x->id, n, true);
-    if (rc == 0) {
-        x->sent += n;
-        amy__output_push_file(conn, fd, offset, n);
-        answered(x);
-        return;
-    }
-    rc = rc == AMY_EUNSUPPORTED ? copy_file(x, fd, offset, n) : rc;
-    (void)close(fd);
-    if (rc < 0) {
+    } else if (put_file(x, fd, offset, n) < 0) {
         amy__exchange_abort(x);
         return;
     }

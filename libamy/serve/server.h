@@ -185,8 +185,12 @@ void amy__exchange_reply(struct amy__exchange *x, struct amy__answer_head *head,
  * loop's turn, or when 16 KiB are there. */
 int amy__exchange_begin(struct amy__exchange *x, struct amy__answer_head *head);
 int amy__exchange_send(struct amy__exchange *x, struct amy__span data);
-/* n bytes of a file from offset on (sendfile(2) where plain); fd is taken over.
- * Ends the answer. A file that shrank cuts the connection. */
+/* n bytes of a file from offset on (sendfile(2) where plain), as
+ * amy__exchange_send: after AMY_EAGAIN nothing may follow until on_room. fd is
+ * taken over. A file that shrank cuts the connection. */
+int amy__exchange_pass_file(struct amy__exchange *x, int fd, uint64_t offset,
+                            uint64_t n);
+/* The same, and the end of the answer. */
 void amy__exchange_send_file(struct amy__exchange *x, int fd, uint64_t offset,
                              uint64_t n);
 void amy__exchange_end(struct amy__exchange *x);

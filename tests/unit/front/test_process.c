@@ -581,101 +581,6 @@ test_redirect_keeps_the_method_and_the_target(void **state)
                      503);
 }
 
-/* ---- files ---- */
-
-static void
-test_file_has_its_validators(void **state)
-{
-    struct fixture *f = *state;
-    char request[512];
-    char etag[128];
-    const char *at = NULL;
-
-    stage_file(&f->stage, "static/a.css", "a{}");
-    assert_int_equal(
-        stage_ask(&f->stage, GET("/static/a.css"), f->text, sizeof(f->text)),
-        200);
-    assert_true(contains(f->text, "Content-Type: text/css"));
-    assert_true(contains(f->text, "immutable"));
-    assert_true(contains(f->text, "nosniff"));
-    assert_true(contains(f->text, "\r\n\r\na{}"));
-    assert_false(contains(f->text, "Accept-Ranges"));
-    at = strstr(f->text, "ETag: ");
-    assert_non_null(at);
-    assert_int_equal(sscanf(at, "ETag: %127[^\r]", etag), 1);
-    (void)snprintf(request, sizeof(request),
-                   "GET /static/a.css HTTP/1.1\r\nHost: example.org\r\n"
-                   "If-None-Match: %s\r\n\r\n",
-                   etag);
-    assert_int_equal(stage_ask(&f->stage, request, f->text, sizeof(f->text)),
-                     304);
-    assert_true(contains(f->text, etag));
-    assert_int_equal(
-        stage_ask(&f->stage,
-                  "GET /static/a.css HTTP/1.1\r\nHost: example.org\r\n"
-                  "If-Match: \"x\"\r\n\r\n",
-                  f->text, sizeof(f->text)),
-        412);
-    assert_int_equal(
-        stage_ask(&f->stage,
-                  "POST /static/a.css HTTP/1.1\r\nHost: example.org\r\n"
-                  "Content-Length: 0\r\n\r\n",
-                  f->text, sizeof(f->text)),
-        405);
-    assert_true(contains(f->text, "Allow: GET, HEAD\r\n"));
-    assert_int_equal(
-        stage_ask(&f->stage,
-                  "HEAD /static/a.css HTTP/1.1\r\nHost: example.org\r\n\r\n",
-                  f->text, sizeof(f->text)),
-        200);
-    assert_true(contains(f->text, "Content-Length: 3\r\n"));
-}
-
-static void
-test_paths_that_name_no_public_file_are_404(void **state)
-{
-    struct fixture *f = *state;
-    static const char *const requests[] = {
-        GET("/static/none.css"),   GET("/static/../site.yaml"),
-        GET("/static/%2e%2e/x"),   GET("/static/.hidden"),
-        GET("/static/sub/.git/x"), GET("/static/sub"),
-        GET("/static/link"),       GET("/static/"),
-        GET("/static/a%00.css"),   GET("/static/..%2fsecret"),
-    };
-
-    stage_file(&f->stage, "secret", "secret");
-    stage_file(&f->stage, "static/.hidden", "secret");
-    stage_file(&f->stage, "static/sub/.git/x", "secret");
-    assert_int_equal(symlinkat("/etc/hostname", f->stage.dir_fd, "static/link"),
-                     0);
-    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
-        unsigned status =
-            stage_ask(&f->stage, requests[i], f->text, sizeof(f->text));
-
-        if (status != 404 && status != 400) {
-            fail_msg("%s gave %u", requests[i], status);
-        }
-        assert_false(contains(f->text, "secret"));
-    }
-}
-
-static void
-test_large_file_comes_whole(void **state)
-{
-    struct fixture *f = *state;
-    static char big[200001];
-
-    memset(big, 'z', sizeof(big) - 1);
-    stage_file(&f->stage, "static/big.bin", big);
-    stage_connect(&f->stage, &f->client);
-    stage_send(&f->client, GET("/static/big.bin") GET("/"));
-    assert_int_equal(stage_answer(&f->client, false, NULL, 0), 200);
-    assert_int_equal(stage_answer(&f->client, false, f->text, sizeof(f->text)),
-                     200);
-    assert_true(contains(f->text, "hello"));
-    stage_disconnect(&f->client);
-}
-
 /* ---- the log, the end ---- */
 
 static bool
@@ -771,9 +676,6 @@ main(void)
         SERVED(test_gate_allows_listed_networks),
         SERVED(test_word_without_its_page_shows_the_built_in_one),
         SERVED(test_redirect_keeps_the_method_and_the_target),
-        SERVED(test_file_has_its_validators),
-        SERVED(test_paths_that_name_no_public_file_are_404),
-        SERVED(test_large_file_comes_whole),
         SERVED(test_access_log_has_a_line_within_a_second),
         SERVED(test_drain_finishes_what_is_under_way),
         SERVED(test_end_of_the_channel_drains),
