@@ -76,6 +76,8 @@ cache_control(const struct amy__visit *v, char text[64])
 struct portrait {
     unsigned status;
     struct amy__span type;
+    enum amy__coding coding;
+    bool varies;                    /* by Accept-Encoding */
     const struct amy__range *range; /* 206 with one part */
     char cache[64];
     char range_text[AMY__RANGE_TEXT];
@@ -91,6 +93,13 @@ describe(struct amy__visit *v, struct portrait *portrait)
     if (portrait->status != 304) {
         amy__answer_field(head, AMY_SPAN("Content-Type"), portrait->type);
         amy__answer_field(head, AMY_SPAN("Accept-Ranges"), AMY_SPAN("bytes"));
+        if (portrait->coding != AMY__CODING_IDENTITY) {
+            amy__answer_field(head, AMY_SPAN("Content-Encoding"),
+                              amy__coding_name(portrait->coding));
+        }
+    }
+    if (portrait->varies) {
+        amy__answer_field(head, AMY_SPAN("Vary"), AMY_SPAN("Accept-Encoding"));
     }
     if (portrait->range != NULL) {
         size_t n = amy__range_text(portrait->range, v->file->size,
@@ -246,12 +255,39 @@ answer(struct amy__visit *v, struct portrait *portrait)
     }
 }
 
+/* What lies compressed beside the file takes its place, with an ETag of its
+ * own. All of them say that they vary, or a cache would give one of them to
+ * everybody (12.5.5). */
+static void
+choose_variant(struct amy__visit *v, struct portrait *portrait)
+{
+    const struct amy__request_head *head = amy__exchange_head(v->x);
+    struct amy__file *plain = v->file;
+    unsigned available = 0;
+
+    for (unsigned i = 0; i < AMY__CODINGS; i++) {
+        available |= plain->packed[i] == NULL ? 0 : 1U << i;
+    }
+    portrait->coding = AMY__CODING_IDENTITY;
+    portrait->varies = available != 0;
+    if (available == 0) {
+        return;
+    }
+    portrait->coding =
+        amy__accept_coding(head->fields, head->field_count, available);
+    if (portrait->coding != AMY__CODING_IDENTITY) {
+        v->file = amy__file_ref(plain->packed[portrait->coding]);
+        amy__file_unref(plain);
+    }
+}
+
 void
 amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
                   struct amy__span path)
 {
     const struct amy__request_head *head = amy__exchange_head(v->x);
     char file[PATH_BYTES];
+    struct amy__file_name name = {dir_fd, file, strlen(root), false};
     struct portrait portrait;
     int rc = AMY_ENOTFOUND;
 
@@ -260,7 +296,9 @@ amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
         return;
     }
     if (file_path(root, path, file)) {
-        rc = amy__file_cache_get(v->vhost->files, dir_fd, file,
+        portrait.type = amy__media_type(amy__span_of(file));
+        name.alone = amy__media_is_packed(portrait.type);
+        rc = amy__file_cache_get(v->vhost->files, &name,
                                  amy__mono_ms(v->front->clock), &v->file, NULL);
     }
     if (rc < 0) {
@@ -268,7 +306,7 @@ amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
         return;
     }
     v->way = AMY__WAY_FILE;
-    portrait.type = amy__media_type(amy__span_of(file));
     portrait.range = NULL;
+    choose_variant(v, &portrait);
     answer(v, &portrait);
 }

@@ -1,5 +1,6 @@
-/* Reading Accept. Negotiation in general is left out: two kinds of page are
- * all that this server makes by itself. */
+/* Reading Accept and Accept-Encoding. Negotiation in general is left out: two
+ * kinds of page, and what lies beside a file, are all there is to choose from.
+ */
 #include "http/accept.h"
 
 #include "http/chars.h"
@@ -73,29 +74,40 @@ fit(struct amy__span range, struct amy__span type)
     return amy__span_eq(range, AMY_SPAN("*/*")) ? 1 : 0;
 }
 
+/* The weight among an element's parameters; false: malformed, which wishes
+ * nothing. */
+static bool
+take_weight(struct amy__span parameters, unsigned *ret_weight)
+{
+    struct amy__span parameter = {NULL, 0};
+
+    *ret_weight = WEIGHT_MAX;
+    while (split_unquoted(&parameters, ';', &parameter)) {
+        if (parameter.n >= 2 && (parameter.p[0] | 0x20) == 'q' &&
+            parameter.p[1] == '=') {
+            parameter.p += 2;
+            parameter.n -= 2;
+            if (!parse_weight(parameter, ret_weight)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
 static void
 weigh_range(struct amy__span element, struct amy__span type,
             struct amy__liking *best)
 {
     struct amy__span range = {NULL, 0};
-    struct amy__span parameter = {NULL, 0};
     unsigned weight = WEIGHT_MAX;
     unsigned specificity = 0;
 
-    if (!split_unquoted(&element, ';', &range)) {
+    if (!split_unquoted(&element, ';', &range) ||
+        !take_weight(element, &weight)) {
         return;
     }
     specificity = fit(range, type);
-    while (split_unquoted(&element, ';', &parameter)) {
-        if (parameter.n >= 2 && (parameter.p[0] | 0x20) == 'q' &&
-            parameter.p[1] == '=') {
-            parameter.p += 2;
-            parameter.n -= 2;
-            if (!parse_weight(parameter, &weight)) {
-                return; /* a malformed weight wishes nothing */
-            }
-        }
-    }
     if (specificity > best->specificity ||
         (specificity > 0 && specificity == best->specificity &&
          weight > best->weight)) {
@@ -143,4 +155,80 @@ amy__accept_prefers_json(const struct amy__field *fields, size_t count)
         amy__accept_liking(fields, count, AMY_SPAN("application/problem+json"));
 
     return likes_more(json, html) || likes_more(problem, html);
+}
+
+/* ---- codings ---- */
+
+struct amy__span
+amy__coding_name(enum amy__coding coding)
+{
+    static const struct amy__span names[] = {
+        [AMY__CODING_BR] = {"br", 2},
+        [AMY__CODING_ZSTD] = {"zstd", 4},
+        [AMY__CODING_GZIP] = {"gzip", 4},
+        [AMY__CODING_IDENTITY] = {"identity", 8},
+    };
+
+    return names[coding];
+}
+
+/* Weights that were given; -1: none was. */
+struct wishes {
+    int of[AMY__CODINGS + 1];
+    int any; /* "*": every one that is not named */
+};
+
+static void
+wish(struct wishes *wishes, struct amy__span element)
+{
+    struct amy__span name = {NULL, 0};
+    unsigned weight = 0;
+
+    if (!split_unquoted(&element, ';', &name) ||
+        !take_weight(element, &weight)) {
+        return;
+    }
+    if (amy__span_eq(name, AMY_SPAN("*"))) {
+        wishes->any = (int)weight;
+    } else if (amy__span_eq_nocase(name, AMY_SPAN("x-gzip"))) {
+        wishes->of[AMY__CODING_GZIP] = (int)weight; /* 8.4.1.3 */
+    }
+    for (size_t i = 0; i <= AMY__CODINGS; i++) {
+        if (amy__span_eq_nocase(name, amy__coding_name((enum amy__coding)i))) {
+            wishes->of[i] = (int)weight;
+        }
+    }
+}
+
+static int
+weight_of(const struct wishes *wishes, size_t i)
+{
+    return wishes->of[i] >= 0 ? wishes->of[i] : wishes->any;
+}
+
+enum amy__coding
+amy__accept_coding(const struct amy__field *fields, size_t count,
+                   unsigned available)
+{
+    struct wishes wishes = {{-1, -1, -1, -1}, -1};
+    size_t best = AMY__CODING_IDENTITY;
+
+    for (size_t i = 0; i < count; i++) {
+        struct amy__span rest = fields[i].value;
+        struct amy__span element = {NULL, 0};
+
+        while (fields[i].id == AMY__FIELD_ACCEPT_ENCODING &&
+               split_unquoted(&rest, ',', &element)) {
+            wish(&wishes, element);
+        }
+    }
+    for (size_t i = AMY__CODINGS; i-- > 0;) {
+        int weight = weight_of(&wishes, i);
+
+        if ((available & (1U << i)) != 0 && weight > 0 &&
+            weight >= weight_of(&wishes, best)) {
+            best = i;
+        }
+    }
+    return (enum amy__coding)best;
 }

@@ -123,3 +123,30 @@ amy__media_type(struct amy__span path)
     return found != NULL ? amy__span_of(found->type)
                          : AMY_SPAN("application/octet-stream");
 }
+
+bool
+amy__media_is_packed(struct amy__span type)
+{
+    static const struct amy__span packed[] = {
+        {"video/", 6},
+        {"audio/", 6},
+        {"font/woff", 9},
+        {"application/zip", 15},
+        {"application/gzip", 16},
+        {"application/zstd", 16},
+        {"application/x-bzip2", 19},
+        {"application/x-7z-compressed", 27},
+    };
+
+    if (amy__span_starts(type, AMY_SPAN("image/"))) {
+        return !amy__span_starts(type, AMY_SPAN("image/svg+xml")) &&
+               !amy__span_eq(type, AMY_SPAN("image/bmp")) &&
+               !amy__span_eq(type, AMY_SPAN("image/x-icon"));
+    }
+    for (size_t i = 0; i < sizeof(packed) / sizeof(packed[0]); i++) {
+        if (amy__span_starts(type, packed[i])) {
+            return true;
+        }
+    }
+    return false;
+}

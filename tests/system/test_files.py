@@ -3,6 +3,7 @@ small files and some beyond 32 bits, plain and over TLS. promises/front.md,
 "Static".
 """
 
+import gzip
 import os
 import re
 import socket
@@ -241,6 +242,93 @@ def test_offsets_beyond_32_bits(files, tls):
     response = get(files, "sparse.bin", tls, Range=f"bytes=0-3,{at}")
     assert [data for _, data in parts_of(response)] == [bytes(4), MARK]
     assert get(files, "sparse.bin", tls, method="HEAD").get("content-length") == str(SPARSE_SIZE)
+
+
+# ---- what lies compressed beside a file
+
+
+CSS = b"body { color: black }\n" * 2000  # not held in memory
+BESIDE = {"br": b"br" * 10000, "zstd": b"zstd" * 10, "gzip": gzip.compress(CSS)}
+SUFFIXES = {"br": ".br", "zstd": ".zst", "gzip": ".gz"}
+
+
+@pytest.fixture(scope="module")
+def packed(files):
+    put(files.static / "app.css", CSS)
+    for coding, data in BESIDE.items():
+        put(files.static / f"app.css{SUFFIXES[coding]}", data)
+    return files
+
+
+@CHANNELS
+@pytest.mark.parametrize("accept, coding", [
+    ("gzip, deflate, br, zstd", "br"), ("gzip, deflate, zstd", "zstd"), ("gzip", "gzip"),
+    ("br;q=0, gzip", "gzip"), ("gzip;q=1, br;q=0.5", "gzip"), ("*", "br"), ("deflate", None),
+    ("identity", None), ("", None), (None, None), ("identity;q=0, deflate", None),
+])
+def test_variant(packed, accept, coding, tls):
+    fields = {} if accept is None else {"Accept_Encoding": accept}
+    response = get(packed, "app.css", tls, **fields)
+    assert response.status == 200
+    assert response.get("content-encoding") == coding
+    assert response.body == (BESIDE[coding] if coding else CSS)
+    assert response.get("vary") == "Accept-Encoding"
+    assert response.get("content-type") == "text/css; charset=utf-8"
+    again = get(packed, "app.css", tls, **fields, If_None_Match=response.get("etag"))
+    assert (again.status, again.get("vary")) == (304, "Accept-Encoding")
+    head = get(packed, "app.css", tls, method="HEAD", **fields)
+    for field in ("etag", "content-length", "content-encoding", "vary"):
+        assert head.get(field) == response.get(field)
+
+
+def test_each_variant_has_an_etag_of_its_own(packed):
+    assert len({get(packed, "app.css", Accept_Encoding=coding).get("etag")
+                for coding in ("br", "zstd", "gzip", "identity")}) == 4
+
+
+def test_range_of_a_variant(packed):
+    response = get(packed, "app.css", Accept_Encoding="br", Range="bytes=19998-")
+    assert (response.status, response.body) == (206, b"br")
+    assert response.get("content-range") == "bytes 19998-19999/20000"
+    assert response.get("content-encoding") == "br"
+
+
+def test_curl_unpacks_it(files):
+    put(files.static / "real.css", CSS)
+    put(files.static / "real.css.gz", gzip.compress(CSS))
+    assert curl(files, True, "--compressed", name="real.css") == CSS
+
+
+def test_file_that_nothing_lies_beside_does_not_vary(files):
+    assert get(files, "digits.txt", Accept_Encoding="gzip").get("vary") is None
+
+
+def test_older_one_is_never_served(files):
+    put(files.static / "old.css", CSS)
+    put(files.static / "old.css.gz", gzip.compress(b"of yesterday"), OLD_S - 1)
+    response = get(files, "old.css", Accept_Encoding="gzip")
+    assert (response.body, response.get("content-encoding")) == (CSS, None)
+    # Compressed again, as whitenoise does it: with the time of the original, through a float.
+    put(files.static / "old.css.gz", gzip.compress(CSS), OLD_S)
+    wait_for(lambda: get(files, "old.css", Accept_Encoding="gzip").get("content-encoding") == "gzip",
+             SOON_S, "the new one is seen")
+    put(files.static / "new", b"changed in place", OLD_S + 1)
+    os.rename(files.static / "new", files.static / "old.css")
+    wait_for(lambda: get(files, "old.css", Accept_Encoding="gzip").body == b"changed in place",
+             SOON_S, "the change is seen")
+
+
+def test_only_regular_files_beneath_the_root_count(files):
+    put(files.static / "a.css", CSS)
+    outside = files.static.parent / "outside"
+    put(outside, b"secret")
+    (files.static / "a.css.gz").symlink_to("../outside")
+    os.mkfifo(files.static / "a.css.br")
+    (files.static / "a.css.zst").mkdir()
+    (files.static / "link.txt").symlink_to("../outside")
+    response = get(files, "a.css", Accept_Encoding="gzip, br, zstd")
+    assert (response.body, response.get("vary")) == (CSS, None)
+    assert get(files, "link.txt").status == 404
 
 
 # ---- a file that changes

@@ -435,6 +435,87 @@ test_conditions_come_before_the_range(void **state)
                      206);
 }
 
+/* ---- variants ---- */
+
+static void
+test_variant_by_what_the_client_accepts(void **state)
+{
+    static const struct {
+        const char *accept;
+        const char *coding;
+        const char *body;
+    } cases[] = {
+        {"", "", "plain{}"},
+        {"Accept-Encoding: gzip, br\r\n", "br", "in br"},
+        {"Accept-Encoding: gzip, deflate\r\n", "gzip", "in gzip"},
+        {"Accept-Encoding: br;q=0, *\r\n", "gzip", "in gzip"},
+        {"Accept-Encoding: identity\r\n", "", "plain{}"},
+        {"Accept-Encoding: zstd, identity;q=0\r\n", "", "plain{}"},
+    };
+    struct fixture *f = *state;
+    char etags[3][128];
+
+    stage_file(&f->stage, "static/a.css", "plain{}");
+    stage_file(&f->stage, "static/a.css.br", "in br");
+    stage_file(&f->stage, "static/a.css.gz", "in gzip");
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        assert_int_equal(ask_with(f, "/static/a.css", cases[i].accept), 200);
+        assert_string_equal(body(f), cases[i].body);
+        assert_string_equal(field(f, "Content-Encoding"), cases[i].coding);
+        assert_string_equal(field(f, "Vary"), "Accept-Encoding");
+        assert_string_equal(field(f, "Content-Type"),
+                            "text/css; charset=utf-8");
+        if (i < 3) {
+            (void)snprintf(etags[i], sizeof(etags[i]), "%s", field(f, "ETag"));
+        }
+    }
+    assert_string_not_equal(etags[0], etags[1]);
+    assert_string_not_equal(etags[0], etags[2]);
+    assert_string_not_equal(etags[1], etags[2]);
+}
+
+static void
+test_variant_is_what_ranges_and_conditions_are_about(void **state)
+{
+    struct fixture *f = *state;
+    char lines[256];
+
+    stage_file(&f->stage, "static/a.css", "plain{}");
+    stage_file(&f->stage, "static/a.css.gz", "in gzip");
+    assert_int_equal(ask_with(f, "/static/a.css",
+                              "Accept-Encoding: gzip\r\n"
+                              "Range: bytes=3-\r\n"),
+                     206);
+    assert_string_equal(body(f), "gzip");
+    assert_string_equal(field(f, "Content-Range"), "bytes 3-6/7");
+    assert_string_equal(field(f, "Content-Encoding"), "gzip");
+    assert_string_equal(field(f, "Vary"), "Accept-Encoding");
+    (void)snprintf(lines, sizeof(lines),
+                   "Accept-Encoding: gzip\r\nIf-None-Match: %s\r\n",
+                   field(f, "ETag"));
+    assert_int_equal(ask_with(f, "/static/a.css", lines), 304);
+    assert_string_equal(field(f, "Vary"), "Accept-Encoding");
+    assert_string_equal(field(f, "Content-Encoding"), "");
+    /* That tag is not the plain one's. */
+    assert_int_equal(ask_with(f, "/static/a.css", lines + 23), 200);
+    assert_string_equal(body(f), "plain{}");
+}
+
+static void
+test_file_beside_is_also_a_file_of_its_own(void **state)
+{
+    struct fixture *f = *state;
+
+    stage_file(&f->stage, "static/a.css", "plain{}");
+    stage_file(&f->stage, "static/a.css.gz", "in gzip");
+    assert_int_equal(
+        ask_with(f, "/static/a.css.gz", "Accept-Encoding: gzip\r\n"), 200);
+    assert_string_equal(body(f), "in gzip");
+    assert_string_equal(field(f, "Content-Type"), "application/gzip");
+    assert_string_equal(field(f, "Content-Encoding"), "");
+    assert_string_equal(field(f, "Vary"), "");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -453,6 +534,9 @@ main(void)
         TEST(test_several_ranges_of_a_large_file_wait_for_the_client),
         TEST(test_if_range_is_strong),
         TEST(test_conditions_come_before_the_range),
+        TEST(test_variant_by_what_the_client_accepts),
+        TEST(test_variant_is_what_ranges_and_conditions_are_about),
+        TEST(test_file_beside_is_also_a_file_of_its_own),
     };
 
     return cmocka_run_group_tests_name("front/static", tests, NULL, NULL);

@@ -55,11 +55,35 @@ test_type_by_suffix(void **state)
     }
 }
 
+static void
+test_packed_types_are_those_that_gain_nothing(void **state)
+{
+    static const struct {
+        const char *path;
+        bool packed;
+    } cases[] = {
+        {"a.png", true},   {"a.jpg", true},  {"a.webp", true},
+        {"a.mp4", true},   {"a.mp3", true},  {"a.woff2", true},
+        {"a.zip", true},   {"a.gz", true},   {"a.svg", false},
+        {"a.ico", false},  {"a.css", false}, {"a.js", false},
+        {"a.html", false}, {"a.ttf", false}, {"a.wasm", false},
+        {"a.json", false}, {"a", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct amy__span type = amy__media_type(amy__span_of(cases[i].path));
+
+        assert_int_equal(amy__media_is_packed(type), cases[i].packed);
+    }
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_type_by_suffix),
+        cmocka_unit_test(test_packed_types_are_those_that_gain_nothing),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
