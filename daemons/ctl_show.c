@@ -177,7 +177,10 @@ show_certificate(const json_t *certificate)
     size_t i = 0;
 
     if (error[0] != '\0') {
-        text_print(TEXT_BAD, "  certificate: %s\n", error);
+        text_print(TEXT_BAD, "  certificate: %s", error);
+        text_print(
+            TEXT_PLAIN, ", since %s\n",
+            text_date(text_at(certificate, "error_since"), date, sizeof(date)));
     }
     if (until[0] == '\0') {
         return;
@@ -188,7 +191,8 @@ show_certificate(const json_t *certificate)
         text_print(TEXT_PLAIN, "%s%s", i == 0 ? " " : ", ",
                    json_string_value(name));
     }
-    text_print(TEXT_PLAIN, ", until %s", text_date(until, date, sizeof(date)));
+    text_print(TEXT_PLAIN, ", %s, until %s", text_at(certificate, "key_type"),
+               text_date(until, date, sizeof(date)));
     if (left_ms < 0 && left_ms != INT64_MIN) {
         text_print(TEXT_BAD, " (over)");
     } else if (left_ms >= 0) {
@@ -277,6 +281,18 @@ show_slots(json_t *slots)
 }
 
 static void
+show_certificates(const json_t *certificates)
+{
+    const json_t *certificate = NULL;
+    size_t i = 0;
+
+    json_array_foreach(certificates, i, certificate)
+    {
+        show_certificate(certificate);
+    }
+}
+
+static void
 show_site(const json_t *site)
 {
     const char *error = text_at(site, "error");
@@ -295,7 +311,7 @@ show_site(const json_t *site)
                    "written\n",
                    lost);
     }
-    show_certificate(json_object_get(site, "certificate"));
+    show_certificates(json_object_get(site, "certificates"));
     json_array_foreach(json_object_get(site, "problems"), i, problem)
     {
         text_problem(problem, "  ");

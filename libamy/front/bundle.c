@@ -31,14 +31,18 @@ static const struct place bundle_places[] = {
 
 static const struct place site_places[] = {
     {"yaml_fd", offsetof(struct amy__bundle_site, yaml_fd)},
-    {"chain_fd", offsetof(struct amy__bundle_site, chain_fd)},
-    {"key_fd", offsetof(struct amy__bundle_site, key_fd)},
     {"dir_fd", offsetof(struct amy__bundle_site, dir_fd)},
     {"run_fd", offsetof(struct amy__bundle_site, run_fd)},
     {"access_fd", offsetof(struct amy__bundle_site, access_fd)},
     {"error_fd", offsetof(struct amy__bundle_site, error_fd)},
     {"page_fd", offsetof(struct amy__bundle_site, page_fd)},
     {"down_fd", offsetof(struct amy__bundle_site, down_fd)},
+    {NULL, 0},
+};
+
+static const struct place cert_places[] = {
+    {"chain_fd", offsetof(struct amy__bundle_cert, chain_fd)},
+    {"key_fd", offsetof(struct amy__bundle_cert, key_fd)},
     {NULL, 0},
 };
 
@@ -128,6 +132,45 @@ amy__bundle_free(struct amy__bundle *bundle)
     amy__free(bundle);
 }
 
+static int
+copy_places(const void *from, void *to, const struct place *places)
+{
+    for (const struct place *p = places; p->key != NULL; p++) {
+        int fd = get_place(from, p);
+
+        fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+        if (fd < 0 && get_place(from, p) >= 0) {
+            return AMY_EIO;
+        }
+        set_place(to, p, fd);
+    }
+    return 0;
+}
+
+int
+amy__bundle_cert_copy(const struct amy__bundle_cert *from,
+                      struct amy__bundle_cert *to, struct amy_error *err)
+{
+    empty_places(to, cert_places);
+    if (copy_places(from, to, cert_places) < 0) {
+        int failure = errno;
+
+        close_places(to, cert_places);
+        return amy__err_sys(err, failure,
+                            "copying a certificate's descriptors");
+    }
+    return 0;
+}
+
+void
+amy__bundle_certs_clear(struct amy__bundle_site *site)
+{
+    for (size_t i = 0; i < site->cert_count; i++) {
+        close_places(&site->certs[i], cert_places);
+    }
+    site->cert_count = 0;
+}
+
 int
 amy__bundle_site_copy(const struct amy__bundle_site *from,
                       struct amy__bundle_site *to, struct amy_error *err)
@@ -138,14 +181,16 @@ amy__bundle_site_copy(const struct amy__bundle_site *from,
     }
     to->index = from->index;
     to->serial = from->serial;
-    for (const struct place *p = site_places; p->key != NULL; p++) {
-        int fd = get_place(from, p);
+    if (copy_places(from, to, site_places) < 0) {
+        return amy__err_sys(err, errno, "copying a site's descriptors");
+    }
+    for (size_t i = 0; i < from->cert_count; i++) {
+        int rc = amy__bundle_cert_copy(&from->certs[i], &to->certs[i], err);
 
-        fd = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
-        if (fd < 0 && get_place(from, p) >= 0) {
-            return amy__err_sys(err, errno, "copying a site's descriptors");
+        if (rc < 0) {
+            return rc;
         }
-        set_place(to, p, fd);
+        to->cert_count++;
     }
     return 0;
 }
@@ -154,6 +199,7 @@ void
 amy__bundle_site_clear(struct amy__bundle_site *site)
 {
     close_places(site, site_places);
+    amy__bundle_certs_clear(site);
     amy__free(site->name);
     site->name = NULL;
 }
@@ -201,6 +247,25 @@ pack_places(struct packing *packing, struct amy__json *json, const void *object,
 }
 
 static int
+pack_certs(struct packing *packing, struct amy__json *json,
+           const struct amy__bundle_site *site)
+{
+    struct amy__json *certs = amy__json_array();
+    int set_rc = 0;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < site->cert_count; i++) {
+        struct amy__json *one = amy__json_object();
+
+        rc = pack_places(packing, one, &site->certs[i], cert_places);
+        set_rc = amy__json_add(certs, one);
+        rc = rc < 0 ? rc : set_rc;
+    }
+    set_rc = amy__json_set(json, "certs", certs);
+    return rc < 0 ? rc : set_rc;
+}
+
+static int
 pack_site(struct packing *packing, struct amy__json *sites,
           const struct amy__bundle_site *site)
 {
@@ -216,6 +281,9 @@ pack_site(struct packing *packing, struct amy__json *sites,
     }
     if (rc == 0) {
         rc = pack_places(packing, json, site, site_places);
+    }
+    if (rc == 0) {
+        rc = pack_certs(packing, json, site);
     }
     if (rc < 0) {
         amy__json_free(json);
@@ -324,6 +392,26 @@ unpack_places(struct amy__wire_message *message, const struct amy__json *json,
 }
 
 static bool
+unpack_certs(struct amy__wire_message *message, const struct amy__json *json,
+             struct amy__bundle_site *ret)
+{
+    const struct amy__json *certs = amy__json_get(json, "certs");
+
+    if (amy__json_count(certs) > AMY__SITE_CERTS_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < amy__json_count(certs); i++) {
+        struct amy__bundle_cert *cert = &ret->certs[ret->cert_count++];
+
+        unpack_places(message, amy__json_at(certs, i), cert, cert_places);
+        if (cert->chain_fd < 0 || cert->key_fd < 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool
 unpack_site(struct amy__wire_message *message, const struct amy__json *json,
             struct amy__bundle_site *ret)
 {
@@ -338,7 +426,7 @@ unpack_site(struct amy__wire_message *message, const struct amy__json *json,
     }
     ret->index = (uint32_t)index;
     ret->serial = (uint64_t)serial;
-    return ret->yaml_fd >= 0;
+    return ret->yaml_fd >= 0 && unpack_certs(message, json, ret);
 }
 
 static int

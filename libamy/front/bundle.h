@@ -9,12 +9,19 @@
 #include "core/buf.h"
 #include "front/wire.h"
 #include "net/address.h"
+#include "site/site.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
 #define AMY__SITES_MAX 1024U
 #define AMY__BUNDLE_JSON_MAX ((size_t)1024 * 1024)
+
+/* A checked pair, sealed PEM. */
+struct amy__bundle_cert {
+    int chain_fd;
+    int key_fd;
+};
 
 /* Descriptors are the bundle's, -1 where there is none; take one by copying it
  * and setting it to -1. */
@@ -23,9 +30,9 @@ struct amy__bundle_site {
     uint32_t index;  /* of its word among the gate words */
     uint64_t serial; /* of the page that page_fd holds; 0: none */
     int yaml_fd;     /* sealed: the accepted site.yaml */
-    int chain_fd;    /* sealed PEM; both or none */
-    int key_fd;
-    int dir_fd; /* the site's directory */
+    struct amy__bundle_cert certs[AMY__SITE_CERTS_MAX];
+    size_t cert_count; /* 0: no HTTPS */
+    int dir_fd;        /* the site's directory */
     int run_fd; /* workers' sockets are beneath it: {pool}/{gen}.{position} */
     int access_fd; /* append only */
     int error_fd;
@@ -63,6 +70,10 @@ amy__bundle_free_p(struct amy__bundle **bundle)
  * there. */
 int amy__bundle_site_copy(const struct amy__bundle_site *from,
                           struct amy__bundle_site *to, struct amy_error *err);
+/* Another pair of descriptors of the same pair; -1 in both on failure. */
+int amy__bundle_cert_copy(const struct amy__bundle_cert *from,
+                          struct amy__bundle_cert *to, struct amy_error *err);
+void amy__bundle_certs_clear(struct amy__bundle_site *site);
 /* Give back what one place holds; it is empty then. */
 void amy__bundle_site_clear(struct amy__bundle_site *site);
 

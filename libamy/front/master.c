@@ -282,6 +282,7 @@ amy_front_start(struct amy_front *front, struct amy_error *err)
         create_registry,
         amy__front_gates_watch,
         amy__front_shared_create,
+        amy__front_certs_create,
         open_listeners,
         amy__front_pool_create,
     };
@@ -471,6 +472,8 @@ amy_front_free(struct amy_front *front)
     amy__front_shared_clear(front);
     amy__timer_free(front->round_timer);
     amy__timer_free(front->ask_timer);
+    amy__timer_free(front->certs_timer);
+    amy__certs_free(front->certs);
     amy__settings_free(front->settings);
     amy__user_clear(&front->user);
     amy__close(&front->webapps_fd);

@@ -12,6 +12,7 @@
 #include "core/loop.h"
 #include "core/user.h"
 #include "front/bundle.h"
+#include "front/certs.h"
 #include "front/listeners.h"
 #include "front/registry.h"
 #include "front/round.h"
@@ -57,8 +58,7 @@ struct amy__front_site {
     struct amy__timer *page_timer;
     struct amy__waiter *waiters; /* for the word to be flipped */
     struct amy__json *problems;  /* of the last look; an array */
-    struct amy__json *certificate;
-    bool listed; /* by the last look at webapps */
+    bool listed;                 /* by the last look at webapps */
 };
 
 /* What one reading of the configuration gave: the bundle, and the sites of the
@@ -66,6 +66,7 @@ struct amy__front_site {
 struct amy__front_version {
     struct amy__bundle *bundle;
     struct amy__site **sites;
+    bool certs_only; /* made for new certificates, not by a reload */
 };
 
 struct amy_front {
@@ -108,6 +109,9 @@ struct amy_front {
     struct amy__round round;
     struct amy__timer *round_timer;
     bool reload_again;
+    struct amy__certs *certs;
+    bool certs_changed;             /* what current has is not what certs has */
+    struct amy__timer *certs_timer; /* after a round that was refused */
     struct amy__waiter *reload_waiters; /* for the version that is staged */
     struct amy__waiter *next_waiters;   /* for the one after it */
     char refusal[256]; /* why the last reload was refused; or "" */
@@ -135,6 +139,10 @@ struct amy__control_call *amy__front_waited(struct amy__waiter **list);
 int amy__front_load(struct amy_front *front, const char *only,
                     struct amy__front_version **ret_version,
                     struct amy_error *err);
+/* With room for so many sites, and all that is not of one site. */
+int amy__front_version_create(struct amy_front *front, size_t places,
+                              struct amy__front_version **ret_version,
+                              struct amy_error *err);
 void amy__front_version_free(struct amy__front_version *version);
 struct amy__front_site *amy__front_site(struct amy_front *front,
                                         const char *name);
@@ -142,13 +150,16 @@ void amy__front_site_free(struct amy__front_site *site);
 int amy__front_load_check(struct amy_front *front, amy_problem_fn on_problem,
                           void *user, struct amy_error *err);
 
-/* master_cert.c: one site's certificate. */
-/* Fill chain_fd and key_fd of one; old: what is served now, or NULL. Sets
- * site->certificate. */
-void amy__front_cert_load(struct amy_front *front, struct amy__front_site *site,
-                          const struct amy__site *spec,
-                          const struct amy__bundle_site *old,
-                          struct amy__bundle_site *one);
+/* master_cert.c: certificates. */
+int amy__front_certs_create(struct amy_front *front, struct amy_error *err);
+/* Look at those of a site, and put the good ones into its place. */
+int amy__front_certs_fill(struct amy_front *front, const struct amy__site *spec,
+                          struct amy__bundle_site *one, struct amy_error *err);
+/* Stage what is served now with the certificates there are now. */
+int amy__front_stage_certs(struct amy_front *front, struct amy_error *err);
+void amy__front_certs_again(struct amy_front *front); /* later */
+struct amy__json *amy__front_certs_json(const struct amy_front *front,
+                                        const char *domain);
 
 /* master_bundle.c: rounds. */
 void amy__front_offer(struct amy_front *front); /* begin what is to be done */

@@ -258,6 +258,19 @@ make_current(struct amy_front *front)
     retire(front);
 }
 
+static void
+stage_certs(struct amy_front *front)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+
+    front->certs_changed = false;
+    if (amy__front_stage_certs(front, &err) < 0) {
+        amy__log(&front->log, AMY_LOG_ERROR, "certificates are not served: %s",
+                 err.msg);
+        amy__front_certs_again(front);
+    }
+}
+
 void
 amy__front_offer(struct amy_front *front)
 {
@@ -277,14 +290,21 @@ amy__front_offer(struct amy_front *front)
             announce(front, err.code, err.msg);
         }
     }
+    if (front->staged == NULL && front->certs_changed) {
+        stage_certs(front);
+    }
     if (front->staged != NULL && members != 0) {
         begin_round(front, front->staged->bundle, members);
         return;
     }
     if (front->staged != NULL) { /* nobody lives: the next ones get it */
+        bool certs_only = front->staged->certs_only;
+
         make_current(front);
-        amy__front_reload_over(front, 0, "");
-        if (front->announced) {
+        if (!certs_only) {
+            amy__front_reload_over(front, 0, "");
+        }
+        if (!certs_only && front->announced) {
             announce(front, 0, "");
         }
     }
@@ -378,6 +398,7 @@ static void
 finish_round(struct amy_front *front, bool reload)
 {
     uint64_t bundle = front->round.bundle;
+    bool certs_only = reload && front->staged->certs_only;
 
     for (uint32_t i = 0; i < front->process_count; i++) {
         if ((front->round.late & amy__front_bit(i)) != 0) {
@@ -393,6 +414,8 @@ finish_round(struct amy_front *front, bool reload)
         amy__log(&front->log, AMY_LOG_NOTICE, "serving bundle=%llu sites=%zu",
                  (unsigned long long)bundle,
                  front->current->bundle->site_count);
+    }
+    if (reload && !certs_only) {
         front->refusal[0] = '\0';
         amy__front_reload_over(front, 0, "");
         announce(front, 0, "");
@@ -417,9 +440,16 @@ abandon_round(struct amy_front *front, bool reload, const char *why)
              (unsigned long long)front->round.bundle, why);
     tell_members(front, front->round.members, AMY__WIRE_ABANDON,
                  front->round.bundle);
+    if (reload && front->staged->certs_only) {
+        amy__front_version_free(front->staged);
+        front->staged = NULL;
+        amy__front_certs_again(front);
+        return;
+    }
     if (reload) {
         amy__front_version_free(front->staged);
         front->staged = NULL;
+        front->certs_changed = true; /* maybe: it has looked at them */
         (void)snprintf(front->refusal, sizeof(front->refusal), "%s", why);
         amy__front_reload_over(front, AMY_EPARSE, why);
         announce(front, AMY_EPARSE, why);

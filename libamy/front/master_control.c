@@ -115,7 +115,7 @@ errors_of(const struct amy_front *front)
 
     for (const struct amy__front_site *s = front->sites; s != NULL;
          s = s->next) {
-        const char *fault = amy__json_get_text(s->certificate, "error", NULL);
+        struct amy__cert_view view;
 
         for (size_t i = 0; i < amy__json_count(s->problems); i++) {
             const struct amy__json *one = amy__json_at(s->problems, i);
@@ -124,13 +124,18 @@ errors_of(const struct amy_front *front)
                 (void)amy__json_add(all, amy__json_copy(one));
             }
         }
-        if (fault != NULL) {
+        for (size_t i = 0; amy__certs_at(front->certs, s->name, i, &view);
+             i++) {
             struct amy__json *one = amy__json_object();
 
             (void)amy__json_set(one, "file", amy__json_text(s->name));
             (void)amy__json_set(one, "key", amy__json_text("tls.certificate"));
-            (void)amy__json_set(one, "message", amy__json_text(fault));
-            (void)amy__json_add(all, one);
+            (void)amy__json_set(one, "message", amy__json_text(view.error));
+            if (view.error[0] != '\0') {
+                (void)amy__json_add(all, one);
+            } else {
+                amy__json_free(one);
+            }
         }
     }
     return all;

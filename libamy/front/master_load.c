@@ -139,7 +139,9 @@ amy__front_site_free(struct amy__front_site *site)
     amy__close(&site->run_fd);
     amy__close(&site->page_fd);
     amy__json_free(site->problems);
-    amy__json_free(site->certificate);
+    if (site->name != NULL) {
+        amy__certs_forget(site->front->certs, site->name);
+    }
     amy__free(site->name);
     amy__free(site);
 }
@@ -311,7 +313,7 @@ fill_place(struct loading *loading, const struct amy__site *spec,
 {
     struct amy_front *front = loading->front;
     struct amy__front_site *site = loading->site;
-    struct amy__site *old_site = NULL;
+    int rc = 0;
 
     one->name = amy__strdup(site->name);
     if (one->name == NULL) {
@@ -325,9 +327,9 @@ fill_place(struct loading *loading, const struct amy__site *spec,
         return amy__err(loading->err, AMY_EIO, "site '%s': no descriptors left",
                         site->name);
     }
-    if (front->settings->https_count > 0) {
-        amy__front_cert_load(front, site, spec,
-                             served_now(front, site->name, &old_site), one);
+    rc = amy__front_certs_fill(front, spec, one, loading->err);
+    if (rc < 0) {
+        return rc;
     }
     one->access_fd = open_log(loading, spec, "access.log");
     one->error_fd = open_log(loading, spec, "error.log");
@@ -500,41 +502,56 @@ fill_bundle(struct amy_front *front, struct amy__bundle *bundle,
 }
 
 int
-amy__front_load(struct amy_front *front, const char *only,
-                struct amy__front_version **ret_version, struct amy_error *err)
+amy__front_version_create(struct amy_front *front, size_t places,
+                          struct amy__front_version **ret_version,
+                          struct amy_error *err)
 {
     AMY_CLEANUP(amy__front_version_free_p)
     struct amy__front_version *version = amy__calloc(1, sizeof(*version));
-    struct loading loading = {.front = front, .version = version, .only = only};
-    size_t places = 0;
     int rc = 0;
 
     if (version == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a version");
     }
-    for (struct amy__front_site *s = front->sites; s != NULL; s = s->next) {
-        s->listed = false;
-    }
-    rc = amy__site_each(front->webapps_fd, count_one, &places, err);
-    places += 8; /* that appear between the two looks */
-    if (rc == 0) {
-        rc = amy__bundle_create(places, front->settings->trusted_count,
-                                front->process_count, &version->bundle, err);
-    }
+    rc = amy__bundle_create(places, front->settings->trusted_count,
+                            front->process_count, &version->bundle, err);
     if (rc < 0) {
         return rc;
     }
     version->bundle->site_count = 0; /* grows, up to places */
-    version->sites = amy__calloc(places, sizeof(struct amy__site *));
+    version->sites = amy__calloc(places + 1, sizeof(struct amy__site *));
     if (version->sites == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a version");
     }
-    loading.places = places;
-    loading.err = err;
     rc = fill_bundle(front, version->bundle, err);
     if (rc == 0) {
-        rc = amy__site_each(front->webapps_fd, load_one, &loading, err);
+        *ret_version = AMY_TAKE(version);
     }
+    return rc;
+}
+
+int
+amy__front_load(struct amy_front *front, const char *only,
+                struct amy__front_version **ret_version, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__front_version_free_p)
+    struct amy__front_version *version = NULL;
+    struct loading loading = {.front = front, .only = only, .err = err};
+    int rc = 0;
+
+    for (struct amy__front_site *s = front->sites; s != NULL; s = s->next) {
+        s->listed = false;
+    }
+    rc = amy__site_each(front->webapps_fd, count_one, &loading.places, err);
+    loading.places += 8; /* that appear between the two looks */
+    if (rc == 0) {
+        rc = amy__front_version_create(front, loading.places, &version, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    loading.version = version;
+    rc = amy__site_each(front->webapps_fd, load_one, &loading, err);
     if (rc == 0) {
         rc = amy__names_judge(version->sites, version->bundle->site_count,
                               on_claim, &loading, err);
@@ -603,17 +620,43 @@ on_checked_claim(size_t loser, const char *name, size_t owner, void *user)
 }
 
 static int
+check_certs(struct check_site *what, const struct amy__site *spec)
+{
+    struct amy_front *front = what->front;
+    struct amy__cert_view view;
+    int rc = 0;
+
+    if (front->settings->https_count == 0) {
+        return 0;
+    }
+    rc = amy__certs_read(front->certs, spec, NULL);
+    for (size_t i = 0;
+         rc == 0 && amy__certs_at(front->certs, spec->domain, i, &view); i++) {
+        struct amy_problem problem = {
+            .struct_size = sizeof(problem),
+            .file = spec->domain,
+            .severity = AMY_SEVERITY_ERROR,
+            .key = "tls.certificate",
+            .message = view.error,
+        };
+
+        if (view.error[0] != '\0') {
+            on_checked(&problem, what->check);
+        }
+    }
+    return rc;
+}
+
+static int
 check_one(const char *name, void *user)
 {
     struct check_site *what = user;
     struct amy_front *front = what->front;
     const struct amy__site_rules rules = {front->as_person, geteuid(),
                                           front->settings->front_user};
-    struct amy__front_site site = {.name = NULL, .dir_fd = -1};
-    struct amy__bundle_site one = {.chain_fd = -1, .key_fd = -1};
     struct amy_error err = AMY_ERROR_INIT;
     struct amy__site *spec = NULL;
-    const char *fault = NULL;
+    int rc = 0;
 
     if (amy__site_load(front->webapps_fd, front->settings->webapps, name,
                        &rules, on_checked, what->check, NULL, &spec,
@@ -621,24 +664,11 @@ check_one(const char *name, void *user)
         what->check->bad = true; /* it has been told */
         return 0;
     }
-    if (front->settings->https_count > 0) {
-        amy__front_cert_load(front, &site, spec, NULL, &one);
-        fault = amy__json_get_text(site.certificate, "error", NULL);
+    rc = check_certs(what, spec);
+    if (rc < 0) {
+        amy__site_unref(spec);
+        return rc;
     }
-    if (fault != NULL) {
-        struct amy_problem problem = {
-            .struct_size = sizeof(problem),
-            .file = name,
-            .severity = AMY_SEVERITY_ERROR,
-            .key = "tls.certificate",
-            .message = fault,
-        };
-
-        on_checked(&problem, what->check);
-    }
-    amy__json_free(site.certificate);
-    amy__close(&one.chain_fd);
-    amy__close(&one.key_fd);
     return keep_site(what, spec);
 }
 
@@ -648,8 +678,11 @@ amy__front_load_check(struct amy_front *front, amy_problem_fn fn, void *user,
 {
     struct check check = {.fn = fn, .user = user};
     struct check_site what = {.front = front, .check = &check};
-    int rc = amy__site_each(front->webapps_fd, check_one, &what, err);
+    int rc = amy__front_certs_create(front, err);
 
+    if (rc == 0) {
+        rc = amy__site_each(front->webapps_fd, check_one, &what, err);
+    }
     if (rc == 0) {
         rc = amy__names_judge(what.sites, what.count, on_checked_claim, &what,
                               err);

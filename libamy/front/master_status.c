@@ -155,10 +155,8 @@ site_json(const struct amy_front *front, const struct amy__front_site *site)
     (void)amy__json_set(json, "site", amy__json_text(site->name));
     (void)amy__json_set(json, "gate", gate_json(site));
     (void)amy__json_set(json, "slots", slots_json(front, site->name));
-    (void)amy__json_set(json, "certificate",
-                        site->certificate == NULL
-                            ? amy__json_null()
-                            : amy__json_copy(site->certificate));
+    (void)amy__json_set(json, "certificates",
+                        amy__front_certs_json(front, site->name));
     (void)amy__json_set(json, "problems",
                         site->problems == NULL
                             ? amy__json_array()

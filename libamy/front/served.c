@@ -294,7 +294,7 @@ need_pools(struct amy__vhost *vhost, struct amy_error *err)
 /* ---- certificates ---- */
 
 static int
-read_cert(const struct amy__bundle_site *from, struct amy__tls_cert **ret_cert,
+read_cert(const struct amy__bundle_cert *from, struct amy__tls_cert **ret_cert,
           struct amy_error *err)
 {
     AMY_CLEANUP(unmap_p) struct mapped chain = {0};
@@ -305,33 +305,75 @@ read_cert(const struct amy__bundle_site *from, struct amy__tls_cert **ret_cert,
         rc = map_bytes(from->key_fd, PEM_MAX, &key, err);
     }
     /* Names and dates were judged by the master, who can still say so. */
-    return rc < 0 ? rc
-                  : amy__tls_cert_create(span_of(&chain), span_of(&key), NULL,
-                                         0, ret_cert, err);
+    if (rc == 0) {
+        rc = amy__tls_cert_create(span_of(&chain), ret_cert, err);
+    }
+    return rc < 0 ? rc : amy__tls_cert_add_key(*ret_cert, span_of(&key), err);
+}
+
+/* The certificates of one site. */
+struct certs {
+    struct amy__tls_cert *list[AMY__SITE_CERTS_MAX];
+    size_t count;
+};
+
+static void
+drop_certs_p(struct certs *certs)
+{
+    for (size_t i = 0; i < certs->count; i++) {
+        amy__tls_cert_unref(certs->list[i]);
+    }
 }
 
 /* For who has a name, not for all who claim it. */
 static int
 stage_name(struct amy__front *front, const struct amy__router *router,
            const struct amy__vhost *vhost, const char *name,
-           struct amy__tls_cert *cert, struct amy_error *err)
+           const struct certs *certs, struct amy_error *err)
 {
-    if (amy__router_find(router, amy__span_of(name)) != vhost) {
+    struct amy__tls_choice choice;
+
+    if (amy__router_find(router, amy__span_of(name)) != vhost ||
+        !amy__tls_choose(certs->list, certs->count, name, &choice)) {
         return 0;
     }
-    return amy__tls_add(front->tls, name, cert, err);
+    return amy__tls_add(front->tls, name, &choice, err);
 }
 
 static int
 stage_names(struct amy__front *front, const struct amy__router *router,
-            const struct amy__vhost *vhost, struct amy__tls_cert *cert,
+            const struct amy__vhost *vhost, const struct certs *certs,
             struct amy_error *err)
 {
     const struct amy__site *site = vhost->site;
-    int rc = stage_name(front, router, vhost, site->domain, cert, err);
+    int rc = stage_name(front, router, vhost, site->domain, certs, err);
 
     for (size_t i = 0; rc == 0 && site->aliases[i] != NULL; i++) {
-        rc = stage_name(front, router, vhost, site->aliases[i], cert, err);
+        rc = stage_name(front, router, vhost, site->aliases[i], certs, err);
+    }
+    return rc;
+}
+
+/* One site's; who names nobody is told 421 over those of the first site. */
+static int
+stage_site(struct amy__front *front, const struct amy__router *router,
+           const struct amy__vhost *vhost, const struct amy__bundle_site *from,
+           bool first, struct amy_error *err)
+{
+    AMY_CLEANUP(drop_certs_p) struct certs certs = {.count = 0};
+    struct amy__tls_choice choice;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < from->cert_count; i++) {
+        rc = read_cert(&from->certs[i], &certs.list[i], err);
+        certs.count += certs.list[i] != NULL;
+    }
+    if (rc == 0) {
+        rc = stage_names(front, router, vhost, &certs, err);
+    }
+    if (rc == 0 && first &&
+        amy__tls_choose(certs.list, certs.count, from->name, &choice)) {
+        rc = amy__tls_set_default(front->tls, &choice, err);
     }
     return rc;
 }
@@ -345,22 +387,10 @@ stage_certs(struct amy__front *front, const struct amy__served *served,
 
     for (size_t i = 0; rc == 0 && i < served->vhost_count; i++) {
         const struct amy__bundle_site *from = &bundle->sites[i];
-        struct amy__tls_cert *cert = NULL;
 
-        if (from->chain_fd < 0 || from->key_fd < 0) {
-            continue;
-        }
-        rc = read_cert(from, &cert, err);
-        if (rc == 0) {
-            rc = stage_names(front, served->router, served->vhosts[i], cert,
-                             err);
-        }
-        if (rc == 0 && first) {
-            /* Who names nobody is told 421 over it. */
-            rc = amy__tls_set_default(front->tls, cert, err);
-            first = false;
-        }
-        amy__tls_cert_unref(cert);
+        rc = stage_site(front, served->router, served->vhosts[i], from, first,
+                        err);
+        first = first && from->cert_count == 0;
         if (rc < 0) {
             amy__err_prefix(err, "site '%s': ", from->name);
         }

@@ -22,7 +22,7 @@
 
 struct entry {
     char *name; /* NULL: free */
-    struct amy__tls_cert *cert;
+    struct amy__tls_set *set;
 };
 
 /* Names to certificates by open addressing, at most half full. */
@@ -30,7 +30,9 @@ struct names {
     struct entry *entries;
     size_t size; /* a power of two */
     size_t count;
-    struct amy__tls_cert *otherwise;
+    struct amy__tls_set *otherwise;
+    struct amy__tls_set **sets; /* of all names, each once: a reference each */
+    size_t set_count;
     /* 16 bytes name, 16 AES, 16 HMAC each; newest first (RFC 5077 4). */
     uint8_t keys[TICKET_KEYS_MAX * TICKET_KEY_BYTES];
     size_t key_count;
@@ -138,7 +140,7 @@ locate(const struct names *names, uint64_t seed, const char *folded)
     }
 }
 
-static struct amy__tls_cert *
+static struct amy__tls_set *
 look_up(const struct amy__tls *tls, struct amy__span name)
 {
     char folded[NAME_MAX_BYTES + 1];
@@ -146,7 +148,7 @@ look_up(const struct amy__tls *tls, struct amy__span name)
     if (tls->live.size == 0 || !fold(name, folded)) {
         return NULL;
     }
-    return locate(&tls->live, tls->seed, folded)->cert;
+    return locate(&tls->live, tls->seed, folded)->set;
 }
 
 static void
@@ -154,28 +156,30 @@ clear_names(struct names *names)
 {
     for (size_t i = 0; i < names->size; i++) {
         amy__free(names->entries[i].name);
-        amy__tls_cert_unref(names->entries[i].cert);
+    }
+    for (size_t i = 0; i < names->set_count; i++) {
+        amy__tls_set_unref(names->sets[i]);
     }
     amy__free(names->entries);
-    amy__tls_cert_unref(names->otherwise);
+    amy__free(names->sets);
     amy__wipe(names->keys, sizeof(names->keys));
     *names = (struct names){0};
 }
 
 static int
-choose_cert(SSL *ssl, int *alert, void *user)
+choose_set(SSL *ssl, int *alert, void *user)
 {
     const struct amy__tls *tls = user;
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
-    struct amy__tls_cert *cert = NULL;
+    const struct amy__tls_set *set = NULL;
 
     if (name != NULL) {
-        cert = look_up(tls, amy__span_of(name));
+        set = look_up(tls, amy__span_of(name));
     }
-    if (cert == NULL) {
-        cert = tls->live.otherwise;
+    if (set == NULL) {
+        set = tls->live.otherwise;
     }
-    if (cert == NULL || SSL_set_SSL_CTX(ssl, cert->ctx) == NULL) {
+    if (set == NULL || SSL_set_SSL_CTX(ssl, set->ctx) == NULL) {
         *alert = SSL_AD_UNRECOGNIZED_NAME;
         return SSL_TLSEXT_ERR_ALERT_FATAL;
     }
@@ -248,7 +252,7 @@ amy__tls_create(struct amy__tls **ret_tls, struct amy_error *err)
         amy__tls_free(tls);
         return AMY_EIO;
     }
-    (void)SSL_CTX_set_tlsext_servername_callback(tls->base, choose_cert);
+    (void)SSL_CTX_set_tlsext_servername_callback(tls->base, choose_set);
     (void)SSL_CTX_set_tlsext_servername_arg(tls->base, tls);
     *ret_tls = tls;
     return 0;
@@ -301,11 +305,40 @@ grow(struct amy__tls *tls, struct amy_error *err)
     return 0;
 }
 
+/* The staged set of that choice, made when it is new; the table's. */
+static int
+need_set(struct names *names, const struct amy__tls_choice *choice,
+         struct amy__tls_set **ret_set, struct amy_error *err)
+{
+    struct amy__tls_set **grown = NULL;
+    int rc = 0;
+
+    /* From the end: the names of one site come one behind the other. */
+    for (size_t i = names->set_count; i > 0; i--) {
+        if (amy__tls_set_is(names->sets[i - 1], choice)) {
+            *ret_set = names->sets[i - 1];
+            return 0;
+        }
+    }
+    grown = amy__realloc(names->sets, (names->set_count + 1) *
+                                          sizeof(struct amy__tls_set *));
+    if (grown == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a set of certificates");
+    }
+    names->sets = grown;
+    rc = amy__tls_set_create(choice, ret_set, err);
+    if (rc == 0) {
+        names->sets[names->set_count++] = *ret_set;
+    }
+    return rc;
+}
+
 int
-amy__tls_add(struct amy__tls *tls, const char *name, struct amy__tls_cert *cert,
-             struct amy_error *err)
+amy__tls_add(struct amy__tls *tls, const char *name,
+             const struct amy__tls_choice *choice, struct amy_error *err)
 {
     char folded[NAME_MAX_BYTES + 1];
+    struct amy__tls_set *set = NULL;
     struct entry *entry = NULL;
     int rc = 0;
 
@@ -316,6 +349,9 @@ amy__tls_add(struct amy__tls *tls, const char *name, struct amy__tls_cert *cert,
         return amy__err(err, AMY_EINVAL, "not a host name");
     }
     rc = grow(tls, err);
+    if (rc == 0) {
+        rc = need_set(&tls->staged, choice, &set, err);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -328,21 +364,19 @@ amy__tls_add(struct amy__tls *tls, const char *name, struct amy__tls_cert *cert,
     if (entry->name == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a name");
     }
-    entry->cert = amy__tls_cert_ref(cert);
+    entry->set = set;
     tls->staged.count++;
     return 0;
 }
 
 int
-amy__tls_set_default(struct amy__tls *tls, struct amy__tls_cert *cert,
+amy__tls_set_default(struct amy__tls *tls, const struct amy__tls_choice *choice,
                      struct amy_error *err)
 {
     if (!tls->staging) {
         return amy__err(err, AMY_ESTATE, "no set of names is staged");
     }
-    amy__tls_cert_unref(tls->staged.otherwise);
-    tls->staged.otherwise = cert == NULL ? NULL : amy__tls_cert_ref(cert);
-    return 0;
+    return need_set(&tls->staged, choice, &tls->staged.otherwise, err);
 }
 
 int
@@ -392,8 +426,8 @@ bool
 amy__tls_same_cert(const struct amy__tls *tls, struct amy__span a,
                    struct amy__span b)
 {
-    const struct amy__tls_cert *first = look_up(tls, a);
-    const struct amy__tls_cert *second = look_up(tls, b);
+    const struct amy__tls_set *first = look_up(tls, a);
+    const struct amy__tls_set *second = look_up(tls, b);
 
     first = first == NULL ? tls->live.otherwise : first;
     second = second == NULL ? tls->live.otherwise : second;

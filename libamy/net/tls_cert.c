@@ -99,13 +99,14 @@ read_chain(struct amy__tls_cert *cert, struct amy__span pem,
     return 0;
 }
 
-static int
-read_key(struct amy__tls_cert *cert, struct amy__span pem,
-         struct amy_error *err)
+int
+amy__tls_cert_add_key(struct amy__tls_cert *cert, struct amy__span pem,
+                      struct amy_error *err)
 {
     AMY_CLEANUP(free_bio) BIO *bio = open_pem(pem);
     AMY_CLEANUP(free_key) EVP_PKEY *key = NULL;
 
+    ERR_clear_error();
     if (bio != NULL) {
         key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
     }
@@ -122,17 +123,10 @@ read_key(struct amy__tls_cert *cert, struct amy__span pem,
     return 0;
 }
 
-static int
-check_names(const struct amy__tls_cert *cert, const char *const *names,
-            struct amy_error *err)
+bool
+amy__tls_cert_covers(const struct amy__tls_cert *cert, const char *name)
 {
-    for (; names != NULL && *names != NULL; names++) {
-        if (X509_check_host(cert->leaf, *names, 0, 0, NULL) != 1) {
-            return amy__err(err, AMY_EINVAL,
-                            "the certificate does not cover '%s'", *names);
-        }
-    }
-    return 0;
+    return X509_check_host(cert->leaf, name, 0, 0, NULL) == 1;
 }
 
 static int64_t
@@ -146,13 +140,10 @@ wall_ms_of(const ASN1_TIME *at)
     return (int64_t)timegm(&utc) * 1000;
 }
 
-static int
-check_dates(const struct amy__tls_cert *cert, int64_t wall_ms,
-            struct amy_error *err)
+int
+amy__tls_cert_check_dates(const struct amy__tls_cert *cert, int64_t wall_ms,
+                          struct amy_error *err)
 {
-    if (wall_ms == 0) {
-        return 0;
-    }
     if (wall_ms < wall_ms_of(X509_get0_notBefore(cert->leaf))) {
         return amy__err(err, AMY_EINVAL, "the certificate is not yet valid");
     }
@@ -163,8 +154,7 @@ check_dates(const struct amy__tls_cert *cert, int64_t wall_ms,
 }
 
 int
-amy__tls_cert_create(struct amy__span chain_pem, struct amy__span key_pem,
-                     const char *const *names, int64_t wall_ms,
+amy__tls_cert_create(struct amy__span chain_pem,
                      struct amy__tls_cert **ret_cert, struct amy_error *err)
 {
     AMY_CLEANUP(amy__tls_cert_unref_p)
@@ -181,15 +171,6 @@ amy__tls_cert_create(struct amy__span chain_pem, struct amy__span key_pem,
         return AMY_ENOMEM;
     }
     rc = read_chain(cert, chain_pem, err);
-    if (rc == 0) {
-        rc = read_key(cert, key_pem, err);
-    }
-    if (rc == 0) {
-        rc = check_names(cert, names, err);
-    }
-    if (rc == 0) {
-        rc = check_dates(cert, wall_ms, err);
-    }
     if (rc == 0) {
         *ret_cert = AMY_TAKE(cert);
     }
@@ -211,6 +192,21 @@ amy__tls_cert_unref(struct amy__tls_cert *cert)
     }
     SSL_CTX_free(cert->ctx);
     amy__free(cert);
+}
+
+enum amy__tls_type
+amy__tls_cert_type(const struct amy__tls_cert *cert)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(cert->leaf);
+
+    switch (key == NULL ? EVP_PKEY_NONE : EVP_PKEY_get_base_id(key)) {
+    case EVP_PKEY_EC:
+        return AMY__TLS_EC;
+    case EVP_PKEY_RSA:
+        return AMY__TLS_RSA;
+    default:
+        return AMY__TLS_OTHER;
+    }
 }
 
 static void

@@ -1,4 +1,4 @@
-/* What net/tls.c, tls_cert.c and tls_conn.c share. Includes OpenSSL. */
+/* What the files net/tls*.c share. Includes OpenSSL. */
 #ifndef AMY_NET_TLS_INTERNAL_H
 #define AMY_NET_TLS_INTERNAL_H
 
@@ -8,9 +8,21 @@
 
 struct amy__tls_cert {
     unsigned refs;
-    SSL_CTX *ctx; /* chain and key; what a connection switches to */
+    SSL_CTX *ctx; /* chain and key; what a connection may switch to */
     X509 *leaf;   /* owned by ctx */
 };
+
+/* A choice with its context; shared by the names that have the same one. */
+struct amy__tls_set {
+    unsigned refs;
+    struct amy__tls_cert *certs[AMY__TLS_TYPES]; /* a reference each, or NULL */
+    SSL_CTX *ctx;
+};
+int amy__tls_set_create(const struct amy__tls_choice *choice,
+                        struct amy__tls_set **ret_set, struct amy_error *err);
+void amy__tls_set_unref(struct amy__tls_set *set);
+bool amy__tls_set_is(const struct amy__tls_set *set,
+                     const struct amy__tls_choice *choice);
 
 /* A context with our protocol rules and no certificate. */
 SSL_CTX *amy__tls_context(struct amy_error *err);

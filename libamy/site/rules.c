@@ -94,28 +94,73 @@ check_aliases(const struct rules *rules, const struct amy__node *root)
     }
 }
 
+/* A file has a key file beside it, a name below {certificates} has its own. */
+static void
+check_cert_key(const struct rules *rules, const struct amy__node *map,
+               const char *certificate, const char *key)
+{
+    bool is_file = certificate != NULL && certificate[0] == '/';
+    bool has_key = amy__node_get(map, "key") != NULL;
+    struct amy__place place = {.key = key};
+
+    if (map == NULL || map->kind != AMY__NODE_MAP || has_key == is_file) {
+        return;
+    }
+    place = place_in(map, has_key ? "key" : "certificate", key);
+    amy__report_error(rules->report, &place,
+                      has_key ? "goes only with a certificate that is a file"
+                              : "is required with a certificate that is a "
+                                "file");
+}
+
+/* One certificate, written without a list. */
+static void
+keep_certificate(const struct rules *rules)
+{
+    struct amy__site *site = rules->site;
+
+    site->certs = amy__calloc(1, sizeof(*site->certs));
+    if (site->certs == NULL) {
+        rules->report->out_of_memory = true;
+        return;
+    }
+    site->cert_count = 1;
+    site->certs->certificate = site->tls_certificate;
+    site->certs->key = site->tls_key;
+    site->tls_certificate = NULL;
+    site->tls_key = NULL;
+}
+
 static void
 check_tls(const struct rules *rules, const struct amy__node *root)
 {
     struct amy__site *site = rules->site;
     const struct amy__node *tls = amy__node_get(root, "tls");
-    bool automatic = site->tls_certificate == NULL ||
-                     strcmp(site->tls_certificate, "auto") == 0;
-    bool has_key = amy__node_get(tls, "key") != NULL;
-    struct amy__place place = {.key = "tls.key"};
+    const struct amy__node *list = amy__node_get(tls, "certificates");
+    const struct amy__node *node = list == NULL ? NULL : list->first;
+    struct amy__place place = {.key = "tls.certificates"};
+    char key[KEY_SIZE];
 
-    if (automatic) {
+    if (site->tls_certificate != NULL &&
+        strcmp(site->tls_certificate, "auto") == 0) {
         amy__free(site->tls_certificate);
         site->tls_certificate = NULL;
     }
-    if (tls == NULL || has_key != automatic) {
-        return;
+    check_cert_key(rules, tls, site->tls_certificate, "tls.key");
+    for (size_t i = 0; node != NULL && i < site->cert_count;
+         i++, node = node->next) {
+        if (site->certs[i].certificate != NULL) { /* else it was told */
+            check_cert_key(rules, node, site->certs[i].certificate,
+                           item_key(key, "tls.certificates", i, "key"));
+        }
     }
-    place = place_in(tls, has_key ? "key" : "certificate", "tls.key");
-    amy__report_error(rules->report, &place,
-                      has_key ? "goes only with tls.certificate naming a file"
-                              : "is required with tls.certificate naming a "
-                                "file");
+    if (list != NULL && amy__node_get(tls, "certificate") != NULL) {
+        place = place_in(tls, "certificates", "tls.certificates");
+        amy__report_error(rules->report, &place,
+                          "goes not with tls.certificate: it takes its place");
+    } else if (site->tls_certificate != NULL && site->cert_count == 0) {
+        keep_certificate(rules);
+    }
 }
 
 static void

@@ -62,6 +62,13 @@ struct amy__route {
     int64_t timeout_ms; /* 0: the pool's default, 60 s */
 };
 
+/* Where one certificate of a site lies. */
+#define AMY__SITE_CERTS_MAX 16U
+struct amy__site_cert {
+    char *certificate; /* an absolute path, or a name below {certificates} */
+    char *key;         /* an absolute path; NULL with a name */
+};
+
 struct amy__site {
     unsigned refs;
     char *domain;
@@ -72,8 +79,10 @@ struct amy__site {
     gid_t gid;
     uint32_t user_line; /* of `user` in site.yaml, for later problems */
     uint32_t user_column;
-    char *tls_certificate; /* file, or NULL: auto */
+    char *tls_certificate; /* as it was written; certs says what it means */
     char *tls_key;
+    struct amy__site_cert *certs;
+    size_t cert_count; /* 0: auto */
     enum amy__http_mode http;
     char *health_path; /* ["/"] */
     bool health_any_host;

@@ -7,6 +7,7 @@
 #include "core/digest.h"
 #include "core/error.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -36,6 +37,7 @@
 #define SITE(member) offsetof(struct amy__site, member)
 #define WORKER(member) offsetof(struct amy__site_worker, member)
 #define ROUTE(member) offsetof(struct amy__route, member)
+#define CERT(member) offsetof(struct amy__site_cert, member)
 
 static const struct amy__word stages[] = {
     {"production", 0}, {"test", 1}, {NULL, 0}};
@@ -85,19 +87,41 @@ check_absolute(struct amy__span path, struct amy_error *err)
     return 0;
 }
 
-/* `auto` or a file; what goes with it is a rule. */
+/* A file, or certbot's name of a certificate: what `certbot certificates`
+ * prints, and a directory's name below {certificates}. */
 static int
-check_certificate(struct amy__span path, struct amy_error *err)
+check_certificate(struct amy__span text, struct amy_error *err)
 {
-    return amy__span_eq(path, AMY_SPAN("auto")) ? 0 : check_absolute(path, err);
+    if (amy__span_starts(text, AMY_SPAN("/"))) {
+        return 0;
+    }
+    if (text.n == 0 || text.n > NAME_MAX || text.p[0] == '.' ||
+        memchr(text.p, '/', text.n) != NULL) {
+        return amy__err(err, AMY_EINVAL,
+                        "is neither a path from '/' on nor a plain name");
+    }
+    return 0;
 }
+
+static const struct amy__field cert_fields[] = {
+    {ROW("certificate", TEXT, CERT(certificate)), .flags = AMY__FIELD_REQUIRED,
+     .allowed = "a name below {certificates}, or the path of a PEM file with "
+                "the whole chain",
+     .check = check_certificate},
+    {ROW("key", TEXT, CERT(key)), .allowed = "the path of a PEM file",
+     .check = check_absolute},
+    END};
 
 static const struct amy__field tls_fields[] = {
     {ROW("certificate", TEXT, SITE(tls_certificate)), .standard = "auto",
-     .allowed = "auto, or the path of a PEM file with the whole chain",
+     .allowed = "auto, a name below {certificates}, or the path of a PEM file "
+                "with the whole chain",
      .check = check_certificate},
     {ROW("key", TEXT, SITE(tls_key)), .allowed = "the path of a PEM file",
      .check = check_absolute},
+    {ROW("certificates", MAPS, SITE(certs)), .count_offset = SITE(cert_count),
+     .item_size = sizeof(struct amy__site_cert), .max = AMY__SITE_CERTS_MAX,
+     .fields = cert_fields},
     END};
 
 static const struct amy__field health_fields[] = {

@@ -290,7 +290,7 @@ def status_tells_all(stage):
             assert worker["state"] == "ready" and worker["pid"] > 1, worker
             assert worker["rss_bytes"] > 1 << 20, worker
     assert site["slots"]["web"]["total"] == len(stage.workers()), site["slots"]
-    assert stage.domain in site["certificate"]["names"], site["certificate"]
+    assert stage.domain in site["certificates"][0]["names"], site["certificates"]
     assert site["problems"] == [], site["problems"]
 
 

@@ -41,10 +41,10 @@ add_names(X509 *x509, const char *names)
     X509_EXTENSION_free(extension);
 }
 
-void
-test_cert_make(struct test_cert *cert, const char *names, int from_s, int for_s)
+static void
+make_with(EVP_PKEY *key, struct test_cert *cert, const char *names, int from_s,
+          int for_s)
 {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *x509 = X509_new();
     BIO *bio = BIO_new(BIO_s_mem());
 
@@ -70,6 +70,40 @@ test_cert_make(struct test_cert *cert, const char *names, int from_s, int for_s)
     read_pem(bio, cert->key, sizeof(cert->key));
     X509_free(x509);
     EVP_PKEY_free(key);
+}
+
+void
+test_cert_make(struct test_cert *cert, const char *names, int from_s, int for_s)
+{
+    make_with(EVP_EC_gen("P-256"), cert, names, from_s, for_s);
+}
+
+void
+test_cert_make_rsa(struct test_cert *cert, const char *names, int from_s,
+                   int for_s)
+{
+    make_with(EVP_RSA_gen(2048), cert, names, from_s, for_s);
+}
+
+struct amy__tls_cert *
+test_cert_read(const struct test_cert *cert)
+{
+    struct amy__tls_cert *read = NULL;
+
+    assert_int_equal(
+        amy__tls_cert_create(amy__span_of(cert->chain), &read, NULL), 0);
+    assert_int_equal(amy__tls_cert_add_key(read, amy__span_of(cert->key), NULL),
+                     0);
+    return read;
+}
+
+struct amy__tls_choice
+test_cert_alone(struct amy__tls_cert *cert)
+{
+    struct amy__tls_choice choice = {{NULL}};
+
+    choice.borrow_certs[amy__tls_cert_type(cert)] = cert;
+    return choice;
 }
 
 void

@@ -18,7 +18,7 @@ def leaf(host):
 
 
 def certificate_status(host):
-    return walk.site_parts(host.status(), TINY)["certificate"]
+    return walk.site_parts(host.status(), TINY)["certificates"][0]
 
 
 def directory(host):

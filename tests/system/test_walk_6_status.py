@@ -29,8 +29,8 @@ def test_json_has_every_figure(running):
         assert worker["state"] == "ready" and is_alive(worker["pid"])
         assert worker["age_ms"] >= 0 and worker["restarts"] == 0
     assert status["slots"]["web"] == {"total": 2, "busy": 0, "queued": 0, "oldest_ms": 0}
-    assert status["certificate"]["names"] == [TINY]
-    assert status["certificate"]["not_after"]
+    assert status["certificates"][0]["names"] == [TINY]
+    assert status["certificates"][0]["not_after"]
     assert status["problems"] == []
     for front in walk.merged(running.status(), "processes"):
         assert front["state"] == "ready" and is_alive(front["pid"])

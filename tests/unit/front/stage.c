@@ -243,14 +243,22 @@ again(int fd)
 }
 
 static void
+add_cert(struct amy__bundle_site *site, const char *chain, const char *key)
+{
+    struct amy__bundle_cert *cert = &site->certs[site->cert_count++];
+
+    cert->chain_fd = sealed(chain);
+    cert->key_fd = sealed(key);
+}
+
+static void
 fill_other_site(struct stage *s, struct amy__bundle_site *site)
 {
     site->name = strdup("other.org");
     site->index = 4;
     site->yaml_fd = sealed("site: other.org\nuser: nobody\n");
     site->dir_fd = again(s->dir_fd);
-    site->chain_fd = sealed(s->other_chain);
-    site->key_fd = sealed(s->other_key);
+    add_cert(site, s->other_chain, s->other_key);
 }
 
 bool
@@ -290,8 +298,10 @@ stage_bundle(struct stage *s, const char *yaml)
                             O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     site->down_fd = sealed("<title>One moment</title>");
     if (s->chain != NULL) {
-        site->chain_fd = sealed(s->chain);
-        site->key_fd = sealed(s->key);
+        add_cert(site, s->chain, s->key);
+    }
+    if (s->second_chain != NULL) {
+        add_cert(site, s->second_chain, s->second_key);
     }
     if (s->other_chain != NULL) {
         fill_other_site(s, &bundle->sites[1]);

@@ -48,10 +48,12 @@ struct stage {
     void *slots_memory;
     int event_fd;
     uint16_t port;
-    /* Set before stage_bundle(): PEM of the site's certificate, and a second
+    /* Set before stage_bundle(): PEM of the site's certificates, and a second
      * site, "other.org", with its own. */
     const char *chain;
     const char *key;
+    const char *second_chain;
+    const char *second_key;
     const char *other_chain;
     const char *other_key;
     bool finished;

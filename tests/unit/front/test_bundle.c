@@ -48,8 +48,11 @@ make_bundle(void)
     bundle->sites[0].index = 3;
     bundle->sites[0].serial = 9;
     bundle->sites[0].yaml_fd = marked("yaml 1");
-    bundle->sites[0].chain_fd = marked("chain 1");
-    bundle->sites[0].key_fd = marked("key 1");
+    bundle->sites[0].cert_count = 2;
+    bundle->sites[0].certs[0].chain_fd = marked("chain 1");
+    bundle->sites[0].certs[0].key_fd = marked("key 1");
+    bundle->sites[0].certs[1].chain_fd = marked("chain 2");
+    bundle->sites[0].certs[1].key_fd = marked("key 2");
     bundle->sites[0].page_fd = marked("page 1");
     bundle->sites[1].name = amy__strdup("two.example");
     bundle->sites[1].yaml_fd = marked("yaml 2");
@@ -97,7 +100,7 @@ test_unpack_gives_what_was_packed(void **state)
     (void)state;
     amy__buf_init(&json, AMY__BUNDLE_JSON_MAX);
     assert_int_equal(amy__bundle_pack(sent, &json, &fds, &count, NULL), 0);
-    assert_int_equal(count, 10);
+    assert_int_equal(count, 12);
     message = as_received(fds, count);
     assert_int_equal(
         amy__bundle_unpack(amy__buf_span(&json), &message, &got, NULL), 0);
@@ -114,12 +117,15 @@ test_unpack_gives_what_was_packed(void **state)
     assert_int_equal(got->sites[0].index, 3);
     assert_int_equal(got->sites[0].serial, 9);
     expect_mark(got->sites[0].yaml_fd, "yaml 1");
-    expect_mark(got->sites[0].chain_fd, "chain 1");
-    expect_mark(got->sites[0].key_fd, "key 1");
+    assert_int_equal(got->sites[0].cert_count, 2);
+    expect_mark(got->sites[0].certs[0].chain_fd, "chain 1");
+    expect_mark(got->sites[0].certs[0].key_fd, "key 1");
+    expect_mark(got->sites[0].certs[1].chain_fd, "chain 2");
+    expect_mark(got->sites[0].certs[1].key_fd, "key 2");
     expect_mark(got->sites[0].page_fd, "page 1");
     assert_int_equal(got->sites[0].down_fd, -1);
     expect_mark(got->sites[1].yaml_fd, "yaml 2");
-    assert_int_equal(got->sites[1].chain_fd, -1);
+    assert_int_equal(got->sites[1].cert_count, 0);
     expect_mark(got->sites[1].down_fd, "down 2");
     expect_mark(got->events[0], "event 0");
     expect_mark(got->events[1], "event 1");
@@ -149,6 +155,12 @@ test_unpack_refuses_what_pack_does_not_write(void **state)
         "\"name\":\"a\",\"index\":5000,\"serial\":0,\"yaml_fd\":0}]}",
         "{\"bundle\":1,\"connections\":0,\"https_port\":0,\"sites\":[{"
         "\"name\":\"a\",\"index\":0,\"serial\":0,\"yaml_fd\":9}]}",
+        "{\"bundle\":1,\"connections\":0,\"https_port\":0,\"sites\":[{"
+        "\"name\":\"a\",\"index\":0,\"serial\":0,\"yaml_fd\":0,"
+        "\"certs\":[{\"chain_fd\":9,\"key_fd\":9}]}]}",
+        "{\"bundle\":1,\"connections\":0,\"https_port\":0,\"sites\":[{"
+        "\"name\":\"a\",\"index\":0,\"serial\":0,\"yaml_fd\":0,"
+        "\"certs\":[0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0,0]}]}",
         "{\"bundle\":1,\"connections\":0,\"https_port\":0,\"events\":[0,0]}",
         "{\"bundle\":1,\"connections\":0,\"https_port\":0,\"trusted\":[{"
         "\"address\":\"zz\",\"bits\":8}]}",

@@ -8,12 +8,15 @@
 #include <openssl/x509v3.h>
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static struct test_cert pems[2];
+static struct test_cert pem;
 static struct amy__tls_cert *certs[2];
+static struct amy__tls_cert *rsa; /* for a.test and *.wild.test */
+static struct amy__tls_choice only[2];
 static uint8_t keys[3 * 48];
 
 /* Both ends of one connection in one thread. */
@@ -36,12 +39,12 @@ make(void **state)
     memset(keys + 48, 'l', 48);
     memset(keys + 96, 'm', 48);
     for (int i = 0; i < 2; i++) {
-        test_cert_make(&pems[i], names[i], -60, 86400);
-        assert_int_equal(amy__tls_cert_create(amy__span_of(pems[i].chain),
-                                              amy__span_of(pems[i].key), NULL,
-                                              0, &certs[i], NULL),
-                         0);
+        test_cert_make(&pem, names[i], -60, 86400);
+        certs[i] = test_cert_read(&pem);
+        only[i] = test_cert_alone(certs[i]);
     }
+    test_cert_make_rsa(&pem, "a.test,*.wild.test", -60, 86400);
+    rsa = test_cert_read(&pem);
     return 0;
 }
 
@@ -51,6 +54,7 @@ unmake(void **state)
     (void)state;
     amy__tls_cert_unref(certs[0]);
     amy__tls_cert_unref(certs[1]);
+    amy__tls_cert_unref(rsa);
     return 0;
 }
 
@@ -61,8 +65,8 @@ store(void)
 
     assert_int_equal(amy__tls_create(&tls, NULL), 0);
     assert_int_equal(amy__tls_stage(tls, NULL), 0);
-    assert_int_equal(amy__tls_add(tls, "A.test", certs[0], NULL), 0);
-    assert_int_equal(amy__tls_add(tls, "b.test", certs[1], NULL), 0);
+    assert_int_equal(amy__tls_add(tls, "A.test", &only[0], NULL), 0);
+    assert_int_equal(amy__tls_add(tls, "b.test", &only[1], NULL), 0);
     return tls;
 }
 
@@ -79,9 +83,10 @@ shake(struct pair *pair)
     }
 }
 
+/* Ready to shake hands. */
 static void
-meet(struct pair *pair, struct amy__tls *tls, const char *name, int version,
-     SSL_SESSION *session)
+begin(struct pair *pair, struct amy__tls *tls, const char *name, int version,
+      SSL_SESSION *session)
 {
     memset(pair, 0, sizeof(*pair));
     assert_int_equal(
@@ -104,6 +109,13 @@ meet(struct pair *pair, struct amy__tls *tls, const char *name, int version,
     if (session != NULL) {
         assert_int_equal(SSL_set_session(pair->client, session), 1);
     }
+}
+
+static void
+meet(struct pair *pair, struct amy__tls *tls, const char *name, int version,
+     SSL_SESSION *session)
+{
+    begin(pair, tls, name, version, session);
     shake(pair);
 }
 
@@ -173,7 +185,7 @@ test_unknown_name_gets_the_default(void **state)
     struct pair pair;
 
     (void)state;
-    assert_int_equal(amy__tls_set_default(tls, certs[1], NULL), 0);
+    assert_int_equal(amy__tls_set_default(tls, &only[1], NULL), 0);
     amy__tls_commit(tls);
     meet(&pair, tls, "nobody.test", 0, NULL);
     assert_true(shows(&pair, "b.test"));
@@ -182,6 +194,103 @@ test_unknown_name_gets_the_default(void **state)
     assert_true(shows(&pair, "b.test"));
     assert_int_equal(amy__tls_conn_sni(pair.server).n, 0);
     part(&pair);
+    amy__tls_free(tls);
+}
+
+/* What a client that verifies only these signatures is shown. */
+static int
+type_shown(struct amy__tls *tls, const char *name, int version,
+           const char *signatures)
+{
+    struct pair pair;
+    char list[128] = "";
+    int id = 0;
+
+    begin(&pair, tls, name, version, NULL);
+    (void)snprintf(list, sizeof(list), "%s", signatures);
+    assert_int_equal(SSL_set1_sigalgs_list(pair.client, list), 1);
+    shake(&pair);
+    if (pair.client_rc == 1) {
+        X509 *x509 = SSL_get1_peer_certificate(pair.client);
+
+        id = EVP_PKEY_get_base_id(X509_get0_pubkey(x509));
+        X509_free(x509);
+    }
+    part(&pair);
+    return id;
+}
+
+static void
+test_client_gets_the_type_that_it_can_verify(void **state)
+{
+    static const int versions[] = {TLS1_2_VERSION, TLS1_3_VERSION};
+    struct amy__tls_cert *all[] = {rsa, certs[0]};
+    struct amy__tls_choice choice;
+    struct amy__tls *tls = NULL;
+
+    (void)state;
+    assert_true(amy__tls_choose(all, 2, "a.test", &choice));
+    assert_int_equal(amy__tls_create(&tls, NULL), 0);
+    assert_int_equal(amy__tls_stage(tls, NULL), 0);
+    assert_int_equal(amy__tls_add(tls, "a.test", &choice, NULL), 0);
+    amy__tls_commit(tls);
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(
+            type_shown(tls, "a.test", versions[i], "RSA-PSS+SHA256:RSA+SHA256"),
+            EVP_PKEY_RSA);
+        assert_int_equal(type_shown(tls, "a.test", versions[i], "ECDSA+SHA256"),
+                         EVP_PKEY_EC);
+        assert_int_equal(type_shown(tls, "a.test", versions[i],
+                                    "RSA-PSS+SHA256:RSA+SHA256:ECDSA+SHA256"),
+                         EVP_PKEY_EC);
+    }
+    assert_int_equal(type_shown(tls, "a.test", TLS1_3_VERSION, "ed25519"), 0);
+    amy__tls_free(tls);
+}
+
+static void
+test_choose_takes_the_first_of_each_type_that_covers(void **state)
+{
+    struct amy__tls_cert *all[] = {certs[1], certs[0], rsa};
+    struct amy__tls_choice choice;
+
+    (void)state;
+    assert_true(amy__tls_choose(all, 3, "a.test", &choice));
+    assert_ptr_equal(choice.borrow_certs[AMY__TLS_EC], certs[0]);
+    assert_ptr_equal(choice.borrow_certs[AMY__TLS_RSA], rsa);
+    assert_null(choice.borrow_certs[AMY__TLS_OTHER]);
+    /* By its wildcard alone, and not one label deeper. */
+    assert_true(amy__tls_choose(all, 3, "c.wild.test", &choice));
+    assert_null(choice.borrow_certs[AMY__TLS_EC]);
+    assert_ptr_equal(choice.borrow_certs[AMY__TLS_RSA], rsa);
+    assert_true(amy__tls_choose(all, 3, "c.c.wild.test", &choice));
+    assert_ptr_equal(choice.borrow_certs[AMY__TLS_EC], certs[1]);
+    assert_null(choice.borrow_certs[AMY__TLS_RSA]);
+    assert_false(amy__tls_choose(all, 0, "a.test", &choice));
+}
+
+static void
+test_names_of_one_choice_share_and_others_do_not(void **state)
+{
+    struct amy__tls_choice both = only[0];
+    const struct amy__tls_choice none = {{NULL}};
+    struct amy__tls *tls = NULL;
+
+    (void)state;
+    both.borrow_certs[AMY__TLS_RSA] = rsa;
+    assert_int_equal(amy__tls_create(&tls, NULL), 0);
+    assert_int_equal(amy__tls_stage(tls, NULL), 0);
+    assert_int_equal(amy__tls_add(tls, "a.test", &both, NULL), 0);
+    assert_int_equal(amy__tls_add(tls, "b.test", &only[0], NULL), 0);
+    assert_int_equal(amy__tls_add(tls, "c.test", &both, NULL), 0);
+    assert_int_equal(amy__tls_add(tls, "d.test", &none, NULL), AMY_EINVAL);
+    amy__tls_commit(tls);
+    assert_true(
+        amy__tls_same_cert(tls, AMY_SPAN("a.test"), AMY_SPAN("c.test")));
+    assert_false(
+        amy__tls_same_cert(tls, AMY_SPAN("a.test"), AMY_SPAN("b.test")));
+    assert_false(
+        amy__tls_same_cert(tls, AMY_SPAN("d.test"), AMY_SPAN("d.test")));
     amy__tls_free(tls);
 }
 
@@ -213,16 +322,16 @@ test_commit_swaps_and_abandon_does_not(void **state)
     meet(&old, tls, "a.test", 0, NULL);
     assert_int_equal(amy__tls_stage(tls, NULL), 0);
     assert_int_equal(amy__tls_stage(tls, NULL), AMY_ESTATE);
-    assert_int_equal(amy__tls_add(tls, "a.test", certs[1], NULL), 0);
-    assert_int_equal(amy__tls_add(tls, "a.test", certs[1], NULL), AMY_EEXIST);
-    assert_int_equal(amy__tls_add(tls, "", certs[1], NULL), AMY_EINVAL);
+    assert_int_equal(amy__tls_add(tls, "a.test", &only[1], NULL), 0);
+    assert_int_equal(amy__tls_add(tls, "a.test", &only[1], NULL), AMY_EEXIST);
+    assert_int_equal(amy__tls_add(tls, "", &only[1], NULL), AMY_EINVAL);
     amy__tls_abandon(tls);
-    assert_int_equal(amy__tls_add(tls, "a.test", certs[1], NULL), AMY_ESTATE);
+    assert_int_equal(amy__tls_add(tls, "a.test", &only[1], NULL), AMY_ESTATE);
     meet(&pair, tls, "a.test", 0, NULL);
     assert_true(shows(&pair, "a.test"));
     part(&pair);
     assert_int_equal(amy__tls_stage(tls, NULL), 0);
-    assert_int_equal(amy__tls_add(tls, "a.test", certs[1], NULL), 0);
+    assert_int_equal(amy__tls_add(tls, "a.test", &only[1], NULL), 0);
     amy__tls_commit(tls);
     meet(&pair, tls, "a.test", 0, NULL);
     assert_true(shows(&pair, "b.test"));
@@ -250,7 +359,7 @@ test_many_names_are_found(void **state)
         name[1] = (char)('0' + i / 100);
         name[2] = (char)('0' + i / 10 % 10);
         name[3] = (char)('0' + i % 10);
-        assert_int_equal(amy__tls_add(tls, name, certs[i % 2], NULL), 0);
+        assert_int_equal(amy__tls_add(tls, name, &only[i % 2], NULL), 0);
     }
     amy__tls_commit(tls);
     assert_true(
@@ -391,6 +500,9 @@ main(void)
         cmocka_unit_test(test_each_name_gets_its_certificate),
         cmocka_unit_test(test_unknown_name_without_default_is_refused),
         cmocka_unit_test(test_unknown_name_gets_the_default),
+        cmocka_unit_test(test_client_gets_the_type_that_it_can_verify),
+        cmocka_unit_test(test_choose_takes_the_first_of_each_type_that_covers),
+        cmocka_unit_test(test_names_of_one_choice_share_and_others_do_not),
         cmocka_unit_test(test_old_versions_are_refused),
         cmocka_unit_test(test_commit_swaps_and_abandon_does_not),
         cmocka_unit_test(test_many_names_are_found),

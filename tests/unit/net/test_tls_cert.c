@@ -22,14 +22,15 @@ make(void **state)
 }
 
 static int
-create(const char *chain, const char *key, const char *const *names,
-       int64_t wall_ms, struct amy_error *err)
+create(const char *chain, const char *key, struct amy_error *err)
 {
     struct amy__tls_cert *cert = NULL;
-    int rc = amy__tls_cert_create(amy__span_of(chain), amy__span_of(key), names,
-                                  wall_ms, &cert, err);
+    int rc = amy__tls_cert_create(amy__span_of(chain), &cert, err);
 
     assert_int_equal(rc == 0, cert != NULL);
+    if (rc == 0) {
+        rc = amy__tls_cert_add_key(cert, amy__span_of(key), err);
+    }
     amy__tls_cert_unref(cert);
     return rc;
 }
@@ -37,18 +38,14 @@ create(const char *chain, const char *key, const char *const *names,
 static void
 test_cert_create_that_fits(void **state)
 {
-    const char *const names[] = {"a.test", "B.test", "x.wild.test", NULL};
-    struct amy__tls_cert *cert = NULL;
+    struct amy__tls_cert *cert = test_cert_read(&ours);
     struct amy__tls_cert_info info;
     int64_t now_ms = amy__wall_ms(NULL);
 
     (void)state;
-    assert_int_equal(amy__tls_cert_create(amy__span_of(ours.chain),
-                                          amy__span_of(ours.key), names, now_ms,
-                                          &cert, NULL),
-                     0);
     amy__tls_cert_info(cert, &info);
     assert_string_equal(info.key_type, "EC P-256");
+    assert_int_equal(amy__tls_cert_type(cert), AMY__TLS_EC);
     assert_string_equal(info.serial, "07");
     assert_string_equal(info.issuer, "/CN=amy test");
     assert_int_equal(strlen(info.fingerprint), 64);
@@ -64,35 +61,57 @@ test_cert_create_with_key_of_another_is_invalid(void **state)
     struct amy_error err = AMY_ERROR_INIT;
 
     (void)state;
-    assert_int_equal(create(ours.chain, other.key, NULL, 0, &err), AMY_EINVAL);
+    assert_int_equal(create(ours.chain, other.key, &err), AMY_EINVAL);
     assert_non_null(strstr(err.msg, "key"));
 }
 
 static void
-test_cert_create_with_uncovered_name_is_invalid(void **state)
+test_cert_covers_its_names_and_one_label_of_a_wildcard(void **state)
 {
-    const char *const names[] = {"a.test", "c.test", NULL};
-    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__tls_cert *cert = test_cert_read(&ours);
 
     (void)state;
-    assert_int_equal(create(ours.chain, ours.key, names, 0, &err), AMY_EINVAL);
-    assert_non_null(strstr(err.msg, "'c.test'"));
+    assert_true(amy__tls_cert_covers(cert, "a.test"));
+    assert_true(amy__tls_cert_covers(cert, "B.test"));
+    assert_true(amy__tls_cert_covers(cert, "x.wild.test"));
+    assert_false(amy__tls_cert_covers(cert, "c.test"));
+    assert_false(amy__tls_cert_covers(cert, "wild.test"));
+    assert_false(amy__tls_cert_covers(cert, "x.y.wild.test"));
+    amy__tls_cert_unref(cert);
 }
 
 static void
-test_cert_create_outside_its_time_is_invalid(void **state)
+test_cert_is_valid_from_then_until_then(void **state)
 {
+    struct amy__tls_cert *cert = test_cert_read(&ours);
     struct amy_error err = AMY_ERROR_INIT;
     int64_t now_ms = amy__wall_ms(NULL);
 
     (void)state;
-    assert_int_equal(create(ours.chain, ours.key, NULL, now_ms - 3600000, &err),
+    assert_int_equal(amy__tls_cert_check_dates(cert, now_ms, NULL), 0);
+    assert_int_equal(amy__tls_cert_check_dates(cert, now_ms - 3600000, &err),
                      AMY_EINVAL);
     assert_non_null(strstr(err.msg, "not yet"));
     assert_int_equal(
-        create(ours.chain, ours.key, NULL, now_ms + 2 * 86400000, &err),
+        amy__tls_cert_check_dates(cert, now_ms + INT64_C(2) * 86400000, &err),
         AMY_EINVAL);
     assert_non_null(strstr(err.msg, "expired"));
+    amy__tls_cert_unref(cert);
+}
+
+static void
+test_rsa_key_is_told_by_its_size(void **state)
+{
+    struct amy__tls_cert_info info;
+    struct amy__tls_cert *cert = NULL;
+
+    (void)state;
+    test_cert_make_rsa(&other, "c.test", -60, 86400);
+    cert = test_cert_read(&other);
+    amy__tls_cert_info(cert, &info);
+    assert_string_equal(info.key_type, "RSA 2048");
+    assert_int_equal(amy__tls_cert_type(cert), AMY__TLS_RSA);
+    amy__tls_cert_unref(cert);
 }
 
 static void
@@ -101,13 +120,13 @@ test_cert_create_of_rubbish_is_a_parse_error(void **state)
     char cut[4096];
 
     (void)state;
-    assert_int_equal(create("", ours.key, NULL, 0, NULL), AMY_EPARSE);
-    assert_int_equal(create("rubbish", ours.key, NULL, 0, NULL), AMY_EPARSE);
-    assert_int_equal(create(ours.chain, "", NULL, 0, NULL), AMY_EPARSE);
-    assert_int_equal(create(ours.chain, ours.chain, NULL, 0, NULL), AMY_EPARSE);
+    assert_int_equal(create("", ours.key, NULL), AMY_EPARSE);
+    assert_int_equal(create("rubbish", ours.key, NULL), AMY_EPARSE);
+    assert_int_equal(create(ours.chain, "", NULL), AMY_EPARSE);
+    assert_int_equal(create(ours.chain, ours.chain, NULL), AMY_EPARSE);
     memcpy(cut, ours.chain, sizeof(cut));
     cut[strlen(cut) / 2] = '\0';
-    assert_int_equal(create(cut, ours.key, NULL, 0, NULL), AMY_EPARSE);
+    assert_int_equal(create(cut, ours.key, NULL), AMY_EPARSE);
 }
 
 static void
@@ -118,9 +137,9 @@ test_cert_create_of_a_chain_cut_behind_the_first_is_a_parse_error(void **state)
 
     (void)state;
     (void)snprintf(chain, sizeof(chain), "%s%s", ours.chain, other.chain);
-    assert_int_equal(create(chain, ours.key, NULL, 0, NULL), 0);
+    assert_int_equal(create(chain, ours.key, NULL), 0);
     chain[strlen(ours.chain) + strlen(other.chain) / 2] = '\0';
-    assert_int_equal(create(chain, ours.key, NULL, 0, &err), AMY_EPARSE);
+    assert_int_equal(create(chain, ours.key, &err), AMY_EPARSE);
     assert_non_null(strstr(err.msg, "chain cut or malformed"));
 }
 
@@ -140,7 +159,7 @@ test_cert_create_with_encrypted_key_is_a_parse_error(void **state)
                      1);
     assert_int_equal(BIO_write(out, "", 1), 1); /* its NUL */
     assert_true(BIO_get_mem_data(out, &pem) > 0);
-    assert_int_equal(create(ours.chain, pem, NULL, 0, NULL), AMY_EPARSE);
+    assert_int_equal(create(ours.chain, pem, NULL), AMY_EPARSE);
     EVP_PKEY_free(key);
     (void)BIO_free(in);
     (void)BIO_free(out);
@@ -152,12 +171,14 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cert_create_that_fits),
         cmocka_unit_test(test_cert_create_with_key_of_another_is_invalid),
-        cmocka_unit_test(test_cert_create_with_uncovered_name_is_invalid),
-        cmocka_unit_test(test_cert_create_outside_its_time_is_invalid),
+        cmocka_unit_test(
+            test_cert_covers_its_names_and_one_label_of_a_wildcard),
+        cmocka_unit_test(test_cert_is_valid_from_then_until_then),
         cmocka_unit_test(test_cert_create_of_rubbish_is_a_parse_error),
         cmocka_unit_test(
             test_cert_create_of_a_chain_cut_behind_the_first_is_a_parse_error),
         cmocka_unit_test(test_cert_create_with_encrypted_key_is_a_parse_error),
+        cmocka_unit_test(test_rsa_key_is_told_by_its_size),
     };
 
     return cmocka_run_group_tests_name("net/tls_cert", tests, make, NULL);

@@ -55,19 +55,16 @@ dial(struct secure *s)
 static void
 open_secure(struct secure *s, const struct amy__server_limits *limits)
 {
-    struct amy__tls_cert *cert = NULL;
+    struct amy__tls_cert *cert = test_cert_read(&pem);
+    const struct amy__tls_choice choice = test_cert_alone(cert);
     struct amy__address any;
 
     memset(s, 0, sizeof(*s));
     s->data = calloc(1, 8U << 20);
     rig_start(&s->rig, limits);
-    assert_int_equal(amy__tls_cert_create(amy__span_of(pem.chain),
-                                          amy__span_of(pem.key), NULL, 0, &cert,
-                                          NULL),
-                     0);
     assert_int_equal(amy__tls_create(&s->tls, NULL), 0);
     assert_int_equal(amy__tls_stage(s->tls, NULL), 0);
-    assert_int_equal(amy__tls_add(s->tls, "a.test", cert, NULL), 0);
+    assert_int_equal(amy__tls_add(s->tls, "a.test", &choice, NULL), 0);
     amy__tls_commit(s->tls);
     amy__tls_cert_unref(cert);
     assert_int_equal(amy__address_parse(AMY_SPAN("127.0.0.1:0"), 0, &any, NULL),

@@ -46,7 +46,7 @@ test_parse_of_two_keys_fills_every_default(void **state)
     assert_null(site->gate_except[0]);
     assert_null(site->ignored_keys[0]);
     assert_false(site->stage_test);
-    assert_null(site->tls_certificate);
+    assert_int_equal(site->cert_count, 0);
     assert_int_equal(site->http, AMY__HTTP_REDIRECT);
     assert_string_equal(site->health_path, "/");
     assert_int_equal(site->body_bytes, 20 * 1024 * 1024);
@@ -208,9 +208,35 @@ test_parse_reads_certificate_files(void **state)
         good(MINIMUM "tls: {certificate: /a.pem, key: /b.pem}\nhttp: off\n");
 
     (void)state;
-    assert_string_equal(site->tls_certificate, "/a.pem");
-    assert_string_equal(site->tls_key, "/b.pem");
+    assert_int_equal(site->cert_count, 1);
+    assert_string_equal(site->certs[0].certificate, "/a.pem");
+    assert_string_equal(site->certs[0].key, "/b.pem");
     assert_int_equal(site->http, AMY__HTTP_OFF);
+    amy__site_unref(site);
+    site = good(MINIMUM "tls: {certificate: example.org-0001}\n");
+    assert_int_equal(site->cert_count, 1);
+    assert_string_equal(site->certs[0].certificate, "example.org-0001");
+    assert_null(site->certs[0].key);
+    amy__site_unref(site);
+}
+
+static void
+test_parse_reads_several_certificates(void **state)
+{
+    struct amy__site *site =
+        good(MINIMUM "tls:\n  certificates:\n"
+                     "    - {certificate: example.org}\n"
+                     "    - {certificate: /rsa.pem, key: /rsa.key}\n");
+
+    (void)state;
+    assert_int_equal(site->cert_count, 2);
+    assert_string_equal(site->certs[0].certificate, "example.org");
+    assert_null(site->certs[0].key);
+    assert_string_equal(site->certs[1].certificate, "/rsa.pem");
+    assert_string_equal(site->certs[1].key, "/rsa.key");
+    amy__site_unref(site);
+    site = good(MINIMUM "tls: {certificate: auto}\n");
+    assert_int_equal(site->cert_count, 0);
     amy__site_unref(site);
 }
 
@@ -224,6 +250,7 @@ main(void)
         cmocka_unit_test(test_parse_of_crlf_and_bom_is_the_same),
         cmocka_unit_test(test_parse_routes_the_root_to_the_right_pool),
         cmocka_unit_test(test_parse_reads_certificate_files),
+        cmocka_unit_test(test_parse_reads_several_certificates),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
