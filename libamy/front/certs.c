@@ -148,15 +148,38 @@ has_directory(const struct amy__lineage *l)
     return stat(dir, &st) == 0;
 }
 
-/* Those whose directory is gone, as long as others are there. served: also
- * those that are served. */
-static void
-drop_gone(struct certs_site *site, bool served)
-{
-    for (size_t i = site->all.count; i > 0 && site->all.count > 1; i--) {
-        struct amy__lineage *l = site->all.list[i - 1];
+/* What certbot is told to call the second of two; the name itself first. */
+static const char *const endings[] = {"", "-ecdsa", "-rsa"};
+#define ENDINGS (sizeof(endings) / sizeof(endings[0]))
 
-        if ((l->pair.cert != NULL && !served) || has_directory(l)) {
+/* `auto` would look for it. */
+static bool
+is_automatic(const struct certs_site *site, const struct amy__lineage *l)
+{
+    for (char **name = site->all.names; *name != NULL; name++) {
+        size_t n = strlen(*name);
+
+        for (size_t i = 0; i < ENDINGS; i++) {
+            if (strncmp(l->name, *name, n) == 0 &&
+                strcmp(l->name + n, endings[i]) == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* Those whose directory is gone, as long as others are there. final: also those
+ * that are served, and what `auto` does not mean any more. */
+static void
+drop_gone(struct certs_site *site, bool final)
+{
+    for (size_t i = site->all.count; i > 0; i--) {
+        struct amy__lineage *l = site->all.list[i - 1];
+        bool gone = site->all.count > 1 && !has_directory(l) &&
+                    (l->pair.cert == NULL || final);
+
+        if (!gone && (!final || is_automatic(site, l))) {
             continue;
         }
         memmove(&site->all.list[i - 1], &site->all.list[i],
@@ -166,15 +189,12 @@ drop_gone(struct certs_site *site, bool served)
     }
 }
 
-/* The name itself, and what certbot is told to call the second of two. */
 static int
 need_named(struct certs_site *site, const char *name)
 {
-    static const char *const endings[] = {"", "-ecdsa", "-rsa"};
     int rc = 0;
 
-    for (size_t i = 0; rc == 0 && i < sizeof(endings) / sizeof(endings[0]);
-         i++) {
+    for (size_t i = 0; rc == 0 && i < ENDINGS; i++) {
         char whole[NAME_MAX + 1] = "";
         char path[PATH_MAX];
         struct stat st = {0};
@@ -206,10 +226,10 @@ find_automatic(struct certs_site *site, bool final)
 {
     int rc = need_named(site, site->domain);
 
+    drop_gone(site, final);
     if (rc == 0 && site->all.count == 0) {
         rc = need_lineage(site, site->domain, NULL); /* is to be missed */
     }
-    drop_gone(site, final);
     look_at_all(site, final);
     for (char **name = site->all.names + 1; rc == 0 && *name != NULL; name++) {
         size_t before = site->all.count;
@@ -483,6 +503,9 @@ amy__certs_read(struct amy__certs *certs, const struct amy__site *spec,
     }
     if (site != NULL) {
         site->all.changed = false; /* the caller knows */
+    }
+    if (certs->timer != NULL) {
+        arm(certs);
     }
     return rc < 0 ? amy__err(err, rc, "looking for certificates") : 0;
 }

@@ -403,6 +403,7 @@ amy_front_check(const struct amy_front_options *opts, amy_problem_fn on_problem,
         return amy__err(err, AMY_ENOMEM, "allocating a front");
     }
     front->magic = AMY__FRONT_MAGIC;
+    front->log = amy__log_copy(NULL); /* on_problem tells */
     clear_fds(front);
     rc = read_settings(opts, on_checked, &check, &front->settings, err);
     if (rc == AMY_EPARSE || rc == AMY_EDENIED) {
