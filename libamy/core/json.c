@@ -338,7 +338,9 @@ write_some(const char *bytes, size_t n, void *user)
 {
     struct writer *writer = user;
 
-    writer->rc = amy__buf_append(writer->out, bytes, n);
+    if (writer->rc == 0) {
+        writer->rc = amy__buf_append(writer->out, bytes, n);
+    }
     return writer->rc;
 }
 
@@ -351,7 +353,9 @@ amy__json_write(const struct amy__json *json, int indent, struct amy__buf *out)
 
     AMY_ASSERT(indent >= 0);
     flags |= indent > 0 ? JSON_INDENT((size_t)indent) : JSON_COMPACT;
-    if (json_dump_callback(peek(json), write_some, &writer, flags) != 0) {
+    /* jansson 2.14 does not look whether a key could be written. */
+    if (json_dump_callback(peek(json), write_some, &writer, flags) != 0 ||
+        writer.rc < 0) {
         out->len = before;
         return writer.rc < 0 ? writer.rc : AMY_ENOMEM;
     }

@@ -197,6 +197,36 @@ test_missing_values_are_told_and_left_out(void **state)
     assert_int_equal(fail_alloc_live(), 0);
 }
 
+/* jansson does not tell when a key could not be written. */
+static void
+test_a_key_that_finds_no_memory_is_not_left_out(void **state)
+{
+    bool more = true;
+
+    (void)state;
+    for (int n = 1; more; n++) {
+        static const char long_key[] =
+            "a key that is longer than what the buffer has at first";
+        struct amy__json *top = amy__json_object();
+        struct amy__buf out;
+        int rc = 0;
+
+        assert_int_equal(amy__json_set(top, long_key, amy__json_int(1)), 0);
+        amy__buf_init(&out, 4096);
+        assert_int_equal(amy__buf_append(&out, "x", 1), 0);
+        while (out.len < out.cap - 2) {
+            out.len++;
+        }
+        fail_alloc_nth(n);
+        rc = amy__json_write(top, 0, &out);
+        more = fail_alloc_hit();
+        assert_int_equal(rc, more ? AMY_ENOMEM : 0);
+        amy__buf_clear(&out);
+        amy__json_free(top);
+    }
+    fail_alloc_nth(0);
+}
+
 int
 main(void)
 {
@@ -210,6 +240,7 @@ main(void)
         cmocka_unit_test(test_parse_names_the_line),
         cmocka_unit_test(test_parse_bounds_nesting),
         cmocka_unit_test(test_missing_values_are_told_and_left_out),
+        cmocka_unit_test(test_a_key_that_finds_no_memory_is_not_left_out),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
