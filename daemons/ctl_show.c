@@ -254,7 +254,7 @@ show_workers(const json_t *pools)
 static void
 show_slots(json_t *slots)
 {
-    static const char *const names[] = {"slots",  "total",  "busy",
+    static const char *const names[] = {"slots",  "total",  "busy", "tunnels",
                                         "queued", "oldest", NULL};
     struct table *table = NULL;
     const json_t *slot = NULL;
@@ -263,7 +263,7 @@ show_slots(json_t *slots)
     if (json_object_size(slots) == 0) {
         return;
     }
-    table = table_create("lrrrr");
+    table = table_create("lrrrrr");
     heading(table, names);
     json_object_foreach(slots, pool, slot)
     {
@@ -273,6 +273,7 @@ show_slots(json_t *slots)
         table_cell(table, TEXT_PLAIN, "%s", pool);
         table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(slot, "total"));
         table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(slot, "busy"));
+        table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(slot, "tunnels"));
         table_cell(table, queued > 0 ? TEXT_WARN : TEXT_PLAIN, "%" PRId64,
                    queued);
         duration_cell(table, queued > 0 ? int_at(slot, "oldest_ms") : -1);

@@ -1,84 +1,25 @@
-/* Requests to workers: queue, slot, call, slot back. Not for heads and bodies:
- * those are proxy.c's. */
-#include "front/dispatch.h"
-
+/* Requests on workers' slots: call, answer, slot back. Not for heads and
+ * bodies, those are proxy.c's, nor for who waits (lanes.c). */
 #include "core/alloc.h"
 #include "core/check.h"
 #include "core/clock.h"
 #include "core/error.h"
-#include "core/files.h"
 #include "core/loop.h"
-#include "serve/slab.h"
-
-#include <fcntl.h>
-#include <sys/queue.h>
-#include <unistd.h>
+#include "front/dispatch_internal.h"
 
 #define UPSTREAM_WAIT_MS 5000
-#define QUEUE_AGE_MS 30000
 #define TIMEOUT_MS 60000U
-/* How soon a worker that took no connection is asked again. */
-#define FORGIVE_MS 50
 /* How often waiting for answers is looked at. */
 #define TICK_MS 250
 /* Timeouts are ours: the client must not give a slot's connection up. */
 #define CLIENT_TIMEOUT_MS (7U * 24 * 3600 * 1000)
 
-struct amy__run {
-    TAILQ_ENTRY(amy__run) link;
-    struct amy__pool_lane *pool;
-    struct amy__seat seat;
-    struct amy__job *job; /* NULL: nobody waits for the answer any more */
-    struct amy__call *call;
-    int64_t started_ms;
-    int64_t progress_ms;
-    bool answered;
-    bool paused; /* the silence is ours */
-};
-
-TAILQ_HEAD(amy__runs, amy__run);
-
-/* A worker's client; the lane worker's user. */
-struct upstream {
-    struct amy__dispatch *dispatch;
-    struct amy__client *client;
-    int dir_fd;
-    char name[64];
-};
-
-struct amy__pool_lane {
-    LIST_ENTRY(amy__pool_lane) link;
-    struct amy__dispatch *dispatch;
-    struct amy__lane lane;
-    struct amy__timer *deadline; /* of the first that waits */
-    struct amy__timer *forgive;
-    int64_t age_ms;
-    int64_t down_since_ms; /* no worker can be asked since then; 0: one can */
-    char *name;
-};
-
-struct amy__dispatch {
-    struct event_base *base;
-    struct amy__slots *slots;
-    uint16_t process;
-    int *events;
-    size_t event_count;
-    int64_t upstream_wait_ms;
-    const struct amy_clock *clock;
-    const struct amy__call_ops *ops;
-    struct amy__timer *tick;
-    bool ticking;
-    int64_t now_ms;
-    struct amy__slab run_slab;
-    struct amy__runs runs;
-    uint32_t running;
-    LIST_HEAD(, amy__pool_lane) pools;
-};
-
 static const struct amy__call_ops client_ops = {
     .client_create = amy__client_create,
     .client_free = amy__client_free,
     .start = amy__call_start,
+    .send = amy__call_send,
+    .finish = amy__call_finish,
     .pause = amy__call_pause,
     .resume = amy__call_resume,
     .detach = amy__call_detach,
@@ -87,60 +28,21 @@ static const struct amy__call_ops client_ops = {
     .sent = amy__call_sent,
 };
 
-static void serve_waiting(struct amy__pool_lane *pool);
-
-static struct amy__job *
-job_of(struct amy__ticket *ticket)
-{
-    return (struct amy__job *)(void *)((char *)ticket -
-                                       offsetof(struct amy__job, ticket));
-}
-
-static int64_t
-read_now_ms(struct amy__dispatch *dispatch)
+int64_t
+amy__dispatch_now_ms(struct amy__dispatch *dispatch)
 {
     dispatch->now_ms = amy__mono_ms(dispatch->clock);
     return dispatch->now_ms;
 }
 
-static void
-ring(uint16_t process, void *user)
-{
-    struct amy__pool_lane *pool = user;
-    struct amy__dispatch *dispatch = pool->dispatch;
-    uint64_t one = 1;
-
-    /* A full counter has rung already; a dead process' requests are buried by
-     * the master. */
-    if (process < dispatch->event_count) {
-        (void)!write(dispatch->events[process], &one, sizeof(one));
-    }
-}
-
 /* ---- are there workers? ---- */
-
-/* Only a worker that is new, or that answers, ends the outage: one that may be
- * asked again after its avoidance has shown nothing yet. */
-static void
-note_up(struct amy__pool_lane *pool)
-{
-    pool->down_since_ms = 0;
-}
 
 /* One that was announced gone ends its work and takes no other. */
 static void
 show_up(struct amy__run *run)
 {
     if (!run->seat.worker->gone) {
-        note_up(run->pool);
-    }
-}
-
-static void
-note_down(struct amy__pool_lane *pool)
-{
-    if (pool->down_since_ms == 0 && amy__lane_ready(&pool->lane) == 0) {
-        pool->down_since_ms = read_now_ms(pool->dispatch);
+        amy__pool_lane_up(run->pool);
     }
 }
 
@@ -156,9 +58,10 @@ end_run(struct amy__run *run)
 
     TAILQ_REMOVE(&dispatch->runs, run, link);
     dispatch->running--;
+    pool->tunnels -= run->tunnel ? 1U : 0U;
     amy__slab_give(&dispatch->run_slab, run);
     if (look) {
-        serve_waiting(pool);
+        amy__pool_lane_serve(pool);
     }
 }
 
@@ -184,7 +87,9 @@ abandon_run(struct amy__run *run)
     const struct amy__call_ops *ops = run->pool->dispatch->ops;
 
     (void)part(run);
-    if (!ops->sent(run->call)) {
+    if (run->tunnel) {
+        ops->hang_up(run->call); /* a worker that sees it closes, too */
+    } else if (!ops->sent(run->call)) {
         ops->cancel(run->call);
         end_run(run);
     } else if (run->answered) {
@@ -203,6 +108,10 @@ on_call_answer(struct amy__call *call, const struct amy__answer_head *head,
     show_up(run);
     run->answered = true;
     run->progress_ms = run->pool->dispatch->now_ms;
+    if (head->status == 101) {
+        run->tunnel = true;
+        run->pool->tunnels++;
+    }
     if (run->job != NULL) {
         run->job->borrow_events->on_answer(run->job, head);
     } else if (head->body != AMY__BODY_LENGTH) {
@@ -219,6 +128,29 @@ on_call_data(struct amy__call *call, struct amy__span data, void *user)
     run->progress_ms = run->pool->dispatch->now_ms;
     if (run->job != NULL) {
         run->job->borrow_events->on_data(run->job, data);
+    }
+}
+
+static void
+on_call_half(struct amy__call *call, void *user)
+{
+    struct amy__run *run = user;
+
+    (void)call;
+    if (run->job != NULL) {
+        run->job->borrow_events->on_half(run->job);
+    }
+}
+
+static void
+on_call_room(struct amy__call *call, void *user)
+{
+    struct amy__run *run = user;
+
+    (void)call;
+    run->progress_ms = run->pool->dispatch->now_ms;
+    if (run->job != NULL) {
+        run->job->borrow_events->on_room(run->job);
     }
 }
 
@@ -253,9 +185,7 @@ bounce(struct amy__run *run)
     } else {
         amy__lane_bounce(&pool->lane, &seat, &job->ticket, job->entered_us);
     }
-    note_down(pool);
-    (void)amy__timer_arm(pool->forgive, FORGIVE_MS, NULL);
-    serve_waiting(pool);
+    amy__pool_lane_avoid(pool);
 }
 
 static enum amy__job_failure
@@ -297,6 +227,8 @@ on_call_fail(struct amy__call *call, enum amy__call_failure failure,
 static const struct amy__call_handler call_handler = {
     .on_answer = on_call_answer,
     .on_data = on_call_data,
+    .on_half = on_call_half,
+    .on_room = on_call_room,
     .on_end = on_call_end,
     .on_fail = on_call_fail,
 };
@@ -304,8 +236,11 @@ static const struct amy__call_handler call_handler = {
 static bool
 is_late(const struct amy__run *run, int64_t now_ms)
 {
-    return run->job != NULL && !run->paused &&
-           now_ms - run->progress_ms >= run->job->timeout_ms;
+    const struct amy__job *job = run->job;
+
+    return job != NULL && !run->paused &&
+           now_ms - run->progress_ms >=
+               (run->tunnel ? job->tunnel_ms : job->timeout_ms);
 }
 
 /* The answer is ours to give; what the job's memory holds goes with it. */
@@ -313,10 +248,12 @@ static void
 time_out(struct amy__run *run)
 {
     struct amy__job *job = run->job;
-    bool answered = run->answered;
+    enum amy__job_failure failure = run->tunnel     ? AMY__JOB_IDLE
+                                    : run->answered ? AMY__JOB_CUT
+                                                    : AMY__JOB_TIMEOUT;
 
     abandon_run(run);
-    job->borrow_events->on_fail(job, answered ? AMY__JOB_CUT : AMY__JOB_TIMEOUT,
+    job->borrow_events->on_fail(job, failure,
                                 "the worker did not answer in time");
 }
 
@@ -324,7 +261,7 @@ static void
 on_tick(void *user)
 {
     struct amy__dispatch *dispatch = user;
-    int64_t now_ms = read_now_ms(dispatch);
+    int64_t now_ms = amy__dispatch_now_ms(dispatch);
     struct amy__run *run = TAILQ_FIRST(&dispatch->runs);
 
     while (run != NULL) {
@@ -347,12 +284,12 @@ on_tick(void *user)
 
 /* ---- how it begins ---- */
 
-static void
-begin_run(struct amy__pool_lane *pool, struct amy__job *job,
-          const struct amy__seat *seat)
+void
+amy__run_begin(struct amy__pool_lane *pool, struct amy__job *job,
+               const struct amy__seat *seat)
 {
     struct amy__dispatch *dispatch = pool->dispatch;
-    struct upstream *upstream = seat->worker->user;
+    struct amy__upstream *upstream = seat->worker->user;
     struct amy__run *run = amy__slab_take(&dispatch->run_slab);
     struct amy__body body = {.fd = -1};
     const struct amy__request_head *head = NULL;
@@ -362,7 +299,7 @@ begin_run(struct amy__pool_lane *pool, struct amy__job *job,
         *run = (struct amy__run){.pool = pool, .seat = *seat, .job = job};
         TAILQ_INSERT_TAIL(&dispatch->runs, run, link);
         dispatch->running++;
-        run->started_ms = read_now_ms(dispatch);
+        run->started_ms = amy__dispatch_now_ms(dispatch);
         run->progress_ms = run->started_ms;
         job->run = run;
         job->seated_us = amy__mono_us(dispatch->clock);
@@ -389,80 +326,6 @@ begin_run(struct amy__pool_lane *pool, struct amy__job *job,
     }
 }
 
-static int64_t
-deadline_ms(const struct amy__pool_lane *pool, const struct amy__job *job)
-{
-    int64_t since_ms = job->entered_us / 1000;
-    int64_t late_ms = since_ms + pool->age_ms;
-    int64_t down_ms =
-        pool->down_since_ms > since_ms ? pool->down_since_ms : since_ms;
-
-    if (pool->down_since_ms == 0) {
-        return late_ms;
-    }
-    down_ms += pool->dispatch->upstream_wait_ms;
-    return down_ms < late_ms ? down_ms : late_ms;
-}
-
-/* The first in the queue is the oldest: its deadline comes first. */
-static void
-arm_deadline(struct amy__pool_lane *pool)
-{
-    if (pool->lane.first == NULL) {
-        amy__timer_cancel(pool->deadline);
-        return;
-    }
-    (void)amy__timer_arm(pool->deadline,
-                         deadline_ms(pool, job_of(pool->lane.first)) -
-                             amy__mono_ms(pool->dispatch->clock),
-                         NULL);
-}
-
-static void
-serve_waiting(struct amy__pool_lane *pool)
-{
-    struct amy__ticket *ticket = NULL;
-    struct amy__seat seat = {0};
-    bool waited = pool->lane.first != NULL;
-
-    while (amy__lane_next(&pool->lane, &ticket, &seat)) {
-        begin_run(pool, job_of(ticket), &seat);
-    }
-    if (waited) {
-        arm_deadline(pool);
-    }
-}
-
-static void
-on_deadline(void *user)
-{
-    struct amy__pool_lane *pool = user;
-    int64_t now_ms = read_now_ms(pool->dispatch);
-
-    while (pool->lane.first != NULL) {
-        struct amy__job *job = job_of(pool->lane.first);
-
-        if (now_ms < deadline_ms(pool, job)) {
-            break;
-        }
-        amy__lane_forget(&pool->lane, &job->ticket);
-        job->borrow_events->on_fail(
-            job, pool->down_since_ms != 0 ? AMY__JOB_DOWN : AMY__JOB_LATE,
-            pool->down_since_ms != 0 ? "no worker takes requests"
-                                     : "waited too long for a worker");
-    }
-    arm_deadline(pool);
-}
-
-static void
-on_forgive(void *user)
-{
-    struct amy__pool_lane *pool = user;
-
-    amy__lane_forgive(&pool->lane);
-    serve_waiting(pool);
-}
-
 int
 amy__job_start(struct amy__job *job, struct amy__pool_lane *pool,
                uint32_t timeout_ms, const struct amy__job_events *events)
@@ -477,14 +340,32 @@ amy__job_start(struct amy__job *job, struct amy__pool_lane *pool,
     job->entered_us = amy__mono_us(pool->dispatch->clock);
     rc = amy__lane_enter(&pool->lane, &job->ticket, job->entered_us, &seat);
     if (rc == 1) {
-        begin_run(pool, job, &seat);
+        amy__run_begin(pool, job, &seat);
         return 0;
     }
     if (rc == 0) {
-        note_down(pool);
-        arm_deadline(pool);
+        amy__pool_lane_down(pool);
+        amy__pool_lane_watch(pool);
     }
     return rc;
+}
+
+int
+amy__job_send(struct amy__job *job, struct amy__span data)
+{
+    if (job->run == NULL) {
+        return 0;
+    }
+    job->run->progress_ms = job->pool->dispatch->now_ms;
+    return job->pool->dispatch->ops->send(job->run->call, data);
+}
+
+void
+amy__job_finish(struct amy__job *job)
+{
+    if (job->run != NULL) {
+        job->pool->dispatch->ops->finish(job->run->call);
+    }
 }
 
 void
@@ -501,7 +382,7 @@ amy__job_resume(struct amy__job *job)
 {
     if (job->run != NULL) {
         job->run->paused = false;
-        job->run->progress_ms = read_now_ms(job->pool->dispatch);
+        job->run->progress_ms = amy__dispatch_now_ms(job->pool->dispatch);
         job->pool->dispatch->ops->resume(job->run->call);
     }
 }
@@ -513,179 +394,7 @@ amy__job_leave(struct amy__job *job)
         abandon_run(job->run);
     } else if (job->ticket.since_us > 0) {
         amy__lane_forget(&job->pool->lane, &job->ticket);
-        arm_deadline(job->pool);
-    }
-}
-
-/* ---- pools and workers ---- */
-
-static void
-drop_upstream(struct amy__lane_worker *worker, void *user)
-{
-    struct upstream *upstream = worker->user;
-
-    (void)user;
-    upstream->dispatch->ops->client_free(upstream->client);
-    amy__close(&upstream->dir_fd);
-    amy__free(upstream);
-}
-
-static void
-free_pool(struct amy__pool_lane *pool)
-{
-    if (pool == NULL) {
-        return;
-    }
-    while (pool->lane.first != NULL) {
-        amy__lane_forget(&pool->lane, pool->lane.first);
-    }
-    amy__lane_clear(&pool->lane);
-    amy__timer_free(pool->deadline);
-    amy__timer_free(pool->forgive);
-    amy__free(pool->name);
-    amy__free(pool);
-}
-
-int
-amy__pool_lane_create(struct amy__dispatch *dispatch, const char *name,
-                      struct amy__pool_lane **ret_pool, struct amy_error *err)
-{
-    struct amy__pool_lane *pool = amy__calloc(1, sizeof(*pool));
-    int rc = 0;
-
-    if (pool == NULL) {
-        return amy__err(err, AMY_ENOMEM, "allocating a pool");
-    }
-    pool->dispatch = dispatch;
-    pool->age_ms = QUEUE_AGE_MS;
-    pool->lane = (struct amy__lane){
-        .borrow_slots = dispatch->slots,
-        .pool = AMY__POOL_UNKNOWN,
-        .process = dispatch->process,
-        .ring = ring,
-        .drop = drop_upstream,
-        .user = pool,
-    };
-    pool->name = amy__strdup(name);
-    rc = pool->name == NULL ? amy__err(err, AMY_ENOMEM, "allocating a pool")
-                            : amy__timer_create(dispatch->base, on_deadline,
-                                                pool, &pool->deadline, err);
-    if (rc == 0) {
-        rc = amy__timer_create(dispatch->base, on_forgive, pool, &pool->forgive,
-                               err);
-    }
-    if (rc < 0) {
-        free_pool(pool);
-        return rc;
-    }
-    LIST_INSERT_HEAD(&dispatch->pools, pool, link);
-    *ret_pool = pool;
-    return 0;
-}
-
-const char *
-amy__pool_lane_name(const struct amy__pool_lane *pool)
-{
-    return pool->name;
-}
-
-void
-amy__pool_lane_set_limits(struct amy__pool_lane *pool, uint32_t length,
-                          int64_t age_ms)
-{
-    pool->lane.limit = length;
-    pool->age_ms = age_ms > 0 ? age_ms : QUEUE_AGE_MS;
-}
-
-void
-amy__pool_lane_figures(const struct amy__pool_lane *pool,
-                       struct amy__pool_lane_figures *ret)
-{
-    *ret = (struct amy__pool_lane_figures){
-        .waiting = pool->lane.waiting,
-        .workers = (uint32_t)pool->lane.worker_count,
-    };
-    if (pool->lane.first != NULL) {
-        ret->oldest_ms = amy__mono_ms(pool->dispatch->clock) -
-                         job_of(pool->lane.first)->entered_us / 1000;
-    }
-}
-
-static void
-free_upstream(struct upstream *upstream)
-{
-    amy__close(&upstream->dir_fd);
-    amy__free(upstream);
-}
-
-static int
-open_upstream(struct amy__dispatch *dispatch,
-              const struct amy__worker_spec *spec,
-              struct upstream **ret_upstream, struct amy_error *err)
-{
-    struct amy__client_options opts = {
-        .base = dispatch->base,
-        .idle_max = spec->slots,
-        .borrow_clock = dispatch->clock,
-    };
-    struct upstream *upstream = amy__calloc(1, sizeof(*upstream));
-    int rc = 0;
-
-    if (upstream == NULL) {
-        return amy__err(err, AMY_ENOMEM, "allocating a worker");
-    }
-    upstream->dispatch = dispatch;
-    upstream->dir_fd = fcntl(spec->dir_fd, F_DUPFD_CLOEXEC, 0);
-    if (upstream->dir_fd < 0 ||
-        !amy__span_copy(amy__span_of(spec->name), upstream->name,
-                        sizeof(upstream->name))) {
-        free_upstream(upstream);
-        return amy__err(err, AMY_EINVAL, "a worker's socket '%s'", spec->name);
-    }
-    opts.borrow_dir_fd = upstream->dir_fd;
-    opts.unix_name = upstream->name;
-    rc = dispatch->ops->client_create(&opts, &upstream->client, err);
-    if (rc < 0) {
-        free_upstream(upstream);
-        return rc;
-    }
-    *ret_upstream = upstream;
-    return 0;
-}
-
-int
-amy__pool_lane_add(struct amy__pool_lane *pool,
-                   const struct amy__worker_spec *spec, struct amy_error *err)
-{
-    struct upstream *upstream = NULL;
-    int rc = 0;
-
-    if (spec->pool_index >= AMY__POOLS_MAX) {
-        return amy__err(err, AMY_EINVAL, "pool %u", spec->pool_index);
-    }
-    rc = open_upstream(pool->dispatch, spec, &upstream, err);
-    if (rc < 0) {
-        return rc;
-    }
-    amy__lane_set_pool(&pool->lane, spec->pool_index);
-    rc = amy__lane_add(&pool->lane, spec->slot, spec->slots, spec->incarnation,
-                       upstream);
-    if (rc < 0) {
-        pool->dispatch->ops->client_free(upstream->client);
-        free_upstream(upstream);
-        return amy__err(err, rc, "adding worker '%s'", spec->name);
-    }
-    note_up(pool);
-    serve_waiting(pool);
-    return 0;
-}
-
-void
-amy__pool_lane_remove(struct amy__pool_lane *pool, uint64_t incarnation)
-{
-    if (amy__lane_remove(&pool->lane, incarnation)) {
-        note_down(pool);
-        arm_deadline(pool);
+        amy__pool_lane_watch(job->pool);
     }
 }
 
@@ -748,7 +457,7 @@ amy__dispatch_free(struct amy__dispatch *dispatch)
         struct amy__pool_lane *pool = LIST_FIRST(&dispatch->pools);
 
         LIST_REMOVE(pool, link);
-        free_pool(pool);
+        amy__pool_lane_free(pool);
     }
     amy__timer_free(dispatch->tick);
     amy__slab_clear(&dispatch->run_slab);
@@ -764,7 +473,7 @@ amy__dispatch_rung(struct amy__dispatch *dispatch)
     /* The bell does not say which pool: a look at each costs little. */
     LIST_FOREACH(pool, &dispatch->pools, link)
     {
-        serve_waiting(pool);
+        amy__pool_lane_serve(pool);
     }
 }
 

@@ -25,6 +25,7 @@ enum amy__job_failure {
     AMY__JOB_TIMEOUT,  /* 504 */
     AMY__JOB_BAD,      /* no answer, or no HTTP: 502 */
     AMY__JOB_CUT,      /* the answer's body ended early */
+    AMY__JOB_IDLE,     /* a tunnel in which nobody said anything */
 };
 
 struct amy__job_events {
@@ -35,6 +36,9 @@ struct amy__job_events {
     void (*on_answer)(struct amy__job *job,
                       const struct amy__answer_head *head);
     void (*on_data)(struct amy__job *job, struct amy__span data);
+    /* After the answer 101: as serve/client.h. */
+    void (*on_half)(struct amy__job *job);
+    void (*on_room)(struct amy__job *job);
     /* One of these, last. */
     void (*on_end)(struct amy__job *job);
     void (*on_fail)(struct amy__job *job, enum amy__job_failure failure,
@@ -50,7 +54,8 @@ struct amy__job {
     int64_t entered_us;
     int64_t seated_us; /* 0: it never had a slot */
     uint32_t timeout_ms;
-    char worker[28]; /* "web/1.0": who had it last */
+    uint32_t tunnel_ms; /* set before it starts: of silence after 101 */
+    char worker[28];    /* "web/1.0": who had it last */
 };
 
 /* What a unit test replaces; NULL in options: serve/client.h. */
@@ -64,6 +69,8 @@ struct amy__call_ops {
                  const struct amy__body *body, uint32_t timeout_ms,
                  const struct amy__call_handler *borrow_handler, void *user,
                  struct amy__call **ret_call, struct amy_error *err);
+    int (*send)(struct amy__call *call, struct amy__span data);
+    void (*finish)(struct amy__call *call);
     void (*pause)(struct amy__call *call);
     void (*resume)(struct amy__call *call);
     void (*detach)(struct amy__call *call);
@@ -107,6 +114,7 @@ struct amy__pool_lane_figures {
     uint32_t waiting;
     int64_t oldest_ms; /* how long the first has waited */
     uint32_t workers;
+    uint32_t tunnels; /* seats of this process that are WebSockets */
 };
 void amy__pool_lane_figures(const struct amy__pool_lane *pool,
                             struct amy__pool_lane_figures *ret);
@@ -128,6 +136,9 @@ void amy__pool_lane_remove(struct amy__pool_lane *pool, uint64_t incarnation);
  * queue is told at once: AMY_ELIMIT (no callback then). */
 int amy__job_start(struct amy__job *job, struct amy__pool_lane *pool,
                    uint32_t timeout_ms, const struct amy__job_events *events);
+/* After 101: as amy__call_send() and amy__call_finish(). */
+int amy__job_send(struct amy__job *job, struct amy__span data);
+void amy__job_finish(struct amy__job *job);
 void amy__job_pause(struct amy__job *job);
 void amy__job_resume(struct amy__job *job);
 /* Nobody wants the answer any more: no callback comes. The slot stays taken

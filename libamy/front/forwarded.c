@@ -337,7 +337,6 @@ amy__forward_head(struct amy__request_head *dst,
     dst->content_length = body_n;
     dst->keep_alive = true;
     dst->expect_continue = false;
-    dst->upgrade_websocket = false;
     copy_fields(dst, src);
     put_forwarding(dst, src, arrival, client, text);
     put_field(dst, "X-Request-ID", amy__span_of(id));

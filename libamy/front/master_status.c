@@ -77,12 +77,26 @@ gate_json(const struct amy__front_site *site)
     return json;
 }
 
-/* How many requests of all processes wait for this pool, and how long the
- * oldest one does. */
+/* What all processes together have on a pool. */
+struct load {
+    int64_t queued;    /* requests that wait */
+    int64_t oldest_ms; /* how long the first of them does */
+    int64_t tunnels;   /* open WebSockets, also on workers that drain */
+};
+
 static void
-add_waiting(const struct amy_front *front,
-            const struct amy__registry_pool *pool, int64_t *queued,
-            int64_t *oldest_ms)
+add_load(struct load *load, const struct amy__json *pool)
+{
+    int64_t age = amy__json_get_int(pool, "oldest_ms", 0);
+
+    load->queued += amy__json_get_int(pool, "waiting", 0);
+    load->tunnels += amy__json_get_int(pool, "tunnels", 0);
+    load->oldest_ms = age > load->oldest_ms ? age : load->oldest_ms;
+}
+
+static void
+add_loads(const struct amy_front *front, const struct amy__registry_pool *pool,
+          struct load *load)
 {
     for (uint32_t p = 0; p < front->process_count; p++) {
         const struct amy__json *sites =
@@ -97,12 +111,10 @@ add_waiting(const struct amy_front *front,
             }
             for (size_t k = 0; k < amy__json_count(pools); k++) {
                 const struct amy__json *one = amy__json_at(pools, k);
-                int64_t age = amy__json_get_int(one, "oldest_ms", 0);
 
                 if (strcmp(amy__json_get_text(one, "name", ""), pool->pool) ==
                     0) {
-                    *queued += amy__json_get_int(one, "waiting", 0);
-                    *oldest_ms = age > *oldest_ms ? age : *oldest_ms;
+                    add_load(load, one);
                 }
             }
         }
@@ -115,8 +127,7 @@ pool_json(const struct amy_front *front, const struct amy__registry_pool *pool)
     struct amy__json *json = amy__json_object();
     int64_t total = 0;
     int64_t busy = 0;
-    int64_t queued = 0;
-    int64_t oldest_ms = 0;
+    struct load load = {0};
 
     for (const struct amy__roster_worker *w = pool->roster->workers; w != NULL;
          w = w->next) {
@@ -125,11 +136,12 @@ pool_json(const struct amy_front *front, const struct amy__registry_pool *pool)
             busy += amy__slot_owner(front->slots, w->slot + i) != 0;
         }
     }
-    add_waiting(front, pool, &queued, &oldest_ms);
+    add_loads(front, pool, &load);
     (void)amy__json_set(json, "total", amy__json_int(total));
     (void)amy__json_set(json, "busy", amy__json_int(busy));
-    (void)amy__json_set(json, "queued", amy__json_int(queued));
-    (void)amy__json_set(json, "oldest_ms", amy__json_int(oldest_ms));
+    (void)amy__json_set(json, "queued", amy__json_int(load.queued));
+    (void)amy__json_set(json, "oldest_ms", amy__json_int(load.oldest_ms));
+    (void)amy__json_set(json, "tunnels", amy__json_int(load.tunnels));
     return json;
 }
 

@@ -406,6 +406,7 @@ pools_json(const struct amy__domain *domain)
         set_number(pool, "waiting", figures.waiting);
         set_number(pool, "oldest_ms", (uint64_t)figures.oldest_ms);
         set_number(pool, "workers", figures.workers);
+        set_number(pool, "tunnels", figures.tunnels);
         (void)amy__json_add(pools, pool);
     }
     return pools;
@@ -445,6 +446,7 @@ on_status(struct amy__front *front, int64_t ask)
     (void)amy__json_set(json, "ask", amy__json_int(ask));
     set_number(json, "connections", figures.open);
     set_number(json, "idle", figures.idle);
+    set_number(json, "tunnels", figures.tunnels);
     set_number(json, "requests", figures.requests);
     set_number(json, "refused", figures.refused);
     set_number(json, "shed", figures.shed);

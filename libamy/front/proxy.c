@@ -13,13 +13,6 @@
 #define LATER_MEMORY_BYTES (1024U * 1024)
 #define PIECE_BYTES 8192U
 
-static struct amy__visit *
-visit_of(struct amy__job *job)
-{
-    return (struct amy__visit *)(void *)((char *)job -
-                                         offsetof(struct amy__visit, job));
-}
-
 static void
 finish(struct amy__visit *v)
 {
@@ -85,8 +78,8 @@ send_late_piece(struct amy__visit *v)
     return true;
 }
 
-static void
-cut_both(struct amy__visit *v)
+void
+amy__proxy_cut(struct amy__visit *v)
 {
     if (v->job_on) {
         v->job_on = false;
@@ -101,7 +94,7 @@ send_late(struct amy__visit *v)
 {
     while (has_late(v) && !v->full) {
         if (!send_late_piece(v)) {
-            cut_both(v);
+            amy__proxy_cut(v);
             return;
         }
         if (!has_late(v)) {
@@ -136,7 +129,7 @@ keep_late(struct amy__visit *v, struct amy__span data)
     place.memory_bytes = LATER_MEMORY_BYTES;
     place.dir_fd = -1;
     if (amy__spool_write(&v->later, &place, data, NULL) < 0) {
-        cut_both(v);
+        amy__proxy_cut(v);
     }
 }
 
@@ -147,6 +140,10 @@ amy__proxy_on_room(struct amy__visit *v)
         return;
     }
     v->full = false;
+    if (v->tunnel) {
+        amy__tunnel_client_room(v);
+        return;
+    }
     send_late(v);
     if (v->closed || has_late(v)) {
         return;
@@ -164,7 +161,7 @@ amy__proxy_on_room(struct amy__visit *v)
 static const struct amy__request_head *
 on_head(struct amy__job *job, struct amy__body *ret_body)
 {
-    struct amy__visit *v = visit_of(job);
+    struct amy__visit *v = amy__visit_of_job(job);
     struct amy__front *front = v->front;
     const struct amy__request_head *head = amy__exchange_head(v->x);
     struct amy__arrival arrival = amy__visit_arrival(v);
@@ -181,10 +178,14 @@ on_head(struct amy__job *job, struct amy__body *ret_body)
 static void
 on_answer(struct amy__job *job, const struct amy__answer_head *head)
 {
-    struct amy__visit *v = visit_of(job);
+    struct amy__visit *v = amy__visit_of_job(job);
     struct amy__answer_head *answer = &v->front->answer;
 
     v->streams = amy__backward_head(answer, head);
+    if (head->status == 101) {
+        amy__tunnel_open(v, answer);
+        return;
+    }
     v->endless =
         head->body == AMY__BODY_CHUNKED || head->body == AMY__BODY_UNTIL_CLOSE;
     if (answer->body == AMY__BODY_UNTIL_CLOSE) {
@@ -198,17 +199,21 @@ on_answer(struct amy__job *job, const struct amy__answer_head *head)
     }
     v->begun = true;
     if (v->gone && v->streams) {
-        cut_both(v);
+        amy__proxy_cut(v);
     }
 }
 
 static void
 on_data(struct amy__job *job, struct amy__span data)
 {
-    struct amy__visit *v = visit_of(job);
+    struct amy__visit *v = amy__visit_of_job(job);
     int rc = 0;
 
     if (v->closed) {
+        return;
+    }
+    if (v->tunnel) {
+        amy__tunnel_from_worker(v, data);
         return;
     }
     if (v->full && !v->streams) {
@@ -220,18 +225,20 @@ on_data(struct amy__job *job, struct amy__span data)
     if (v->full && v->streams) {
         hold_worker(v);
     } else if (rc == AMY_ECONN && v->endless) {
-        cut_both(v);
+        amy__proxy_cut(v);
     }
 }
 
 static void
 on_end(struct amy__job *job)
 {
-    struct amy__visit *v = visit_of(job);
+    struct amy__visit *v = amy__visit_of_job(job);
 
     v->job_on = false;
     v->ended = true;
-    if (!v->closed && !has_late(v)) {
+    if (v->tunnel) {
+        amy__tunnel_worker_gone(v);
+    } else if (!v->closed && !has_late(v)) {
         finish(v);
     }
 }
@@ -244,6 +251,7 @@ status_of(enum amy__job_failure failure)
         return 504;
     case AMY__JOB_BAD:
     case AMY__JOB_CUT:
+    case AMY__JOB_IDLE:
         return 502;
     case AMY__JOB_DOWN:
     case AMY__JOB_FULL:
@@ -256,10 +264,14 @@ status_of(enum amy__job_failure failure)
 static void
 on_fail(struct amy__job *job, enum amy__job_failure failure, const char *reason)
 {
-    struct amy__visit *v = visit_of(job);
+    struct amy__visit *v = amy__visit_of_job(job);
 
     v->job_on = false;
     if (v->closed) {
+        return;
+    }
+    if (failure == AMY__JOB_IDLE) {
+        cut(v); /* nobody's fault */
         return;
     }
     if (v->begun) {
@@ -274,6 +286,8 @@ static const struct amy__job_events job_events = {
     .head = on_head,
     .on_answer = on_answer,
     .on_data = on_data,
+    .on_half = amy__tunnel_worker_over,
+    .on_room = amy__tunnel_worker_room,
     .on_end = on_end,
     .on_fail = on_fail,
 };
@@ -290,6 +304,7 @@ enter(struct amy__visit *v)
 
     if (pool != NULL) {
         v->job_on = true;
+        v->job.tunnel_ms = v->vhost->tunnels_ms[route];
         rc = amy__job_start(&v->job, pool, v->vhost->timeouts_ms[route],
                             &job_events);
     }
@@ -333,12 +348,12 @@ amy__proxy_on_gone(struct amy__visit *v)
     v->gone = true;
     /* One that is being worked on goes on: a client that closed its sending
      * side alone still reads. A stream may have no end: it is cut. */
-    if (v->job_on && v->job.run != NULL && !v->streams) {
+    if (v->job_on && v->job.run != NULL && !v->streams && !v->tunnel) {
         return;
     }
     /* What was taken off the worker is sent as the client makes room. */
     if (!v->ended) {
-        cut_both(v);
+        amy__proxy_cut(v);
     }
 }
 

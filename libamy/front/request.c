@@ -469,6 +469,8 @@ const struct amy__server_handler amy__front_handler = {
     .on_body = on_body,
     .on_room = on_room,
     .on_gone = on_gone,
+    .on_tunnel = amy__tunnel_from_client,
+    .on_tunnel_end = amy__tunnel_client_over,
     .on_done = on_done,
     .on_refused = on_refused,
 };

@@ -16,6 +16,9 @@
 #define YAML_MAX ((size_t)1024 * 1024)
 #define PEM_MAX ((size_t)1024 * 1024)
 #define ROUTE_TIMEOUT_MS 60000 /* nginx proxy_read_timeout */
+/* Chatty protocols ping each other within a minute; a person who reads does not
+ * lose the connection, and one whose machine slept does. */
+#define TUNNEL_IDLE_MS (10 * 60000)
 
 /* ---- domains ---- */
 
@@ -153,6 +156,7 @@ amy__vhost_unref(struct amy__vhost *vhost)
     }
     amy__file_cache_free(vhost->files);
     amy__free(vhost->timeouts_ms);
+    amy__free(vhost->tunnels_ms);
     amy__close(&vhost->dir_fd);
     amy__site_unref(vhost->site);
     amy__free(vhost);
@@ -227,14 +231,19 @@ find_timeouts(struct amy__vhost *vhost, struct amy_error *err)
 
     vhost->timeouts_ms =
         amy__calloc(site->route_count + 1, sizeof(*vhost->timeouts_ms));
-    if (vhost->timeouts_ms == NULL) {
+    vhost->tunnels_ms =
+        amy__calloc(site->route_count + 1, sizeof(*vhost->tunnels_ms));
+    if (vhost->timeouts_ms == NULL || vhost->tunnels_ms == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a site");
     }
     for (size_t i = 0; i < site->route_count; i++) {
         int64_t timeout_ms = timeout_of(site, &site->routes[i]);
 
+        int64_t idle_ms = site->routes[i].tunnel_idle_ms;
+
         vhost->timeouts_ms[i] =
             timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms;
+        vhost->tunnels_ms[i] = idle_ms > 0 ? (uint32_t)idle_ms : TUNNEL_IDLE_MS;
     }
     return 0;
 }

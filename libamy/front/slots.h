@@ -21,7 +21,7 @@
 
 /* The simulation builds its own, much smaller copy. */
 #ifndef AMY__SLOTS_MAX
-#define AMY__SLOTS_MAX 16384U
+#define AMY__SLOTS_MAX 65536U
 #define AMY__POOLS_MAX 1024U
 #define AMY__PROCESSES_MAX 64U
 #endif

@@ -52,6 +52,7 @@ struct amy__vhost {
     int dir_fd;
     struct amy__file_cache *files;
     uint32_t *timeouts_ms; /* of each route, for a worker's silence */
+    uint32_t *tunnels_ms;  /* of each route, for nobody's saying anything */
 };
 
 struct amy__front_listener {
@@ -146,10 +147,18 @@ struct amy__visit {
     bool job_on;  /* the job may still call us */
     bool gone;    /* the client does not send any more, maybe reads */
     bool closed;  /* the exchange was ended */
+    bool tunnel;  /* it changed protocols: tunnel.c */
 };
 
 _Static_assert(sizeof(struct amy__visit) <= AMY__EXCHANGE_ROOM,
                "a visit lives in its exchange's room");
+
+static inline struct amy__visit *
+amy__visit_of_job(struct amy__job *job)
+{
+    return (struct amy__visit *)(void *)((char *)job -
+                                         offsetof(struct amy__visit, job));
+}
 
 static inline struct amy__visit *
 amy__visit_of(struct amy__exchange *x)
@@ -180,8 +189,21 @@ void amy__proxy_start(struct amy__visit *v);
 void amy__proxy_on_body(struct amy__visit *v);
 void amy__proxy_on_room(struct amy__visit *v);
 void amy__proxy_on_gone(struct amy__visit *v);
+/* Nobody is to have any more of it, on either side. */
+void amy__proxy_cut(struct amy__visit *v);
 /* The exchange is over: let go of everything. */
 void amy__proxy_clear(struct amy__visit *v);
+
+/* tunnel.c: after an answer 101. */
+void amy__tunnel_open(struct amy__visit *v, struct amy__answer_head *answer);
+void amy__tunnel_from_worker(struct amy__visit *v, struct amy__span data);
+void amy__tunnel_from_client(struct amy__exchange *x, struct amy__span data,
+                             void *user);
+void amy__tunnel_client_over(struct amy__exchange *x, void *user);
+void amy__tunnel_client_room(struct amy__visit *v);
+void amy__tunnel_worker_over(struct amy__job *job);
+void amy__tunnel_worker_gone(struct amy__visit *v);
+void amy__tunnel_worker_room(struct amy__job *job);
 
 /* served.c: sites and domains. */
 struct amy__pool_lane *amy__domain_pool(struct amy__domain *domain,

@@ -37,12 +37,17 @@ struct amy__codec_events {
     /* Server side. The head is valid during the call. */
     void (*on_request)(amy__stream_id id, const struct amy__request_head *head,
                        void *user);
-    /* Client side. 1xx other than 101 arrive here too, before the final one. */
+    /* Client side. 1xx other than 101 arrive here too, before the final one.
+     * 101 comes only to a request that asked (upgrade_websocket). */
     void (*on_answer)(amy__stream_id id, const struct amy__answer_head *head,
                       void *user);
     void (*on_body)(amy__stream_id id, struct amy__span data, void *user);
     /* The message is whole. */
     void (*on_end)(amy__stream_id id, void *user);
+    /* Once an exchange has changed protocols (answer 101), on_body brings what
+     * the peer says, as it is, and on_end that it will say no more; the same
+     * goes the other way with send_body and pass_body. It is the exchange that
+     * becomes a tunnel, not the connection, though h1 has only the one. */
     /* h2: the peer cancelled this stream; h1 never. */
     void (*on_reset)(amy__stream_id id, uint32_t code, void *user);
 };
@@ -66,10 +71,12 @@ struct amy__codec_ops {
     /* Commands; bytes are appended to out. `end`: no body follows. For h1 the
      * codec writes Content-Length or chunked framing by head->body, adds
      * Connection, and never both lengths; Host comes from head->authority.
-     * Fields marked hop-by-hop are left out. An answer to HEAD, and 204, 205
-     * and 304, have no body: what is sent for it is dropped; head->body still
-     * says what it would have been. Server side, id 0 answers a message that
-     * never became an exchange (a fault of feed(), a 408): always with
+     * Fields marked hop-by-hop are left out. A request with upgrade_websocket,
+     * and status 101 as its answer, get the two fields that ask and agree; a
+     * connection that asked is never used again. An answer to HEAD, and 204,
+     * 205 and 304, have no body: what is sent for it is dropped; head->body
+     * still says what it would have been. Server side, id 0 answers a message
+     * that never became an exchange (a fault of feed(), a 408): always with
      * Connection: close.
      * 0; AMY_ELIMIT, AMY_ENOMEM; AMY_EINVAL: a byte in the head that would
      * split the message; AMY_ESTATE: not now, or more or less body than

@@ -119,6 +119,22 @@ amy__h1_feed_body(struct amy__h1 *h1, struct amy__span data,
     return (int64_t)used;
 }
 
+int64_t
+amy__h1_feed_tunnel(struct amy__h1 *h1, struct amy__span data)
+{
+    if (data.n > 0) {
+        h1->codec.borrow_events->on_body(h1->id, data, h1->codec.user);
+    }
+    return (int64_t)data.n;
+}
+
+void
+amy__h1_end_tunnel(struct amy__h1 *h1)
+{
+    h1->step = AMY__H1_STEP_DONE;
+    h1->codec.borrow_events->on_end(h1->id, h1->codec.user);
+}
+
 int
 amy__h1_end_head(struct amy__h1 *h1, struct amy__buf *out, size_t len)
 {

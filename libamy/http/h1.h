@@ -23,6 +23,8 @@ struct amy__h1 {
     bool old;        /* server: the request is HTTP/1.0 */
     bool keep_alive; /* so far nothing speaks against another message */
     bool head_sent;  /* server: the final one; client: the request's */
+    bool upgrade;    /* this exchange asks for another protocol */
+    bool switched;   /* server: 101 was sent */
     struct amy__h1_sender sender;
     struct amy__h1_body body;
     struct amy__buf folds; /* client: values of folded lines */
@@ -32,7 +34,8 @@ struct amy__h1 {
 enum amy__h1_step {
     AMY__H1_STEP_HEAD = 0,
     AMY__H1_STEP_BODY,
-    AMY__H1_STEP_DONE, /* whole; the next one waits for next() */
+    AMY__H1_STEP_DONE,   /* whole; the next one waits for next() */
+    AMY__H1_STEP_TUNNEL, /* what comes is no HTTP any more */
     AMY__H1_STEP_BROKEN,
 };
 
@@ -52,6 +55,10 @@ bool amy__h1_worth_parsing(struct amy__h1 *h1, struct amy__span data);
  * consumed or AMY_EPROTO. */
 int64_t amy__h1_feed_body(struct amy__h1 *h1, struct amy__span data,
                           struct amy__codec_fault *ret_fault);
+
+/* After 101: all bytes are passed on. */
+int64_t amy__h1_feed_tunnel(struct amy__h1 *h1, struct amy__span data);
+void amy__h1_end_tunnel(struct amy__h1 *h1); /* the peer says no more */
 
 /* The head just appended to out was all: end the body. When that fails, out and
  * the codec are as before the head, whose length before was len. */

@@ -13,7 +13,10 @@ begin_answer(struct amy__h1 *h1, const struct amy__answer_head *head)
     bool interim = head->status < 200;
 
     h1->seen = 0;
-    if (interim) {
+    if (head->status == 101) {
+        h1->step = AMY__H1_STEP_TUNNEL;
+        h1->sender = (struct amy__h1_sender){.kind = AMY__BODY_UNTIL_CLOSE};
+    } else if (interim) {
         h1->interim++;
     } else {
         h1->keep_alive = h1->keep_alive && head->keep_alive;
@@ -22,6 +25,17 @@ begin_answer(struct amy__h1 *h1, const struct amy__answer_head *head)
                            head->content_length, &h1->limits);
     }
     h1->codec.borrow_events->on_answer(h1->id, head, h1->codec.user);
+}
+
+/* The protocol that we asked for, and no other. */
+static bool
+is_agreed(const struct amy__h1 *h1, const struct amy__answer_head *head)
+{
+    const struct amy__field *upgrade =
+        amy__field_find(head->fields, head->field_count, AMY__FIELD_UPGRADE);
+
+    return h1->upgrade && upgrade != NULL &&
+           amy__span_eq_nocase(upgrade->value, AMY_SPAN("websocket"));
 }
 
 /* Returns bytes consumed, 0: the head is incomplete, or AMY_EPROTO. */
@@ -46,7 +60,7 @@ take_head(struct amy__h1 *h1, struct amy__span data,
     if (rc < 0) {
         return rc;
     }
-    if (head.status == 101) {
+    if (head.status == 101 && !is_agreed(h1, &head)) {
         return amy__h1_fault(fault, 502, "upgrade nobody asked for");
     }
     if (head.status < 200 && h1->interim == INTERIM_MAX) {
@@ -80,6 +94,11 @@ feed_answer(struct amy__h1 *h1, struct amy__span data,
             return n;
         }
         used += (size_t)n;
+    }
+    if (h1->step == AMY__H1_STEP_TUNNEL) {
+        struct amy__span rest = {data.p + used, data.n - used};
+
+        used += (size_t)amy__h1_feed_tunnel(h1, rest);
     }
     if (used < data.n) {
         h1->keep_alive = false; /* bytes past the answer's end: dropped */
@@ -121,6 +140,10 @@ client_eof(struct amy__codec *codec)
     struct amy__h1 *h1 = amy__h1_of(codec);
 
     h1->keep_alive = false;
+    if (h1->step == AMY__H1_STEP_TUNNEL) {
+        amy__h1_end_tunnel(h1);
+        return 0;
+    }
     if (h1->step == AMY__H1_STEP_BODY &&
         h1->body.kind == AMY__BODY_UNTIL_CLOSE) {
         h1->body.done = true;
@@ -174,6 +197,8 @@ client_send_request(struct amy__codec *codec,
     h1->head_sent = true;
     h1->to_head = head->method == AMY__METHOD_HEAD;
     h1->interim = 0;
+    h1->upgrade = head->upgrade_websocket;
+    h1->keep_alive = h1->keep_alive && !h1->upgrade;
     h1->sender = (struct amy__h1_sender){.kind = kind, .left = length};
     rc = end ? amy__h1_end_head(h1, out, len) : 0;
     if (rc == 0) {

@@ -42,6 +42,8 @@ begin_request(struct amy__h1 *h1, const struct amy__request_head *head)
     h1->old = head->version_minor == 0;
     h1->keep_alive = head->keep_alive;
     h1->head_sent = false;
+    h1->upgrade = head->upgrade_websocket;
+    h1->switched = false;
     h1->sender = (struct amy__h1_sender){0};
     h1->step = AMY__H1_STEP_BODY;
     amy__h1_body_begin(&h1->body, head->body, head->content_length,
@@ -102,6 +104,13 @@ feed_request(struct amy__h1 *h1, struct amy__span data,
             return n;
         }
         used += (size_t)n;
+        data = (struct amy__span){data.p + n, data.n - (size_t)n};
+        if (h1->switched) { /* from inside on_request */
+            h1->step = AMY__H1_STEP_TUNNEL;
+        }
+    }
+    if (h1->step == AMY__H1_STEP_TUNNEL) {
+        used += (size_t)amy__h1_feed_tunnel(h1, data);
     }
     return (int64_t)used;
 }
@@ -135,6 +144,10 @@ server_eof(struct amy__codec *codec)
 
     /* A client that said all it will say may still read its answer. */
     h1->keep_alive = false;
+    if (h1->step == AMY__H1_STEP_TUNNEL) {
+        amy__h1_end_tunnel(h1);
+        return 0;
+    }
     return (h1->step == AMY__H1_STEP_HEAD && h1->seen == 0) ||
                    h1->step == AMY__H1_STEP_DONE
                ? 0
@@ -201,6 +214,33 @@ may_answer(const struct amy__h1 *h1, amy__stream_id id)
     return id == h1->id && h1->step != AMY__H1_STEP_HEAD;
 }
 
+/* The protocol changes. Bytes that came too early were left to the caller, and
+ * follow now: nothing of them went to anybody before the answer was known. */
+static int
+switch_protocols(struct amy__h1 *h1, amy__stream_id id,
+                 const struct amy__answer_head *head, struct amy__buf *out)
+{
+    int rc = 0;
+
+    if (id == 0 || !h1->upgrade || !may_answer(h1, id)) {
+        return AMY_ESTATE;
+    }
+    rc = amy__h1_write_answer(out, head, AMY__BODY_NONE, 0,
+                              AMY__H1_CONNECTION_UPGRADE);
+    if (rc < 0) {
+        return rc;
+    }
+    h1->head_sent = true;
+    h1->out_id = id;
+    h1->keep_alive = false;
+    h1->switched = true;
+    h1->sender = (struct amy__h1_sender){.kind = AMY__BODY_UNTIL_CLOSE};
+    if (h1->step == AMY__H1_STEP_DONE) {
+        h1->step = AMY__H1_STEP_TUNNEL;
+    }
+    return 0;
+}
+
 static int
 server_send_answer(struct amy__codec *codec, amy__stream_id id,
                    const struct amy__answer_head *head, bool end,
@@ -213,6 +253,9 @@ server_send_answer(struct amy__codec *codec, amy__stream_id id,
     size_t len = out->len;
     int rc = 0;
 
+    if (head->status == 101) {
+        return switch_protocols(h1, id, head, out);
+    }
     if (head->status < 200 || head->status > 599) {
         return AMY_EINVAL;
     }

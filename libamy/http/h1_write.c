@@ -90,9 +90,9 @@ put_fields(char *at, const struct amy__field *fields, size_t count)
     return at;
 }
 
+#define UPGRADE "Connection: Upgrade\r\nUpgrade: websocket\r\n"
 #define FRAMING_MAX                                                            \
-    (sizeof("Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\n") +  \
-     DECIMAL_MAX)
+    (sizeof("Transfer-Encoding: chunked\r\n" UPGRADE "\r\n") + DECIMAL_MAX)
 
 /* The last lines of every head. */
 static char *
@@ -110,6 +110,8 @@ put_framing(char *at, enum amy__body_kind kind, uint64_t length,
         at = PUT(at, "Connection: close\r\n");
     } else if (connection == AMY__H1_CONNECTION_KEEP) {
         at = PUT(at, "Connection: keep-alive\r\n");
+    } else if (connection == AMY__H1_CONNECTION_UPGRADE) {
+        at = PUT(at, UPGRADE);
     }
     return PUT(at, "\r\n");
 }
@@ -143,7 +145,9 @@ amy__h1_write_request(struct amy__buf *out,
     at = put_span(at, head->authority);
     at = PUT(at, "\r\n");
     at = put_fields(at, head->fields, head->field_count);
-    at = put_framing(at, kind, length, AMY__H1_CONNECTION_SILENT);
+    at = put_framing(at, kind, length,
+                     head->upgrade_websocket ? AMY__H1_CONNECTION_UPGRADE
+                                             : AMY__H1_CONNECTION_SILENT);
     out->len = (size_t)(at - out->data);
     return 0;
 }

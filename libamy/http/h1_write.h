@@ -17,6 +17,7 @@ enum amy__h1_connection {
     AMY__H1_CONNECTION_SILENT = 0,
     AMY__H1_CONNECTION_CLOSE,
     AMY__H1_CONNECTION_KEEP,
+    AMY__H1_CONNECTION_UPGRADE, /* to a WebSocket */
 };
 
 /* kind: what is told about the body; NONE and UNTIL_CLOSE write no length. */

@@ -20,9 +20,10 @@ on_answer(amy__stream_id id, const struct amy__answer_head *head, void *user)
     struct amy__call *call = link->call;
 
     (void)id;
-    if (call == NULL || head->status < 200) {
+    if (call == NULL || (head->status < 200 && head->status != 101)) {
         return;
     }
+    call->tunnel = head->status == 101;
     link->keep = head->keep_alive;
     call->answered = true;
     if (!call->detached) {
@@ -46,9 +47,18 @@ static void
 on_end(amy__stream_id id, void *user)
 {
     struct amy__link *link = user;
+    struct amy__call *call = link->call;
 
     (void)id;
     link->ended = true;
+    if (call != NULL && call->tunnel) {
+        call->in_over = true;
+        amy__link_read(link, false);
+        amy__link_look(link);
+        if (!call->detached) {
+            call->handler->on_half(call, call->user);
+        }
+    }
 }
 
 static void
@@ -111,25 +121,39 @@ amy__call_fail(struct amy__call *call, enum amy__call_failure failure,
     amy__defer_ask(call->client->turn);
 }
 
+static void
+tell_end(struct amy__call *call)
+{
+    amy__link_done(call->on);
+    call->on = NULL;
+    call->handler->on_end(call, call->user);
+}
+
+/* The end of those that ended by a call of ours, or failed. */
 void
-amy__calls_tell_failures(struct amy__client *client)
+amy__calls_tell_ends(struct amy__client *client)
 {
     struct amy__call *call = NULL;
-    unsigned failed = 0;
+    unsigned ended = 0;
 
     /* Those a handler starts from here, and that fail too, are for the next
      * turn: or else one that always tries again would hold the loop. */
     TAILQ_FOREACH(call, &client->calls, link)
     {
-        failed += call->failure == 0 ? 0 : 1;
+        ended += call->failure == 0 && !call->whole ? 0 : 1;
     }
-    for (call = TAILQ_FIRST(&client->calls); call != NULL && failed > 0;) {
-        if (call->failure == 0) {
+    for (call = TAILQ_FIRST(&client->calls); call != NULL && ended > 0;) {
+        if (call->failure == 0 && !call->whole) {
             call = TAILQ_NEXT(call, link);
             continue;
         }
-        failed--;
-        call->handler->on_fail(call, call->failure, call->reason, call->user);
+        ended--;
+        if (call->failure == 0) {
+            tell_end(call);
+        } else {
+            call->handler->on_fail(call, call->failure, call->reason,
+                                   call->user);
+        }
         amy__call_over(call);
         call = TAILQ_FIRST(&client->calls); /* others may be gone with it */
     }
@@ -273,8 +297,24 @@ amy__call_resume(struct amy__call *call)
 {
     call->paused = false;
     call->progress_ms = amy__mono_ms(call->client->opts.borrow_clock);
-    if (call->on != NULL) {
+    if (call->on != NULL && !call->in_over) {
         amy__link_read(call->on, true);
+    }
+}
+
+int
+amy__call_send(struct amy__call *call, struct amy__span data)
+{
+    /* Without a connection it has failed, and is told so at the turn's end. */
+    return call->on == NULL ? 0 : amy__link_send(call->on, data);
+}
+
+void
+amy__call_finish(struct amy__call *call)
+{
+    call->out_over = true;
+    if (call->on != NULL) {
+        amy__link_finish(call->on);
     }
 }
 
@@ -290,6 +330,10 @@ amy__call_detach(struct amy__call *call)
 {
     call->detached = true;
     amy__call_resume(call);
+    if (call->in_over) {
+        call->whole = true; /* nothing more will come of it */
+        amy__defer_ask(call->client->turn);
+    }
 }
 
 void

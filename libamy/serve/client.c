@@ -60,7 +60,7 @@ on_turn(void *user)
     struct amy__client *client = user;
 
     amy__client_enter(client);
-    amy__calls_tell_failures(client);
+    amy__calls_tell_ends(client);
     amy__client_leave(client);
 }
 

@@ -27,11 +27,18 @@ enum amy__call_failure {
 };
 
 struct amy__call_handler {
-    /* Final answer (1xx are swallowed); spans valid during the call. */
+    /* Final answer (1xx are swallowed, but 101 to one who asked); spans valid
+     * during the call. */
     void (*on_answer)(struct amy__call *call,
                       const struct amy__answer_head *head, void *user);
     void (*on_data)(struct amy__call *call, struct amy__span data, void *user);
-    /* Exactly one of these two, last; the call is gone afterwards. */
+    /* After 101 only (else may be NULL): the server says no more; and room
+     * again after amy__call_send() said AMY_EAGAIN. */
+    void (*on_half)(struct amy__call *call, void *user);
+    void (*on_room)(struct amy__call *call, void *user);
+    /* Exactly one of these two, last; the call is gone afterwards. A tunnel
+     * ends when both sides have said all, or the server has and is not there
+     * any more to hear us. */
     void (*on_end)(struct amy__call *call, void *user);
     void (*on_fail)(struct amy__call *call, enum amy__call_failure failure,
                     const char *reason, void *user);
@@ -64,6 +71,12 @@ int amy__call_start(struct amy__client *client,
                     const struct amy__body *body, uint32_t timeout_ms,
                     const struct amy__call_handler *borrow_handler, void *user,
                     struct amy__call **ret_call, struct amy_error *err);
+/* After 101: on to the server, as it is. All of it is taken; AMY_EAGAIN: give
+ * no more until on_room. What a server does not take that has gone away is
+ * lost: that it has is told by on_end or on_fail. */
+int amy__call_send(struct amy__call *call, struct amy__span data);
+/* After 101: we say no more, once what was taken is sent. */
+void amy__call_finish(struct amy__call *call);
 /* Back-pressure: stop and go on reading the answer. */
 void amy__call_pause(struct amy__call *call);
 void amy__call_resume(struct amy__call *call);

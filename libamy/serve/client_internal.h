@@ -67,6 +67,10 @@ struct amy__call {
     bool detached;
     bool hung_up; /* the next bytes are not waited for, but cut off */
     bool paused;
+    bool tunnel;           /* 101 came: bytes go both ways */
+    bool in_over;          /* the server says no more */
+    bool out_over;         /* we say no more */
+    bool whole;            /* both: to be told at the end of the turn */
     struct amy__block big; /* the head's bytes, when the arena is too small */
     struct amy__request_head head;
     char arena[AMY__CALL_ARENA_BYTES];
@@ -109,7 +113,13 @@ void amy__link_done(struct amy__link *link);
  * sent; else what happens comes as events. */
 int amy__link_begin(struct amy__link *link, struct amy__call *call);
 void amy__link_read(struct amy__link *link, bool want);
+/* Send in a tunnel: 0, or AMY_EAGAIN: what the socket did not take is kept. */
+int amy__link_send(struct amy__link *link, struct amy__span data);
+/* The call says no more: tell the server when all is sent. */
+void amy__link_finish(struct amy__link *link);
 void amy__link_hang_up(struct amy__link *link);
+/* The server says no more: will it still hear us? */
+void amy__link_look(struct amy__link *link);
 
 /* call.c */
 extern const struct amy__codec_events amy__client_events;
@@ -119,6 +129,6 @@ void amy__call_fail(struct amy__call *call, enum amy__call_failure failure,
 /* The link died under it: try again, or fail. */
 void amy__call_lost(struct amy__call *call, const char *reason);
 /* At the end of the turn. */
-void amy__calls_tell_failures(struct amy__client *client);
+void amy__calls_tell_ends(struct amy__client *client);
 
 #endif

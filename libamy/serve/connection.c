@@ -96,6 +96,19 @@ give_room(struct amy__connection *conn)
     }
 }
 
+/* The next request when the one before is answered; and in a tunnel what came
+ * before it was one. */
+static bool
+may_feed_held(const struct amy__connection *conn)
+{
+    const struct amy__exchange *x = TAILQ_FIRST(&conn->active);
+
+    if (!conn->stalled || amy__output_pending(conn)) {
+        return false;
+    }
+    return x == NULL ? !conn->close_after : x->tunnel && !conn->held_back;
+}
+
 /* Feed what was held back while an answer was due; true when that changed
  * something. */
 static bool
@@ -104,8 +117,7 @@ feed_held(struct amy__connection *conn)
     size_t before = conn->held_n;
     struct amy__connection *outer = conn->server->current;
 
-    if (!conn->stalled || !TAILQ_EMPTY(&conn->active) || conn->close_after ||
-        amy__output_pending(conn)) {
+    if (!may_feed_held(conn)) {
         return false;
     }
     conn->stalled = false;
@@ -126,6 +138,20 @@ want_read(struct amy__connection *conn, bool want)
     } else {
         (void)event_del(&conn->read_event);
         conn->reading = false;
+    }
+}
+
+/* What TLS holds makes no descriptor readable: ask for it as if it did. */
+static void
+read_on(struct amy__connection *conn)
+{
+    bool want =
+        !conn->eof && !conn->stalled && !conn->choked && !conn->held_back;
+
+    want_read(conn, want);
+    if (want && conn->unread) {
+        conn->unread = false;
+        event_active(&conn->read_event, EV_READ, 0);
     }
 }
 
@@ -256,6 +282,9 @@ amy__connection_settle(struct amy__connection *conn)
     if (conn->phase != AMY__PHASE_OPEN) {
         return;
     }
+    if (!TAILQ_EMPTY(&conn->active) && TAILQ_FIRST(&conn->active)->tunnel) {
+        amy__tunnel_settle(TAILQ_FIRST(&conn->active));
+    }
     if (TAILQ_EMPTY(&conn->active) && !amy__output_pending(conn)) {
         bool idle = conn->held_n == 0 && conn->served_first;
 
@@ -269,7 +298,7 @@ amy__connection_settle(struct amy__connection *conn)
             return;
         }
     }
-    want_read(conn, !conn->eof && !conn->stalled && !conn->choked);
+    read_on(conn);
     wait_on(conn);
 }
 
@@ -300,7 +329,7 @@ on_eof(struct amy__connection *conn)
     {
         if (!x->request_whole) {
             conn->broken = true; /* the rest of the body will never come */
-        } else {
+        } else if (!x->tunnel) {
             /* It may only have closed its sending side, and read on. */
             amy__exchange_tell_gone(x);
         }
@@ -356,8 +385,11 @@ read_once(struct amy__connection *conn)
         data = (struct amy__span){conn->held.p, conn->held_n + (size_t)n};
     }
     amy__requests_feed(conn, data);
-    return conn->tls != NULL && amy__tls_conn_pending(conn->tls) &&
-           !conn->broken && !conn->stalled && !conn->choked;
+    if (conn->tls == NULL || !amy__tls_conn_pending(conn->tls)) {
+        return false;
+    }
+    conn->unread = conn->stalled || conn->held_back;
+    return !conn->unread && !conn->broken && !conn->choked;
 }
 
 /* True when the connection is open now and may have bytes to read. */

@@ -58,11 +58,12 @@ amy__exchange_finish(struct amy__exchange *x)
 
     x->times.end_us = server->now_us;
     server->handler.on_done(x, server->user);
+    conn->exchanges--;
+    server->figures.exchanges--;
+    server->figures.tunnels -= x->tunnel ? 1U : 0U;
     amy__spool_clear(&x->body, &server->blocks);
     amy__blocks_give(&server->blocks, &x->big);
     amy__slab_give(&server->exchanges, x);
-    conn->exchanges--;
-    server->figures.exchanges--;
 }
 
 void
@@ -125,8 +126,9 @@ rest_is_long(const struct amy__exchange *x)
            x->head.content_length - x->body_seen > AMY__SKIP_BYTES;
 }
 
-static int
-encode_head(struct amy__exchange *x, struct amy__answer_head *head, bool end)
+int
+amy__exchange_encode_head(struct amy__exchange *x,
+                          struct amy__answer_head *head, bool end)
 {
     struct amy__connection *conn = x->conn;
     struct amy__server *server = conn->server;
@@ -164,8 +166,8 @@ bodyless(const struct amy__exchange *x, unsigned status)
     return x->head.method == AMY__METHOD_HEAD || status == 204 || status == 304;
 }
 
-static void
-answered(struct amy__exchange *x)
+void
+amy__exchange_answered(struct amy__exchange *x)
 {
     x->answered = true;
     x->wants_room = false;
@@ -203,7 +205,7 @@ amy__exchange_abort(struct amy__exchange *x)
             conn->broken = true; /* h1 has no other way */
         }
     }
-    answered(x);
+    amy__exchange_answered(x);
 }
 
 /* Through the codec, a piece at a time: the shared buffer stays small. */
@@ -262,12 +264,12 @@ amy__exchange_reply(struct amy__exchange *x, struct amy__answer_head *head,
     int rc = 0;
 
     if (x->silenced) {
-        answered(x);
+        amy__exchange_answered(x);
         return;
     }
     head->body = AMY__BODY_LENGTH;
     head->content_length = body.n;
-    rc = encode_head(x, head, no_body || body.n == 0);
+    rc = amy__exchange_encode_head(x, head, no_body || body.n == 0);
     if (rc == 0 && !no_body && body.n > 0) {
         rc = put_body(x, body, true, shared_body);
     }
@@ -275,7 +277,7 @@ amy__exchange_reply(struct amy__exchange *x, struct amy__answer_head *head,
         amy__exchange_abort(x);
         return;
     }
-    answered(x);
+    amy__exchange_answered(x);
 }
 
 int
@@ -287,7 +289,7 @@ amy__exchange_begin(struct amy__exchange *x, struct amy__answer_head *head)
     }
     x->no_body = bodyless(x, head->status) || head->body == AMY__BODY_NONE;
     amy__connection_ready(x->conn);
-    return encode_head(x, head, x->no_body);
+    return amy__exchange_encode_head(x, head, x->no_body);
 }
 
 /* What the sender of a piece is told. */
@@ -330,13 +332,17 @@ amy__exchange_end(struct amy__exchange *x)
     struct amy__codec *codec = conn->codec;
 
     AMY_ASSERT(x->begun && !x->answered);
+    if (x->tunnel) {
+        amy__tunnel_end(x);
+        return;
+    }
     if (!x->silenced && !x->no_body &&
         codec->ops->send_body(codec, x->id, (struct amy__span){0}, true,
                               amy__output_open(conn)) < 0) {
         amy__exchange_abort(x); /* fewer bytes than promised */
         return;
     }
-    answered(x);
+    amy__exchange_answered(x);
 }
 
 /* A codec that frames bodies itself gets the file through memory. */
@@ -427,7 +433,7 @@ amy__exchange_refuse(struct amy__exchange *x, unsigned status,
         head.version_minor = 1;
         head.body = AMY__BODY_LENGTH;
         head.content_length = (uint64_t)n;
-        if (encode_head(x, &head, bodyless(x, status)) < 0 ||
+        if (amy__exchange_encode_head(x, &head, bodyless(x, status)) < 0 ||
             (!bodyless(x, status) &&
              put_body(x, (struct amy__span){text, (size_t)n}, true, false) <
                  0)) {

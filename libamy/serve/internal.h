@@ -1,6 +1,6 @@
 /* What the files of the server share: its three structs and the calls between
- * them. Nothing outside serve/server*.c, connection.c, exchange*.c, output.c,
- * linger.c, deadlines.c and listener.c includes it.
+ * them. Nothing outside serve/server*.c, connection.c, exchange*.c, tunnel.c,
+ * output.c, linger.c, deadlines.c and listener.c includes it.
  *
  * The one rule that keeps this simple: the calls of a handler
  * (amy__exchange_...) only change state and encode bytes. Whatever calls back
@@ -108,6 +108,8 @@ struct amy__connection {
     bool greeted;                   /* the first flight of TLS was answered */
     bool progressed;                /* output moved: patience begins anew */
     bool served_first;              /* a byte has come */
+    bool held_back;                 /* the tunnel's other end is slow */
+    bool unread;                    /* TLS has bytes that were not asked for */
 };
 
 struct amy__exchange {
@@ -134,6 +136,10 @@ struct amy__exchange {
     bool no_body;   /* HEAD, 204, 304 */
     bool told_gone; /* on_gone was called */
     bool wants_room;
+    bool tunnel;   /* 101 was sent: bytes go both ways */
+    bool in_over;  /* the client says no more */
+    bool out_over; /* the handler says no more */
+    bool shut;     /* and the client was told */
     _Alignas(max_align_t) char room[AMY__EXCHANGE_ROOM];
     struct amy__request_head head;
     char arena[AMY__ARENA_BYTES];
@@ -230,9 +236,20 @@ void amy__exchange_finish(struct amy__exchange *x); /* on_done, and back */
 void amy__exchange_refuse(struct amy__exchange *x, unsigned status,
                           const char *reason);
 void amy__exchange_tell_gone(struct amy__exchange *x);
+/* The handler's last word: it ends when the kernel has all. */
+void amy__exchange_answered(struct amy__exchange *x);
+int amy__exchange_encode_head(struct amy__exchange *x,
+                              struct amy__answer_head *head, bool end);
 /* The answer's head gets Date and a verdict on keeping the connection. */
 void amy__exchange_dress(struct amy__server *server,
                          struct amy__answer_head *head, bool keep_alive);
+
+/* tunnel.c */
+void amy__tunnel_take(struct amy__exchange *x, struct amy__span data);
+void amy__tunnel_over(struct amy__exchange *x); /* the client says no more */
+void amy__tunnel_end(struct amy__exchange *x);  /* we say no more */
+/* When the output is out: the client is told that no more comes. */
+void amy__tunnel_settle(struct amy__exchange *x);
 
 /* output.c */
 /* The buffer to encode into for this connection. */

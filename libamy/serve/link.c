@@ -3,6 +3,8 @@
 /* Not for what becomes of the call: that is call.c. */
 #include "core/check.h"
 #include "core/clock.h"
+#include "core/error.h"
+#include "core/loop.h"
 #include "serve/client_internal.h"
 
 #include <event2/event.h>
@@ -10,6 +12,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/sendfile.h>
@@ -189,6 +192,27 @@ all_sent(const struct amy__call *call)
     return call->rest_at == call->rest_n && call->body_at == call->body.n;
 }
 
+/* Has a tunnel's server said all, and got all that we say, or is not there to
+ * get it? */
+static bool
+is_over(const struct amy__link *link)
+{
+    const struct amy__call *call = link->call;
+
+    return call->in_over &&
+           (link->write_over || (call->out_over && all_sent(call)));
+}
+
+/* To be told at the end of the turn. */
+static void
+end_if_over(struct amy__link *link)
+{
+    if (is_over(link)) {
+        link->call->whole = true;
+        amy__defer_ask(link->client->turn);
+    }
+}
+
 /* The server will take no more, but may have answered before: listen. */
 static void
 stop_sending(struct amy__link *link)
@@ -261,6 +285,20 @@ amy__link_begin(struct amy__link *link, struct amy__call *call)
     return 0;
 }
 
+/* The server is told that no more comes; where it has said all too, that was
+ * it. Else there is room again. */
+static void
+go_on_sending(struct amy__link *link)
+{
+    struct amy__call *call = link->call;
+
+    if (call->out_over || is_over(link)) {
+        amy__link_finish(link);
+    } else if (!call->detached) {
+        call->handler->on_room(call, call->user);
+    }
+}
+
 static void
 on_writable(int fd, short what, void *user)
 {
@@ -295,7 +333,55 @@ on_writable(int fd, short what, void *user)
         want_write(link, false);
         amy__blocks_give(&client->blocks, &call->rest);
     }
+    if (call->tunnel && (link->write_over || all_sent(call))) {
+        go_on_sending(link);
+    }
     amy__client_leave(client);
+}
+
+static int
+keep_more(struct amy__call *call, struct amy__span data)
+{
+    size_t held = call->rest_n - call->rest_at;
+
+    if (held > 0 && call->rest_at > 0) {
+        memmove(call->rest.p, call->rest.p + call->rest_at, held);
+    }
+    call->rest_at = 0;
+    call->rest_n = held;
+    if (amy__blocks_grow(&call->client->blocks, &call->rest, held,
+                         held + data.n) < 0) {
+        return AMY_ENOMEM;
+    }
+    memcpy(call->rest.p + held, data.p, data.n);
+    call->rest_n = held + data.n;
+    return 0;
+}
+
+int
+amy__link_send(struct amy__link *link, struct amy__span data)
+{
+    struct amy__call *call = link->call;
+    int rc = 0;
+
+    AMY_ASSERT(call->tunnel && !call->out_over);
+    if (data.n == 0 || link->write_over) {
+        return 0; /* it will end by itself */
+    }
+    rc = link->codec->ops->pass_body(link->codec, link->id, data.n, false);
+    if (rc == 0 && all_sent(call)) {
+        rc = send_some(link, call, &data);
+    }
+    if (rc == 0 && data.n > 0) {
+        rc = keep_more(call, data);
+    }
+    if (rc < 0) {
+        stop_sending(link);
+        end_if_over(link);
+        return 0;
+    }
+    want_write(link, data.n > 0);
+    return data.n > 0 ? AMY_EAGAIN : 0;
 }
 
 /* ---- receiving ---- */
@@ -306,6 +392,9 @@ conclude(struct amy__link *link)
 {
     struct amy__call *call = link->call;
 
+    if (call != NULL && call->tunnel && !call->detached && !is_over(link)) {
+        return; /* the other half goes on, until amy__link_finish() */
+    }
     if (call != NULL && link->ended) {
         amy__link_done(link);
         call->on = NULL;
@@ -461,6 +550,29 @@ void
 amy__link_hang_up(struct amy__link *link)
 {
     (void)shutdown(link->fd, SHUT_WR);
+}
+
+void
+amy__link_finish(struct amy__link *link)
+{
+    struct amy__call *call = link->call;
+
+    if (link->write_over || all_sent(call)) {
+        (void)shutdown(link->fd, SHUT_WR);
+    }
+    end_if_over(link);
+}
+
+/* Of a unix socket poll(2) tells whether the other end is closed, or only its
+ * sending side. */
+void
+amy__link_look(struct amy__link *link)
+{
+    struct pollfd one = {.fd = link->fd, .events = POLLOUT};
+
+    if (poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0) {
+        stop_sending(link);
+    }
 }
 
 /* ---- connecting ---- */

@@ -84,6 +84,10 @@ on_body(amy__stream_id id, struct amy__span data, void *user)
     if (x == NULL) {
         return;
     }
+    if (x->tunnel) {
+        amy__tunnel_take(x, data);
+        return;
+    }
     x->body_seen += data.n;
     if (!x->wants_body || x->silenced) {
         conn->choked = x->body_seen > amy__connection_skip_bytes(conn);
@@ -106,6 +110,10 @@ on_end(amy__stream_id id, void *user)
     struct amy__exchange *x = find(conn, id);
 
     if (x == NULL) {
+        return;
+    }
+    if (x->tunnel && x->request_whole) {
+        amy__tunnel_over(x);
         return;
     }
     x->request_whole = true;

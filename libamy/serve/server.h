@@ -77,6 +77,11 @@ struct amy__server_handler {
      * only closed its sending side still gets an answer, else its bytes go
      * nowhere. Whoever only waits in a queue calls _abort from here. */
     void (*on_gone)(struct amy__exchange *x, void *user);
+    /* After amy__exchange_upgrade(): what the client says, and that it will say
+     * no more. May be NULL for a handler that never upgrades. */
+    void (*on_tunnel)(struct amy__exchange *x, struct amy__span data,
+                      void *user);
+    void (*on_tunnel_end)(struct amy__exchange *x, void *user);
     /* Exactly once per on_request; last touch; log here. */
     void (*on_done)(struct amy__exchange *x, void *user);
     /* A request refused before there was an exchange to hand out (400, 408,
@@ -127,6 +132,7 @@ struct amy__server_figures {
     uint32_t open; /* connections */
     uint32_t idle;
     uint32_t exchanges; /* under way */
+    uint32_t tunnels;   /* of these, those that changed protocols */
 };
 void amy__server_figures(const struct amy__server *server,
                          struct amy__server_figures *ret);
@@ -193,10 +199,26 @@ int amy__exchange_pass_file(struct amy__exchange *x, int fd, uint64_t offset,
 /* The same, and the end of the answer. */
 void amy__exchange_send_file(struct amy__exchange *x, int fd, uint64_t offset,
                              uint64_t n);
+/* In a tunnel: we say no more; it is over when the client says no more either.
+ */
 void amy__exchange_end(struct amy__exchange *x);
 /* The answer cannot be finished: close (h1) or reset (h2), never a clean end.
  */
 void amy__exchange_abort(struct amy__exchange *x);
+/* Answer 101 to a request that asked for it (head->upgrade_websocket): from now
+ * on the exchange is a tunnel. What the client sent too early was held until
+ * now. Goes on with on_tunnel, send, on_room, end; on_gone and abort are as
+ * ever. Nobody watches that something is said at all: that is the caller's.
+ * 0, AMY_ECONN (the client says or reads no more: abort), or as begin. */
+int amy__exchange_upgrade(struct amy__exchange *x,
+                          struct amy__answer_head *head);
+/* In a tunnel: we neither say nor hear any more. What was sent still leaves,
+ * and the client is not made to see a reset for what it says meanwhile. Ends
+ * the exchange. */
+void amy__exchange_part(struct amy__exchange *x);
+/* Back-pressure: no on_tunnel until false. What was read already still comes,
+ * at most 64 KiB. */
+void amy__exchange_hold(struct amy__exchange *x, bool hold);
 /* Forbid further requests on this connection after the answer. */
 void amy__exchange_close_after(struct amy__exchange *x);
 

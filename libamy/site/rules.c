@@ -352,7 +352,10 @@ check_route_keys(const struct rules *rules, size_t index,
     static const struct {
         const char *name;
         const char *goes_with;
-    } only[] = {{"cache", "files"}, {"internal", "files"}, {"timeout", "pool"}};
+    } only[] = {{"cache", "files"},
+                {"internal", "files"},
+                {"timeout", "pool"},
+                {"tunnel_idle", "pool"}};
 
     for (size_t i = 0; i < sizeof(only) / sizeof(only[0]); i++) {
         char key[KEY_SIZE];

@@ -54,12 +54,13 @@ enum amy__route_kind {
 struct amy__route {
     char *path; /* prefix, begins with '/'; "/static/" also matches "/static" */
     enum amy__route_kind kind;
-    char *pool;         /* AMY__ROUTE_POOL */
-    char *files;        /* AMY__ROUTE_FILES: directory beneath the site's */
-    bool immutable;     /* cache: immutable */
-    int64_t max_age_s;  /* cache: a duration; -1: none given */
-    bool internal;      /* X-Accel-Redirect only */
-    int64_t timeout_ms; /* 0: the pool's default, 60 s */
+    char *pool;             /* AMY__ROUTE_POOL */
+    char *files;            /* AMY__ROUTE_FILES: directory beneath the site's */
+    bool immutable;         /* cache: immutable */
+    int64_t max_age_s;      /* cache: a duration; -1: none given */
+    bool internal;          /* X-Accel-Redirect only */
+    int64_t timeout_ms;     /* 0: the pool's default, 60 s */
+    int64_t tunnel_idle_ms; /* 0: 10 min */
 };
 
 /* Where one certificate of a site lies. */

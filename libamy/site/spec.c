@@ -149,7 +149,7 @@ static const struct amy__field worker_fields[] = {
     {ROW("count", COUNT, WORKER(count)), .standard = "1", .min = 1,
      .max = 1000},
     {ROW("slots", COUNT, WORKER(slots)), .standard = "1", .min = 1,
-     .max = 1000},
+     .max = 10000},
     {ROW("timeout", DURATION, WORKER(timeout_ms)), .standard = "30s",
      .min = 2 * SECOND, .max = DAY},
     {ROW("boot_timeout", DURATION, WORKER(boot_timeout_ms)), .standard = "60s",
@@ -175,6 +175,8 @@ static const struct amy__field route_fields[] = {
     {ROW("internal", BOOL, ROUTE(internal)), .flags = AMY__FIELD_LATER,
      .standard = "false"},
     {ROW("timeout", DURATION, ROUTE(timeout_ms)), .min = SECOND, .max = DAY},
+    {ROW("tunnel_idle", DURATION, ROUTE(tunnel_idle_ms)), .min = SECOND,
+     .max = 7 * DAY},
     END};
 
 static const struct amy__field limits_fields[] = {

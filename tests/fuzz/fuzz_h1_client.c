@@ -1,5 +1,6 @@
-/* Any bytes as answers. However they are cut, the events are the same; and an
- * answer that we pass on is read by the next client as the same answer. */
+/* Any bytes as answers, also to one who asked for a WebSocket. However they are
+ * cut, the events are the same; and an answer that we pass on is read by the
+ * next client as the same answer. */
 #include "fuzz.h"
 #include "http/codec.h"
 #include "recorder.h"
@@ -10,6 +11,7 @@
 
 struct passed_on {
     struct recorder recorder; /* first: the user of its events */
+    bool asked;               /* for another protocol */
     struct amy__codec *server;
     struct amy__buf out;
     bool final; /* a final head was passed on */
@@ -54,6 +56,7 @@ on_answer(amy__stream_id id, const struct amy__answer_head *head, void *user)
     recorder_events.on_answer(id, head, user);
     FUZZ_CHECK(head->status >= 100 && head->status <= 599);
     FUZZ_CHECK(head->status != 204 || head->body == AMY__BODY_NONE);
+    FUZZ_CHECK(head->status != 101 || p->asked);
     if (head->status < 200 || p->server == NULL || head->field_count > 98) {
         return;
     }
@@ -92,7 +95,8 @@ read_answer(struct passed_on *p, struct amy__span data, size_t step,
                                                         ? AMY_SPAN("HEAD")
                                                         : AMY_SPAN("GET"),
                                      .target = AMY_SPAN("/"),
-                                     .authority = AMY_SPAN("a")};
+                                     .authority = AMY_SPAN("a"),
+                                     .upgrade_websocket = p->asked};
     struct amy__codec *client = NULL;
     amy__stream_id id = 0;
     struct recorder front;
@@ -110,6 +114,7 @@ read_answer(struct passed_on *p, struct amy__span data, size_t step,
     if (recorder_feed(&p->recorder, client, data, step) >= 0) {
         (void)client->ops->eof(client);
     }
+    FUZZ_CHECK(!p->asked || !client->ops->next(client, id));
     client->ops->free(client);
     p->server->ops->free(p->server);
     recorder_clear(&front);
@@ -129,6 +134,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     method = data[0] >= 128 ? AMY__METHOD_HEAD : AMY__METHOD_GET;
+    whole.asked = data[0] >= 64 && data[0] < 128;
+    pieces.asked = whole.asked;
     amy__buf_init(&input, TEXT_MAX);
     FUZZ_CHECK(amy__buf_append(&input, data + 1, size - 1) == 0);
     FUZZ_CHECK(amy__buf_append(&input, tail, sizeof(tail) - 1) == 0);

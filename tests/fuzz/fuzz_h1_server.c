@@ -14,6 +14,7 @@
 struct reader {
     struct recorder recorder; /* first: the user of its events */
     bool second;
+    bool asks; /* the last request, for another protocol */
 };
 
 static void
@@ -27,6 +28,7 @@ on_request(amy__stream_id id, const struct amy__request_head *head, void *user)
     if (!reader->second && head->refuse == 0 && head->host.n > 0) {
         fuzz_check_upstream(head);
     }
+    reader->asks = head->upgrade_websocket;
     recorder_events.on_request(id, head, user);
 }
 
@@ -48,7 +50,8 @@ static const struct amy__codec_events events = {
     .on_end = on_end,
 };
 
-/* Feed `step` bytes at a time, answering each request when it is whole. */
+/* Feed `step` bytes at a time, answering each request when it is whole: with
+ * another protocol where it asks for one, and then all that follows is that. */
 static void
 converse(struct reader *reader, struct amy__span data, size_t step)
 {
@@ -77,9 +80,12 @@ converse(struct reader *reader, struct amy__span data, size_t step)
             if (open && r->ends > answered) {
                 answered++;
                 out.len = 0;
+                head.status = reader->asks ? 101 : 200;
                 FUZZ_CHECK(codec->ops->send_answer(codec, r->last_id, &head,
                                                    true, &out) == 0);
-                open = codec->ops->next(codec, r->last_id);
+                FUZZ_CHECK(!reader->asks ||
+                           !codec->ops->next(codec, r->last_id));
+                open = reader->asks || codec->ops->next(codec, r->last_id);
                 n = 1;
             }
         } while (open && n > 0 && used < have);

@@ -32,6 +32,7 @@ check_same(const struct amy__request_head *head,
     FUZZ_CHECK(amy__span_eq(head->target, again->target));
     FUZZ_CHECK(amy__span_eq(head->host, again->host));
     FUZZ_CHECK(head->port == again->port);
+    FUZZ_CHECK(head->upgrade_websocket == again->upgrade_websocket);
     FUZZ_CHECK(head->content_length == again->content_length);
     FUZZ_CHECK(head->body == again->body || head->body == AMY__BODY_NONE);
     for (size_t i = 0; i < head->field_count; i++) {

@@ -28,7 +28,7 @@ def test_json_has_every_figure(running):
     for worker in pool["workers"]:
         assert worker["state"] == "ready" and is_alive(worker["pid"])
         assert worker["age_ms"] >= 0 and worker["restarts"] == 0
-    assert status["slots"]["web"] == {"total": 2, "busy": 0, "queued": 0, "oldest_ms": 0}
+    assert status["slots"]["web"] == {"total": 2, "busy": 0, "queued": 0, "oldest_ms": 0, "tunnels": 0}
     assert status["certificates"][0]["names"] == [TINY]
     assert status["certificates"][0]["not_after"]
     assert status["problems"] == []

@@ -20,6 +20,7 @@ struct fake_call {
     bool live;
     bool detached;
     bool hung_up;
+    bool finished;
     bool paused;
     bool sent;
 };
@@ -86,6 +87,21 @@ fake_start(struct amy__client *client, const struct amy__request_head *head,
     return 0;
 }
 
+static int
+fake_send(struct amy__call *call, struct amy__span data)
+{
+    assert_true(call_of(call)->live);
+    assert_true(data.n > 0);
+    return 0;
+}
+
+static void
+fake_finish(struct amy__call *call)
+{
+    assert_true(call_of(call)->live);
+    call_of(call)->finished = true;
+}
+
 static void
 fake_pause(struct amy__call *call)
 {
@@ -130,6 +146,8 @@ static const struct amy__call_ops fake_ops = {
     .client_create = fake_client_create,
     .client_free = fake_client_free,
     .start = fake_start,
+    .send = fake_send,
+    .finish = fake_finish,
     .pause = fake_pause,
     .resume = fake_resume,
     .detach = fake_detach,
@@ -607,6 +625,64 @@ test_timeout_within_the_answer_cuts_it(void **state)
     end_call(0);
 }
 
+/* A worker that agrees to be spoken to for ever. */
+static void
+open_tunnel(struct fixture *f)
+{
+    const struct amy__answer_head head = {.status = 101};
+
+    add_worker(f, 0, 1);
+    memset(&f->a, 0, sizeof(f->a));
+    f->a.job.tunnel_ms = 5000;
+    assert_int_equal(amy__job_start(&f->a.job, f->pool, 1000, &events), 0);
+    fake.calls[0].handler->on_answer(handle_of(&fake.calls[0]), &head,
+                                     fake.calls[0].user);
+    assert_int_equal(f->a.answers, 1);
+}
+
+static void
+test_tunnel_is_idle_only_when_both_are_silent(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__pool_lane_figures figures;
+
+    open_tunnel(f);
+    for (unsigned i = 0; i < 4; i++) {
+        fake_loop_advance(4000);
+        assert_int_equal(amy__job_send(&f->a.job, AMY_SPAN("x")), 0);
+        fake_loop_advance(4000);
+        fake.calls[0].handler->on_data(handle_of(&fake.calls[0]), AMY_SPAN("y"),
+                                       fake.calls[0].user);
+    }
+    assert_int_equal(f->a.fails, 0);
+    amy__pool_lane_figures(f->pool, &figures);
+    assert_int_equal(figures.tunnels, 1);
+    fake_loop_advance(5500);
+    assert_int_equal(f->a.failure, AMY__JOB_IDLE);
+    assert_true(fake.calls[0].hung_up);
+    end_call(0);
+    amy__pool_lane_figures(f->pool, &figures);
+    assert_int_equal(figures.tunnels, 0);
+}
+
+/* The worker is busy with it until it closes its end, too. */
+static void
+test_left_tunnel_keeps_its_slot_until_the_worker_has_closed(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tunnel(f);
+    fake.calls[0].sent = false; /* the client's last bytes */
+    amy__job_leave(&f->a.job);
+    assert_true(fake.calls[0].hung_up);
+    assert_int_equal(fake.cancelled, 0);
+    start(f, &f->b);
+    assert_int_equal(f->b.heads, 0);
+    end_call(0);
+    assert_int_equal(f->b.heads, 1);
+    end_call(1);
+}
+
 static void
 test_answer_without_a_length_that_nobody_awaits_is_hung_up(void **state)
 {
@@ -749,6 +825,8 @@ main(void)
         TEST(test_call_that_cannot_start_gives_the_slot_back),
         TEST(test_timeout_keeps_the_slot_until_the_worker_is_done),
         TEST(test_timeout_within_the_answer_cuts_it),
+        TEST(test_tunnel_is_idle_only_when_both_are_silent),
+        TEST(test_left_tunnel_keeps_its_slot_until_the_worker_has_closed),
         TEST(test_answer_without_a_length_that_nobody_awaits_is_hung_up),
         TEST(test_progress_puts_the_timeout_off),
         TEST(test_worker_we_do_not_read_from_is_not_late),

@@ -190,6 +190,120 @@ test_feed_wellformed_understood_at_every_split(void **state)
     }
 }
 
+/* ---- another protocol ---- */
+
+#define AGREED                                                                 \
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\n"              \
+    "Upgrade: WebSocket\r\n\r\n"
+
+static struct amy__codec *
+new_asker(struct recorder *r, struct amy__buf *out)
+{
+    struct amy__request_head head = {.method = AMY__METHOD_GET,
+                                     .method_text = AMY_SPAN("GET"),
+                                     .target = AMY_SPAN("/"),
+                                     .authority = AMY_SPAN("a"),
+                                     .upgrade_websocket = true};
+    struct amy__codec *codec = NULL;
+    amy__stream_id id = 0;
+
+    recorder_init(r);
+    amy__buf_init(out, 4096);
+    assert_int_equal(
+        amy__h1_client_create(NULL, &recorder_events, r, &codec, NULL), 0);
+    assert_int_equal(codec->ops->send_request(codec, &head, true, &id, out), 0);
+    return codec;
+}
+
+static void
+test_upgrade_asks_with_both_fields(void **state)
+{
+    struct recorder r;
+    struct amy__buf out;
+    struct amy__codec *codec = new_asker(&r, &out);
+
+    (void)state;
+    assert_int_equal(amy__buf_append(&out, "", 1), 0);
+    assert_string_equal(out.data,
+                        "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n"
+                        "Upgrade: websocket\r\n\r\n");
+    codec->ops->free(codec);
+    recorder_clear(&r);
+    amy__buf_clear(&out);
+}
+
+static void
+test_upgrade_agreed_is_a_tunnel_at_every_split(void **state)
+{
+    static const char bytes[] = AGREED "HTTP/1.1 200 OK\r\n\r\n";
+
+    (void)state;
+    for (size_t cut = 0; cut < sizeof(bytes); cut++) {
+        struct recorder r;
+        struct amy__buf out;
+        struct amy__codec *codec = new_asker(&r, &out);
+
+        (void)recorder_feed_split(&r, codec, AMY_SPAN(bytes), cut);
+        out.len = 0;
+        assert_int_equal(
+            codec->ops->send_body(codec, 1, AMY_SPAN("\0raw"), false, &out), 0);
+        assert_int_equal(out.len, 4);
+        assert_int_equal(codec->ops->pass_body(codec, 1, 1U << 20, false), 0);
+        assert_int_equal(codec->ops->eof(codec), 0);
+        assert_string_equal(recorder_text(&r),
+                            "answer 101 Switching Protocols body=none\n"
+                            "  Connection: upgrade (hop)\n"
+                            "  Upgrade: WebSocket (hop)\n"
+                            "body HTTP/1.1 200 OK\r\n\r\n\nend\n");
+        assert_int_equal(
+            codec->ops->send_body(codec, 1, AMY_SPAN("more"), true, &out), 0);
+        assert_false(codec->ops->next(codec, 1));
+        codec->ops->free(codec);
+        recorder_clear(&r);
+        amy__buf_clear(&out);
+    }
+}
+
+static void
+test_upgrade_to_something_else_is_502(void **state)
+{
+    static const char *const answers[] = {
+        "HTTP/1.1 101 X\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        "HTTP/1.1 101 X\r\nConnection: upgrade\r\n\r\n"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct recorder r;
+        struct amy__buf out;
+        struct amy__codec *codec = new_asker(&r, &out);
+
+        assert_int_equal(recorder_feed(&r, codec, amy__span_of(answers[i]), 0),
+                         AMY_EPROTO);
+        assert_int_equal(r.fault.status, 502);
+        assert_int_equal(r.answers, 0);
+        codec->ops->free(codec);
+        recorder_clear(&r);
+        amy__buf_clear(&out);
+    }
+}
+
+static void
+test_upgrade_declined_is_an_answer_and_the_last(void **state)
+{
+    struct recorder r;
+    struct amy__buf out;
+    struct amy__codec *codec = new_asker(&r, &out);
+
+    (void)state;
+    (void)recorder_feed(&r, codec, AMY_SPAN(OK "Content-Length: 2\r\n\r\nhi"),
+                        0);
+    assert_int_equal(r.ends, 1);
+    assert_false(codec->ops->next(codec, 1));
+    codec->ops->free(codec);
+    recorder_clear(&r);
+    amy__buf_clear(&out);
+}
+
 static void
 test_feed_without_a_request_refused(void **state)
 {
@@ -450,6 +564,10 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_feed_malformed_is_502),
         cmocka_unit_test(test_feed_wellformed_understood_at_every_split),
+        cmocka_unit_test(test_upgrade_asks_with_both_fields),
+        cmocka_unit_test(test_upgrade_agreed_is_a_tunnel_at_every_split),
+        cmocka_unit_test(test_upgrade_to_something_else_is_502),
+        cmocka_unit_test(test_upgrade_declined_is_an_answer_and_the_last),
         cmocka_unit_test(test_feed_without_a_request_refused),
         cmocka_unit_test(test_feed_endless_interim_answers_refused),
         cmocka_unit_test(test_feed_head_limit_is_502),

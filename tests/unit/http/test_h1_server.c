@@ -862,6 +862,80 @@ test_eof_only_between_messages(void **state)
     }
 }
 
+#define ASKS GET HOST "Connection: Upgrade, x\r\nUpgrade: websocket\r\n\r\n"
+
+/* What comes before the answer waits for it: nobody is sent it meanwhile. */
+static void
+test_switch_takes_early_bytes_after_the_answer(void **state)
+{
+    struct amy__answer_head head = {.status = 101, .field_count = 1};
+    struct recorder r;
+    struct amy__codec *codec = new_server(&r);
+    struct amy__buf out;
+
+    (void)state;
+    head.fields[0] =
+        (struct amy__field){.name = AMY_SPAN("A"), .value = AMY_SPAN("b")};
+    amy__buf_init(&out, 4096);
+    assert_int_equal(recorder_feed(&r, codec, AMY_SPAN(ASKS "early"), 0),
+                     sizeof(ASKS) - 1);
+    assert_int_equal(recorder_feed(&r, codec, AMY_SPAN("early"), 0), 0);
+    assert_int_equal(r.body_bytes, 0);
+    assert_int_equal(codec->ops->send_answer(codec, 1, &head, false, &out), 0);
+    assert_int_equal(amy__buf_append(&out, "", 1), 0);
+    assert_string_equal(out.data,
+                        "HTTP/1.1 101 Switching Protocols\r\nA: b\r\n"
+                        "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n");
+    assert_int_equal(recorder_feed(&r, codec, AMY_SPAN("early"), 0), 5);
+    assert_int_equal(recorder_feed(&r, codec, AMY_SPAN(GET HOST "\r\n"), 0),
+                     sizeof(GET HOST "\r\n") - 1);
+    assert_int_equal(r.requests, 1);
+    assert_int_equal(codec->ops->eof(codec), 0);
+    assert_int_equal(r.ends, 2);
+    out.len = 0;
+    assert_int_equal(
+        codec->ops->send_body(codec, 1, AMY_SPAN("raw"), true, &out), 0);
+    assert_int_equal(out.len, 3);
+    assert_false(codec->ops->next(codec, 1));
+    codec->ops->free(codec);
+    amy__buf_clear(&out);
+    recorder_clear(&r);
+}
+
+static void
+test_switch_that_nobody_asked_for_is_refused(void **state)
+{
+    static const char *const requests[] = {
+        GET HOST "\r\n",
+        GET HOST "Upgrade: websocket\r\n\r\n",
+        GET HOST "Connection: upgrade\r\nUpgrade: h2c\r\n\r\n",
+        GET HOST "Connection: upgrade\r\nUpgrade: websocket\r\n"
+                 "Content-Length: 0\r\n\r\n",
+        "POST / HTTP/1.1\r\n" HOST
+        "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n",
+        "GET / HTTP/1.0\r\n" HOST
+        "Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"};
+    struct amy__answer_head head = {.status = 101};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct recorder r;
+        struct amy__codec *codec = new_server(&r);
+        struct amy__buf out;
+
+        amy__buf_init(&out, 4096);
+        (void)recorder_feed(&r, codec, amy__span_of(requests[i]), 0);
+        assert_int_equal(r.requests, 1);
+        assert_int_equal(codec->ops->send_answer(codec, 1, &head, false, &out),
+                         AMY_ESTATE);
+        assert_int_equal(out.len, 0);
+        assert_int_equal(answer_empty(codec, 1, true, &out), 0);
+        codec->ops->free(codec);
+        amy__buf_clear(&out);
+        recorder_clear(&r);
+    }
+}
+
 static void
 test_renew_forgets_everything(void **state)
 {
@@ -902,6 +976,8 @@ main(void)
         cmocka_unit_test(test_send_no_room_leaves_all_as_before),
         cmocka_unit_test(test_send_informational_before_the_answer_only),
         cmocka_unit_test(test_eof_only_between_messages),
+        cmocka_unit_test(test_switch_takes_early_bytes_after_the_answer),
+        cmocka_unit_test(test_switch_that_nobody_asked_for_is_refused),
         cmocka_unit_test(test_renew_forgets_everything),
     };
 

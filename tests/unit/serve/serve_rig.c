@@ -110,6 +110,42 @@ send_big(struct amy__exchange *x, uint64_t n)
     amy__exchange_reply(x, &head, (struct amy__span){big, (size_t)n}, true);
 }
 
+int
+rig_upgrade(struct rig *rig, struct amy__exchange *x)
+{
+    struct amy__answer_head head = {.status = 200};
+    int rc = amy__exchange_upgrade(x, &head);
+
+    if (rc == 0) {
+        rig->tunnel = x;
+        rig->waiting = NULL;
+    }
+    return rc;
+}
+
+static void
+on_tunnel(struct amy__exchange *x, struct amy__span data, void *user)
+{
+    struct rig *rig = user;
+
+    rig->tunnel_bytes += data.n;
+    if (rig->tunnel_holds ||
+        (!rig->tunnel_silent && amy__exchange_send(x, data) == AMY_EAGAIN)) {
+        amy__exchange_hold(x, true);
+    }
+}
+
+static void
+on_tunnel_end(struct amy__exchange *x, void *user)
+{
+    struct rig *rig = user;
+
+    rig->tunnel_ends++;
+    if (!rig->tunnel_stays) {
+        amy__exchange_end(x);
+    }
+}
+
 static void
 on_request(struct amy__exchange *x, const struct amy__request_head *head,
            void *user)
@@ -126,6 +162,8 @@ on_request(struct amy__exchange *x, const struct amy__request_head *head,
         rig_reply(x, 200, "hello\n");
     } else if (path_is(head, "/wait")) {
         rig->waiting = x;
+    } else if (head->upgrade_websocket) {
+        assert_int_equal(rig_upgrade(rig, x), 0);
     } else if (path_is(head, "/abort")) {
         amy__exchange_abort(x);
     } else if (amy__span_starts(head->path, AMY_SPAN("/big/"))) {
@@ -159,6 +197,10 @@ on_room(struct amy__exchange *x, void *user)
 {
     struct rig *rig = user;
 
+    if (x == rig->tunnel) {
+        amy__exchange_hold(x, false);
+        return;
+    }
     assert_ptr_equal(x, rig->streaming);
     pump(rig);
 }
@@ -189,6 +231,9 @@ on_done(struct amy__exchange *x, void *user)
     if (x == rig->waiting) {
         rig->waiting = NULL;
     }
+    if (x == rig->tunnel) {
+        rig->tunnel = NULL;
+    }
 }
 
 static void
@@ -208,6 +253,8 @@ static const struct amy__server_handler handler = {
     .on_body = on_body,
     .on_room = on_room,
     .on_gone = on_gone,
+    .on_tunnel = on_tunnel,
+    .on_tunnel_end = on_tunnel_end,
     .on_done = on_done,
     .on_refused = on_refused,
 };

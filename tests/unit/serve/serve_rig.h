@@ -30,6 +30,14 @@ struct rig {
     struct amy__exchange *waiting;   /* of "/wait": answered by the test */
     struct amy__exchange *streaming; /* of "/stream/N" and "/chunks/N" */
     uint64_t stream_left;
+    /* A request that asks for it is upgraded ("/wait": by the test), and what
+     * comes is sent back. */
+    struct amy__exchange *tunnel;
+    uint64_t tunnel_bytes;
+    unsigned tunnel_ends;
+    bool tunnel_silent; /* nothing is sent back */
+    bool tunnel_holds;  /* no more is read after the first bytes */
+    bool tunnel_stays;  /* the client's end is not answered with ours */
 };
 
 void rig_start(struct rig *rig, const struct amy__server_limits *limits);
@@ -52,6 +60,7 @@ int64_t rig_now_ms(void);
         }                                                                      \
     } while (0)
 
+int rig_upgrade(struct rig *rig, struct amy__exchange *x);
 void rig_reply(struct amy__exchange *x, unsigned status, const char *body);
 
 /* A raw client: what it has received so far, and whether the server closed. */

@@ -1,0 +1,301 @@
+/* Pools as a front process has them: who waits, until when, and the clients
+ * toward their workers. */
+/* Not for what runs on a slot: that is dispatch.c. */
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/loop.h"
+#include "front/dispatch_internal.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#define QUEUE_AGE_MS 30000
+/* How soon a worker that took no connection is asked again. */
+#define FORGIVE_MS 50
+
+static void
+ring(uint16_t process, void *user)
+{
+    struct amy__pool_lane *pool = user;
+    struct amy__dispatch *dispatch = pool->dispatch;
+    uint64_t one = 1;
+
+    /* A full counter has rung already; a dead process' requests are buried by
+     * the master. */
+    if (process < dispatch->event_count) {
+        (void)!write(dispatch->events[process], &one, sizeof(one));
+    }
+}
+
+/* Only a worker that is new, or that answers, ends the outage: one that may be
+ * asked again after its avoidance has shown nothing yet. */
+void
+amy__pool_lane_up(struct amy__pool_lane *pool)
+{
+    pool->down_since_ms = 0;
+}
+
+void
+amy__pool_lane_down(struct amy__pool_lane *pool)
+{
+    if (pool->down_since_ms == 0 && amy__lane_ready(&pool->lane) == 0) {
+        pool->down_since_ms = amy__dispatch_now_ms(pool->dispatch);
+    }
+}
+
+static int64_t
+deadline_ms(const struct amy__pool_lane *pool, const struct amy__job *job)
+{
+    int64_t since_ms = job->entered_us / 1000;
+    int64_t late_ms = since_ms + pool->age_ms;
+    int64_t down_ms =
+        pool->down_since_ms > since_ms ? pool->down_since_ms : since_ms;
+
+    if (pool->down_since_ms == 0) {
+        return late_ms;
+    }
+    down_ms += pool->dispatch->upstream_wait_ms;
+    return down_ms < late_ms ? down_ms : late_ms;
+}
+
+/* The first in the queue is the oldest: its deadline comes first. */
+void
+amy__pool_lane_watch(struct amy__pool_lane *pool)
+{
+    if (pool->lane.first == NULL) {
+        amy__timer_cancel(pool->deadline);
+        return;
+    }
+    (void)amy__timer_arm(pool->deadline,
+                         deadline_ms(pool, amy__job_of(pool->lane.first)) -
+                             amy__mono_ms(pool->dispatch->clock),
+                         NULL);
+}
+
+void
+amy__pool_lane_serve(struct amy__pool_lane *pool)
+{
+    struct amy__ticket *ticket = NULL;
+    struct amy__seat seat = {0};
+    bool waited = pool->lane.first != NULL;
+
+    while (amy__lane_next(&pool->lane, &ticket, &seat)) {
+        amy__run_begin(pool, amy__job_of(ticket), &seat);
+    }
+    if (waited) {
+        amy__pool_lane_watch(pool);
+    }
+}
+
+static void
+on_deadline(void *user)
+{
+    struct amy__pool_lane *pool = user;
+    int64_t now_ms = amy__dispatch_now_ms(pool->dispatch);
+
+    while (pool->lane.first != NULL) {
+        struct amy__job *job = amy__job_of(pool->lane.first);
+
+        if (now_ms < deadline_ms(pool, job)) {
+            break;
+        }
+        amy__lane_forget(&pool->lane, &job->ticket);
+        job->borrow_events->on_fail(
+            job, pool->down_since_ms != 0 ? AMY__JOB_DOWN : AMY__JOB_LATE,
+            pool->down_since_ms != 0 ? "no worker takes requests"
+                                     : "waited too long for a worker");
+    }
+    amy__pool_lane_watch(pool);
+}
+
+static void
+on_forgive(void *user)
+{
+    struct amy__pool_lane *pool = user;
+
+    amy__lane_forgive(&pool->lane);
+    amy__pool_lane_serve(pool);
+}
+
+void
+amy__pool_lane_avoid(struct amy__pool_lane *pool)
+{
+    amy__pool_lane_down(pool);
+    (void)amy__timer_arm(pool->forgive, FORGIVE_MS, NULL);
+    amy__pool_lane_serve(pool);
+}
+
+/* ---- pools and workers ---- */
+
+static void
+drop_upstream(struct amy__lane_worker *worker, void *user)
+{
+    struct amy__upstream *upstream = worker->user;
+
+    (void)user;
+    upstream->dispatch->ops->client_free(upstream->client);
+    amy__close(&upstream->dir_fd);
+    amy__free(upstream);
+}
+
+void
+amy__pool_lane_free(struct amy__pool_lane *pool)
+{
+    if (pool == NULL) {
+        return;
+    }
+    while (pool->lane.first != NULL) {
+        amy__lane_forget(&pool->lane, pool->lane.first);
+    }
+    amy__lane_clear(&pool->lane);
+    amy__timer_free(pool->deadline);
+    amy__timer_free(pool->forgive);
+    amy__free(pool->name);
+    amy__free(pool);
+}
+
+int
+amy__pool_lane_create(struct amy__dispatch *dispatch, const char *name,
+                      struct amy__pool_lane **ret_pool, struct amy_error *err)
+{
+    struct amy__pool_lane *pool = amy__calloc(1, sizeof(*pool));
+    int rc = 0;
+
+    if (pool == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a pool");
+    }
+    pool->dispatch = dispatch;
+    pool->age_ms = QUEUE_AGE_MS;
+    pool->lane = (struct amy__lane){
+        .borrow_slots = dispatch->slots,
+        .pool = AMY__POOL_UNKNOWN,
+        .process = dispatch->process,
+        .ring = ring,
+        .drop = drop_upstream,
+        .user = pool,
+    };
+    pool->name = amy__strdup(name);
+    rc = pool->name == NULL ? amy__err(err, AMY_ENOMEM, "allocating a pool")
+                            : amy__timer_create(dispatch->base, on_deadline,
+                                                pool, &pool->deadline, err);
+    if (rc == 0) {
+        rc = amy__timer_create(dispatch->base, on_forgive, pool, &pool->forgive,
+                               err);
+    }
+    if (rc < 0) {
+        amy__pool_lane_free(pool);
+        return rc;
+    }
+    LIST_INSERT_HEAD(&dispatch->pools, pool, link);
+    *ret_pool = pool;
+    return 0;
+}
+
+const char *
+amy__pool_lane_name(const struct amy__pool_lane *pool)
+{
+    return pool->name;
+}
+
+void
+amy__pool_lane_set_limits(struct amy__pool_lane *pool, uint32_t length,
+                          int64_t age_ms)
+{
+    pool->lane.limit = length;
+    pool->age_ms = age_ms > 0 ? age_ms : QUEUE_AGE_MS;
+}
+
+void
+amy__pool_lane_figures(const struct amy__pool_lane *pool,
+                       struct amy__pool_lane_figures *ret)
+{
+    *ret = (struct amy__pool_lane_figures){
+        .waiting = pool->lane.waiting,
+        .workers = (uint32_t)pool->lane.worker_count,
+        .tunnels = pool->tunnels,
+    };
+    if (pool->lane.first != NULL) {
+        ret->oldest_ms = amy__mono_ms(pool->dispatch->clock) -
+                         amy__job_of(pool->lane.first)->entered_us / 1000;
+    }
+}
+
+static void
+free_upstream(struct amy__upstream *upstream)
+{
+    amy__close(&upstream->dir_fd);
+    amy__free(upstream);
+}
+
+static int
+open_upstream(struct amy__dispatch *dispatch,
+              const struct amy__worker_spec *spec,
+              struct amy__upstream **ret_upstream, struct amy_error *err)
+{
+    struct amy__client_options opts = {
+        .base = dispatch->base,
+        .idle_max = spec->slots,
+        .borrow_clock = dispatch->clock,
+    };
+    struct amy__upstream *upstream = amy__calloc(1, sizeof(*upstream));
+    int rc = 0;
+
+    if (upstream == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a worker");
+    }
+    upstream->dispatch = dispatch;
+    upstream->dir_fd = fcntl(spec->dir_fd, F_DUPFD_CLOEXEC, 0);
+    if (upstream->dir_fd < 0 ||
+        !amy__span_copy(amy__span_of(spec->name), upstream->name,
+                        sizeof(upstream->name))) {
+        free_upstream(upstream);
+        return amy__err(err, AMY_EINVAL, "a worker's socket '%s'", spec->name);
+    }
+    opts.borrow_dir_fd = upstream->dir_fd;
+    opts.unix_name = upstream->name;
+    rc = dispatch->ops->client_create(&opts, &upstream->client, err);
+    if (rc < 0) {
+        free_upstream(upstream);
+        return rc;
+    }
+    *ret_upstream = upstream;
+    return 0;
+}
+
+int
+amy__pool_lane_add(struct amy__pool_lane *pool,
+                   const struct amy__worker_spec *spec, struct amy_error *err)
+{
+    struct amy__upstream *upstream = NULL;
+    int rc = 0;
+
+    if (spec->pool_index >= AMY__POOLS_MAX) {
+        return amy__err(err, AMY_EINVAL, "pool %u", spec->pool_index);
+    }
+    rc = open_upstream(pool->dispatch, spec, &upstream, err);
+    if (rc < 0) {
+        return rc;
+    }
+    amy__lane_set_pool(&pool->lane, spec->pool_index);
+    rc = amy__lane_add(&pool->lane, spec->slot, spec->slots, spec->incarnation,
+                       upstream);
+    if (rc < 0) {
+        pool->dispatch->ops->client_free(upstream->client);
+        free_upstream(upstream);
+        return amy__err(err, rc, "adding worker '%s'", spec->name);
+    }
+    amy__pool_lane_up(pool);
+    amy__pool_lane_serve(pool);
+    return 0;
+}
+
+void
+amy__pool_lane_remove(struct amy__pool_lane *pool, uint64_t incarnation)
+{
+    if (amy__lane_remove(&pool->lane, incarnation)) {
+        amy__pool_lane_down(pool);
+        amy__pool_lane_watch(pool);
+    }
+}
