@@ -3,7 +3,9 @@
  *
  *  A pool has positions 0 to count - 1. Each position has one process at a
  *  time, its worker; each process is one incarnation. A worker that dies is
- *  replaced at once; one that keeps dying, after ever longer pauses. The host
+ *  replaced at once; one that keeps dying, after ever longer pauses. Positions
+ *  start all together or one by one: two pools of the same command, one after
+ *  the other, are how a new release takes over without a gap. The host
  *  program must not waitpid(-1) and must not ignore SIGCHLD.
  */
 #ifndef AMY_POOL_H
@@ -225,6 +227,37 @@ AMY_API AMY_MUST_USE int amy_pool_stop(struct amy_pool *pool,
                                        uint32_t patience_ms,
                                        amy_pool_done_fn on_done, void *user,
                                        struct amy_error *err);
+
+/**
+ * Start a worker in one position only; the others are left as they are. One
+ * that drains is followed by a new one when it has ended.
+ *
+ * @param position  from 0
+ * @return 0 (also when it runs already), AMY_EINVAL (no such position),
+ *         AMY_EAGAIN (a stop of the whole pool is under way)
+ *
+ * Loop: the pool's base; callbacks come from the loop.  Blocks: no.
+ * Since: 0.1
+ */
+AMY_API AMY_MUST_USE int amy_pool_start_position(struct amy_pool *pool,
+                                                 uint32_t position,
+                                                 struct amy_error *err);
+
+/**
+ * Ask the worker of one position to finish, then kill its group when patience
+ * is over. It stays STOPPED until it is started again. One that drains already
+ * is not told a second time; its patience is shortened, never lengthened.
+ *
+ * @param position     from 0
+ * @param patience_ms  0: the pool's stop_patience_ms
+ * @return 0 (also when nothing runs there), AMY_EINVAL (no such position)
+ *
+ * Loop: the pool's base.  Blocks: no.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int amy_pool_stop_position(struct amy_pool *pool,
+                                                uint32_t position,
+                                                uint32_t patience_ms,
+                                                struct amy_error *err);
 
 /** Kill every worker's group now and start none again. A stop under way is over
  *  as soon as they are reaped. Loop: the pool's base. Blocks: no. Since: 0.1 */

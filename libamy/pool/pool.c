@@ -88,6 +88,11 @@ roll_on(struct amy_pool *pool)
         return false;
     }
     worker = &pool->workers[pool->roll];
+    if (!worker->facts.wanted) {
+        pool->roll_sent = false;
+        pool->roll++;
+        return true;
+    }
     if (!pool->roll_sent) {
         pool->roll_sent = true;
         amy__worker_feed(worker, AMY__CAUSE_RESTART, 0);
@@ -248,6 +253,54 @@ amy_pool_start(struct amy_pool *pool, struct amy_error *err)
     return 0;
 }
 
+static int
+check_position(const struct amy_pool *pool, uint32_t position,
+               struct amy_error *err)
+{
+    if (position >= pool->opts.count) {
+        return amy__err(err, AMY_EINVAL, "pool %s has no position %u",
+                        pool->opts.name, position);
+    }
+    return 0;
+}
+
+int
+amy_pool_start_position(struct amy_pool *pool, uint32_t position,
+                        struct amy_error *err)
+{
+    int rc = 0;
+
+    AMY_CHECK(pool, AMY__POOL_MAGIC);
+    rc = check_position(pool, position, err);
+    if (rc < 0) {
+        return rc;
+    }
+    if (pool->stopping) {
+        return amy__err(err, AMY_EAGAIN, "pool %s: a stop is under way",
+                        pool->opts.name);
+    }
+    pool->started = true;
+    amy__worker_feed(&pool->workers[position], AMY__CAUSE_WANT, 0);
+    ask_for_run(pool);
+    return 0;
+}
+
+int
+amy_pool_stop_position(struct amy_pool *pool, uint32_t position,
+                       uint32_t patience_ms, struct amy_error *err)
+{
+    int rc = 0;
+
+    AMY_CHECK(pool, AMY__POOL_MAGIC);
+    rc = check_position(pool, position, err);
+    if (rc < 0) {
+        return rc;
+    }
+    amy__worker_feed(&pool->workers[position], AMY__CAUSE_STOP, patience_ms);
+    ask_for_run(pool);
+    return 0;
+}
+
 int
 amy_pool_stop(struct amy_pool *pool, uint32_t patience_ms,
               amy_pool_done_fn on_done, void *user, struct amy_error *err)
@@ -292,10 +345,12 @@ int
 amy_pool_restart(struct amy_pool *pool, uint32_t position,
                  struct amy_error *err)
 {
+    int rc = 0;
+
     AMY_CHECK(pool, AMY__POOL_MAGIC);
-    if (position >= pool->opts.count && position != AMY_POOL_EVERY) {
-        return amy__err(err, AMY_EINVAL, "pool %s has no position %u",
-                        pool->opts.name, position);
+    rc = position == AMY_POOL_EVERY ? 0 : check_position(pool, position, err);
+    if (rc < 0) {
+        return rc;
     }
     if (!pool->started) {
         return amy__err(err, AMY_ESTATE, "pool %s is not started",

@@ -651,6 +651,90 @@ test_restarting_all_ends_with_the_first_that_does_not_come_back(void **state)
     stop_and_free(s);
 }
 
+/* ---- one position ---- */
+
+static void
+test_position_starts_and_stops_alone(void **state)
+{
+    struct scene *s = scene_new("exec sleep 1000");
+
+    (void)state;
+    s->opts.count = 3;
+    create(s);
+    assert_int_equal(amy_pool_start_position(s->pool, 1, NULL), 0);
+    assert_int_equal(s->count, 0);
+    RUN_UNTIL(s, seen(s, AMY_POOL_READY) == 1);
+    assert_int_equal(view(s, 0).state, AMY_WORKER_STOPPED);
+    assert_int_equal(view(s, 1).state, AMY_WORKER_READY);
+    assert_int_equal(view(s, 2).state, AMY_WORKER_STOPPED);
+    assert_int_equal(amy_pool_start_position(s->pool, 1, NULL), 0);
+    assert_int_equal(amy_pool_start_position(s->pool, 2, NULL), 0);
+    RUN_UNTIL(s, seen(s, AMY_POOL_READY) == 2);
+    assert_int_equal(amy_pool_stop_position(s->pool, 1, 0, NULL), 0);
+    RUN_UNTIL(s, seen(s, AMY_POOL_EXITED) == 1);
+    assert_int_equal(view(s, 1).state, AMY_WORKER_STOPPED);
+    assert_int_equal(view(s, 2).state, AMY_WORKER_READY);
+    assert_string_equal(last(s, AMY_POOL_EXITED)->reason, "");
+    /* What was never started is not restarted, and holds up nobody. */
+    assert_int_equal(amy_pool_restart(s->pool, AMY_POOL_EVERY, NULL), 0);
+    RUN_UNTIL(s, seen(s, AMY_POOL_READY) == 3);
+    assert_int_equal(seen(s, AMY_POOL_STARTED), 3);
+    stop_and_free(s);
+}
+
+/* rq takes a second signal for "drop the job". */
+static void
+test_draining_position_hears_one_signal_and_may_be_wanted_again(void **state)
+{
+    struct scene *s =
+        scene_new("trap 'echo told' TERM; echo up; "
+                  "while ! [ -e $AGAIN ]; do sleep 0.05; done; echo end");
+    char again[] = "/tmp/amy-again-XXXXXX";
+    char var[64] = "";
+    int fd = mkstemp(again);
+
+    (void)state;
+    assert_true(fd >= 0);
+    amy__close(&fd);
+    assert_int_equal(unlink(again), 0);
+    (void)snprintf(var, sizeof(var), "AGAIN=%s", again);
+    s->envp[1] = var;
+    s->opts.stop_patience_ms = PATIENCE_MS;
+    create(s);
+    assert_int_equal(amy_pool_start_position(s->pool, 0, NULL), 0);
+    RUN_UNTIL(s, strstr(s->output, "up") != NULL);
+    assert_int_equal(amy_pool_stop_position(s->pool, 0, 0, NULL), 0);
+    RUN_UNTIL(s, strstr(s->output, "told") != NULL);
+    /* A reload that is taken back, a second reload, and the end of it all. */
+    assert_int_equal(amy_pool_start_position(s->pool, 0, NULL), 0);
+    assert_int_equal(amy_pool_stop_position(s->pool, 0, 0, NULL), 0);
+    assert_int_equal(amy_pool_start_position(s->pool, 0, NULL), 0);
+    fd = open(again, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    amy__close(&fd);
+    RUN_UNTIL(s, seen(s, AMY_POOL_STARTED) == 2);
+    assert_string_equal(s->output, "0:up\n0:told\n0:end\n");
+    assert_int_equal(unlink(again), 0);
+    assert_int_equal(amy_pool_stop_position(s->pool, 0, 1, NULL), 0);
+    assert_int_equal(amy_pool_stop(s->pool, 0, on_done, s, NULL), 0);
+    assert_int_equal(amy_pool_start_position(s->pool, 0, NULL), AMY_EAGAIN);
+    RUN_UNTIL(s, s->done);
+    scene_free(s);
+}
+
+static void
+test_position_that_is_not_there_is_refused(void **state)
+{
+    struct scene *s = scene_new("exec sleep 1000");
+
+    (void)state;
+    create(s);
+    assert_int_equal(amy_pool_start_position(s->pool, 1, NULL), AMY_EINVAL);
+    assert_int_equal(amy_pool_stop_position(s->pool, 1, 0, NULL), AMY_EINVAL);
+    assert_int_equal(amy_pool_stop_position(s->pool, 0, 0, NULL), 0);
+    scene_free(s);
+}
+
 static void
 test_restart_needs_a_started_pool(void **state)
 {
@@ -934,6 +1018,10 @@ main(void)
         POOL_TEST(test_restart_of_every_position_goes_one_by_one),
         POOL_TEST(
             test_restarting_all_ends_with_the_first_that_does_not_come_back),
+        POOL_TEST(test_position_starts_and_stops_alone),
+        POOL_TEST(
+            test_draining_position_hears_one_signal_and_may_be_wanted_again),
+        POOL_TEST(test_position_that_is_not_there_is_refused),
         POOL_TEST(test_restart_needs_a_started_pool),
         POOL_TEST(test_give_refuses_what_cannot_be_given),
         POOL_TEST(test_a_listening_socket_is_handed_over),
