@@ -87,6 +87,9 @@ struct amy__site {
     enum amy__http_mode http;
     char *health_path; /* ["/"] */
     bool health_any_host;
+    uint32_t health_probes;    /* [3] answers in a row */
+    int64_t health_timeout_ms; /* [10 s] from the first answer to those */
+    int64_t health_bake_ms;    /* [5 s] a new generation's first worker */
     struct amy__site_worker *workers;
     size_t worker_count;
     struct amy__route *routes; /* longest path first, defaults filled in */

@@ -128,6 +128,12 @@ static const struct amy__field health_fields[] = {
     {ROW("path", TEXT, SITE(health_path)), .standard = "/",
      .allowed = "a path such as /healthz", .check = amy__site_check_url_path},
     {ROW("any_host", BOOL, SITE(health_any_host)), .standard = "false"},
+    {ROW("probes", COUNT, SITE(health_probes)), .standard = "3", .min = 1,
+     .max = 100},
+    {ROW("timeout", DURATION, SITE(health_timeout_ms)), .standard = "10s",
+     .min = SECOND, .max = HOUR},
+    {ROW("bake", DURATION, SITE(health_bake_ms)), .standard = "5s", .min = 0,
+     .max = HOUR},
     END};
 
 static const struct amy__field stop_fields[] = {

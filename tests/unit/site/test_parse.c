@@ -49,6 +49,9 @@ test_parse_of_two_keys_fills_every_default(void **state)
     assert_int_equal(site->cert_count, 0);
     assert_int_equal(site->http, AMY__HTTP_REDIRECT);
     assert_string_equal(site->health_path, "/");
+    assert_int_equal(site->health_probes, 3);
+    assert_int_equal(site->health_timeout_ms, 10000);
+    assert_int_equal(site->health_bake_ms, 5000);
     assert_int_equal(site->body_bytes, 20 * 1024 * 1024);
     assert_int_equal(site->queue_length, 1000);
     assert_int_equal(site->queue_ms, 30000);
@@ -75,7 +78,8 @@ static const char whole[] =
     "user: amy-example\n"
     "tls: {certificate: auto}\n"
     "http: redirect\n"
-    "health: {path: /healthz, any_host: true}\n"
+    "health: {path: /healthz, any_host: true, probes: 5, timeout: 30s, bake: "
+    "1m}\n"
     "workers:\n"
     "  - {name: web, wsgi: config.wsgi:application, count: 3, timeout: 30s}\n"
     "  - {name: rq, command: [python, manage.py, rqworker, default],"
@@ -161,6 +165,9 @@ test_parse_of_the_example_reads_the_rest(void **state)
     assert_texts(site->gate_except, except);
     assert_texts(site->ignored_keys, ignored);
     assert_true(site->health_any_host);
+    assert_int_equal(site->health_probes, 5);
+    assert_int_equal(site->health_timeout_ms, 30000);
+    assert_int_equal(site->health_bake_ms, 60000);
     amy__site_unref(amy__site_ref(site));
     amy__site_unref(site);
 }
