@@ -15,7 +15,11 @@
 
 #define EXIT_USAGE 2
 #define STATUS_MS 10000U
-#define CHANGE_MS 60000U /* a reload may wait for a shell and for probes */
+#define CHANGE_MS 60000U
+/* A reload takes as long as a site's workers take to start, one by one. The
+ * daemon answers in any case; a day only ends the wait for one that is stuck.
+ */
+#define RELOAD_MS 86400000U
 
 struct options {
     const char *run;
@@ -226,7 +230,7 @@ run_reload(const struct options *options, int argc, char **argv)
         return no_such_site(site);
     }
     set_ask(&asks[0], "front", "POST", CHANGE_MS);
-    set_ask(&asks[1], "workers", "POST", CHANGE_MS);
+    set_ask(&asks[1], "workers", "POST", RELOAD_MS);
     for (size_t i = 0; i < 2; i++) {
         if (site == NULL) {
             (void)snprintf(asks[i].path, sizeof(asks[i].path), "/v1/reload");
@@ -337,7 +341,7 @@ static const struct command commands[] = {
     {"maintenance", 2, 2, run_maintenance, "maintenance on|off|status SITE",
      "close a site with its page, open it again"},
     {"reload", 0, 1, run_reload, "reload [SITE]",
-     "read site.yaml again; what is wrong stays as it was"},
+     "new code and settings take over, or nothing changes"},
     {"restart", 1, 2, run_restart, "restart SITE [POOL]",
      "start the workers anew"},
 };

@@ -113,14 +113,48 @@ ask_found_nobody(const struct ask *ask)
     return ask->code == AMY_ECONN || ask->code == AMY_ENOTFOUND;
 }
 
+/* What a refusal brings along: problems of files, a worker's last lines. */
+static void
+show_details(const json_t *answer)
+{
+    const json_t *item = NULL;
+    size_t i = 0;
+
+    json_array_foreach(json_object_get(answer, "problems"), i, item)
+    {
+        text_problem(item, "  ");
+    }
+    json_array_foreach(json_object_get(answer, "lines"), i, item)
+    {
+        const char *line = json_string_value(item);
+
+        text_print(TEXT_FAINT, "  %s\n", line == NULL ? "" : line);
+    }
+}
+
+/* Of a reload of all: each site that failed. */
+static void
+complain_of_sites(const json_t *sites)
+{
+    const json_t *site = NULL;
+    size_t i = 0;
+
+    json_array_foreach(sites, i, site)
+    {
+        const char *name = json_string_value(json_object_get(site, "site"));
+        const char *detail = json_string_value(json_object_get(site, "detail"));
+
+        text_print(TEXT_PLAIN, "amyctl: %s: %s\n", name == NULL ? "?" : name,
+                   detail == NULL ? "no reason given" : detail);
+        show_details(site);
+    }
+}
+
 void
 ask_complain(const struct ask *ask, const char *run, const char *subject)
 {
     const char *detail =
         json_string_value(json_object_get(ask->json, "detail"));
-    const json_t *problems = json_object_get(ask->json, "problems");
-    const json_t *problem = NULL;
-    size_t i = 0;
 
     text_begin(stderr);
     if (ask_found_nobody(ask)) {
@@ -134,9 +168,7 @@ ask_complain(const struct ask *ask, const char *run, const char *subject)
                    subject[0] == '\0' ? "" : ": ", ask->daemon,
                    detail == NULL ? "no reason given" : detail);
     }
-    json_array_foreach(problems, i, problem)
-    {
-        text_problem(problem, "  ");
-    }
+    show_details(ask->json);
+    complain_of_sites(json_object_get(ask->json, "sites"));
     text_begin(stdout);
 }

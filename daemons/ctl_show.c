@@ -207,6 +207,16 @@ show_certificate(const json_t *certificate)
     text_print(TEXT_PLAIN, "\n");
 }
 
+/* Where a pool stands beside others of its name. */
+static const char *
+mark_of(const json_t *pool)
+{
+    if (json_is_true(json_object_get(pool, "draining"))) {
+        return " (old)";
+    }
+    return strcmp(text_at(pool, "role"), "next") == 0 ? " (new)" : "";
+}
+
 static void
 worker_row(struct table *table, const json_t *pool, const json_t *worker)
 {
@@ -214,8 +224,7 @@ worker_row(struct table *table, const json_t *pool, const json_t *worker)
 
     table_row(table);
     table_cell(table, TEXT_PLAIN, "%s %" PRId64 "%s", text_at(pool, "name"),
-               int_at(worker, "position"),
-               json_is_true(json_object_get(pool, "draining")) ? " (old)" : "");
+               int_at(worker, "position"), mark_of(pool));
     pid_cell(table, int_at(worker, "pid"));
     table_cell(table, style_of_state(state), "%s", state);
     duration_cell(table, int_at(worker, "since_ms"));
@@ -281,6 +290,28 @@ show_slots(json_t *slots)
     table_finish(table, "  ");
 }
 
+/* One line while there is something to tell. */
+static void
+show_reload(const json_t *site)
+{
+    const json_t *reload = json_object_get(site, "reload");
+    const char *state = text_at(reload, "state");
+    const char *reason = text_at(reload, "reason");
+    char since[32] = "";
+
+    if (state[0] == '\0' || strcmp(state, "idle") == 0 ||
+        text_at(site, "error")[0] != '\0') {
+        return;
+    }
+    text_print(TEXT_FAINT, "  reload ");
+    text_print(strcmp(state, "failed") == 0 ? TEXT_BAD : TEXT_WARN, "%s",
+               state);
+    text_print(TEXT_PLAIN, ", generation %" PRId64 ", for %s%s%s\n",
+               int_at(reload, "generation"),
+               text_duration(int_at(reload, "since_ms"), since, sizeof(since)),
+               reason[0] == '\0' ? "" : ": ", reason);
+}
+
 static void
 show_certificates(const json_t *certificates)
 {
@@ -312,6 +343,7 @@ show_site(const json_t *site)
                    "written\n",
                    lost);
     }
+    show_reload(site);
     show_certificates(json_object_get(site, "certificates"));
     json_array_foreach(json_object_get(site, "problems"), i, problem)
     {

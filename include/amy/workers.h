@@ -89,10 +89,12 @@ AMY_API AMY_MUST_USE int amy_workers_start(struct amy_workers *workers,
 /**
  * Read every site again: new ones start, those that are gone stop, all others
  * get a new generation of workers, the new ones ready before the old ones drain
- * (pools with `replace: stop-first` the other way round).
+ * (pools with `replace: stop-first` the other way round). Where the new one is
+ * no good, the old one goes on. Asked while a reload is under way, another one
+ * follows, and all who asked meanwhile share it.
  *
- * @param on_done  called when the new generations have been started or refused;
- *                 NULL: nobody asks
+ * @param on_done  called when the new generations have taken over or been
+ *                 given up; NULL: nobody asks
  * @return 0, AMY_ESTATE (stopping), AMY_ENOTFOUND, AMY_ENOMEM
  * Loop: the supervisor's base.  Since: 0.1
  */

@@ -12,10 +12,14 @@
 #include "site/env.h"
 #include "site/settings.h"
 #include "site/site.h"
+#include "workers/roll.h"
+#include "workers/tail.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
+
+#define AMY__TROUBLE_BYTES 160
 
 struct amy__workers_output; /* output.h */
 
@@ -29,6 +33,26 @@ struct amy__workers_socket {
     struct amy__call *call;
     struct amy__workers_pool *borrow_pool; /* whose it is */
     uint32_t position;
+    unsigned status;  /* of the answer that comes in; 0: none yet */
+    uint32_t healthy; /* answers in a row */
+    uint32_t missed;  /* connections refused in a row */
+    bool spoke;       /* answered once: from then on it has so long: */
+    struct amy__timer *giving_up;
+    char trouble[AMY__TROUBLE_BYTES]; /* with its last answer; or "" */
+};
+
+/* What a pool is to its site. */
+enum amy__workers_role {
+    AMY__POOL_NEXT = 0, /* of a generation that is still to prove itself */
+    AMY__POOL_CURRENT,
+    AMY__POOL_OLD, /* ends, and is freed then */
+};
+
+/* One position of a pool. */
+struct amy__workers_place {
+    bool wanted;
+    bool ready; /* its present worker was */
+    struct amy__tail tail;
 };
 
 /* One generation of one pool of a site. */
@@ -42,12 +66,44 @@ struct amy__workers_pool {
     char name[320]; /* "{domain}/{pool}", for log lines */
     struct amy_pool *pool;
     int dir_fd; /* of its sockets; -1 when it serves nobody */
-    struct amy__workers_socket *sockets; /* one a position */
-    bool started;
-    bool replaced; /* a newer generation takes over: stop when it is ready */
+    struct amy__workers_socket *sockets; /* one a position; or NULL */
+    struct amy__workers_place *places;   /* one a position */
+    enum amy__workers_role role;
+    bool strict; /* its workers must be healthy before they are used */
     bool stopping;
     bool gone;   /* stopped: freed at the end of the turn */
     bool proven; /* one of its workers was ready once */
+};
+
+/* Somebody who waits for the end of a reload. */
+struct amy__workers_asker {
+    struct amy__workers_asker *next;
+    struct amy__control_call *call; /* or NULL, and: */
+    amy_workers_done_fn fn;
+    void *user;
+};
+
+/* The pools of one name in both generations. */
+struct amy__workers_pair {
+    struct amy__workers_pool *next; /* or NULL: the new site.yaml has none */
+    struct amy__workers_pool *now;  /* or NULL: there was none */
+};
+
+/* How one generation takes over from another, or did. */
+struct amy__workers_reload {
+    struct amy__roll roll;
+    struct amy__workers_pair *pairs; /* as roll.pools */
+    struct amy__roll_seat *seats;    /* of all of them */
+    uint64_t generation;
+    int64_t ended_ms;        /* monotonic; 0: never */
+    int64_t check_ms;        /* next health check of the bake */
+    bool refused;            /* before there was anything to roll */
+    char reason[320];        /* why it failed, or "" */
+    struct amy__json *lines; /* the failed worker's last, or NULL */
+    struct amy__timer *timer;
+    bool again; /* asked for meanwhile: once more */
+    struct amy__workers_asker *askers;
+    struct amy__workers_asker *later; /* of the one after this */
 };
 
 /* One site as its directory says. */
@@ -57,24 +113,16 @@ struct amy__workers_site {
     char *domain;
     struct amy__site *site; /* accepted last; NULL: none was ever */
     struct amy__env_job *job;
-    bool job_for_reload; /* its end is what a reload waits for */
-    int64_t retry_ms;    /* next wait after an environment that failed */
+    struct amy__workers_reload reload;
+    int64_t retry_ms; /* next wait after an environment that failed */
     struct amy__timer *retry;
     uint64_t generation;
     struct amy__workers_pool *pools; /* newest generation first */
     struct amy__workers_output *output;
     struct amy__json *problems; /* array, for the status */
     char env_error[256];        /* "" or why the last renewal was refused */
-    struct amy__control_call *asked; /* waits to hear how a renewal went */
-    bool seen;                       /* by the scan under way */
-    bool leaving; /* its directory is gone: stop and forget */
-};
-
-/* A caller of amy_workers_reload. */
-struct amy__workers_waiter {
-    struct amy__workers_waiter *next;
-    amy_workers_done_fn fn;
-    void *user;
+    bool seen;                  /* by the scan under way */
+    bool leaving;               /* its directory is gone: stop and forget */
 };
 
 struct amy_workers {
@@ -95,17 +143,17 @@ struct amy_workers {
     bool stopping;
     bool stop_now;
     bool reloading;
-    struct amy__control_call *asked; /* waits for the end of a reload */
     amy_workers_done_fn on_stopped;
     void *stopped_user;
-    struct amy__workers_waiter *reloaded; /* for the end of a reload */
+    struct amy__workers_asker *askers; /* for the end of a reload of all */
 };
 
 /* site.c */
 int amy__workers_scan(struct amy_workers *workers, struct amy_error *err);
-/* Read one site again (NULL: never seen) and give it a new generation. */
-int amy__workers_site_renew(struct amy_workers *workers, const char *domain,
-                            bool for_reload, struct amy_error *err);
+/* Read one site again, or for the first time, and give it a new generation;
+ * once more when the present one is still open. What is wrong is logged, kept
+ * for the status and told to who asked; the code is for who did not. */
+int amy__workers_site_renew(struct amy_workers *workers, const char *domain);
 struct amy__workers_site *
 amy__workers_site_find(const struct amy_workers *workers, const char *domain);
 /* Start what may start, stop what should stop; called after every change. */
@@ -115,6 +163,44 @@ void amy__workers_site_free(struct amy__workers_site *site);
 /* Ask for a look at what is gone or over, at the end of the turn. */
 void amy__workers_ask_sweep(struct amy_workers *workers);
 
+/* reload.c: one generation takes over from another; roll.h decides. */
+int amy__workers_reload_init(struct amy__workers_site *site,
+                             struct amy_error *err);
+/* Begin with pools of a new generation, made from site->site and env. */
+int amy__workers_reload_begin(struct amy__workers_site *site,
+                              struct amy__env *env, struct amy_error *err);
+/* A new worker is no good. */
+void amy__workers_reload_failed(struct amy__workers_pool *pool,
+                                uint32_t position, const char *reason);
+/* It did not even begin. */
+void amy__workers_reload_refuse(struct amy__workers_site *site,
+                                const char *reason);
+/* Is there one that may still be taken back? Then a further one waits. */
+bool amy__workers_reload_is_open(const struct amy__workers_site *site);
+void amy__workers_reload_step(struct amy__workers_site *site);
+/* The site stops: whoever waits is told so. */
+void amy__workers_reload_cancel(struct amy__workers_site *site);
+void amy__workers_reload_clear(struct amy__workers_site *site);
+struct amy__json *
+amy__workers_reload_json(const struct amy__workers_site *site);
+
+/* workers.c: read all sites again; the asker is told when that is over. */
+int amy__workers_reload_all(struct amy_workers *workers,
+                            const struct amy__workers_asker *asker,
+                            struct amy_error *err);
+
+/* ask.c: who waits for reloads, and what they are told. */
+int amy__workers_ask(struct amy__workers_asker **list,
+                     const struct amy__workers_asker *asker,
+                     struct amy_error *err);
+/* How the reload of a site ended, to all who asked for it. */
+void amy__workers_tell_site(struct amy__workers_site *site);
+/* The reload of all is over: tell one who asked. That one may have freed the
+ * supervisor. */
+void amy__workers_tell_one(struct amy_workers *workers);
+/* It will never be. */
+void amy__workers_tell_all(struct amy_workers *workers);
+
 /* pool.c */
 int amy__workers_pool_create(struct amy__workers_site *site,
                              const struct amy__site_worker *spec,
@@ -122,7 +208,12 @@ int amy__workers_pool_create(struct amy__workers_site *site,
                              struct amy__workers_pool **ret_pool,
                              struct amy_error *err);
 void amy__workers_pool_free(struct amy__workers_pool *pool);
-void amy__workers_pool_start(struct amy__workers_pool *pool);
+/* Shall a worker run in that position? */
+void amy__workers_pool_want(struct amy__workers_pool *pool, uint32_t position,
+                            bool wanted);
+/* enum amy_worker_state; STOPPED also where it has no such position. */
+uint32_t amy__workers_pool_state(const struct amy__workers_pool *pool,
+                                 uint32_t position);
 void amy__workers_pool_stop(struct amy__workers_pool *pool);
 /* How many of its workers are ready. */
 uint32_t amy__workers_pool_ready(const struct amy__workers_pool *pool);
@@ -133,8 +224,10 @@ void amy__workers_socket_init(struct amy__workers_socket *socket,
                               uint32_t position);
 int amy__workers_socket_open(struct amy__workers_socket *socket,
                              uint64_t incarnation, struct amy_error *err);
-/* Ask the worker for an answer; publish and set it ready when one comes. */
+/* Ask the worker for an answer; publish and set it ready when enough came. */
 void amy__workers_socket_probe(struct amy__workers_socket *socket);
+/* Ask one that is published whether it is still healthy. */
+void amy__workers_socket_check(struct amy__workers_socket *socket);
 void amy__workers_socket_withdraw(struct amy__workers_socket *socket);
 void amy__workers_socket_clear(struct amy__workers_socket *socket);
 /* {run}/{domain}/{pool}, made with owner and mode; a descriptor. */
@@ -163,8 +256,5 @@ int amy__workers_generation_next(struct amy_workers *workers,
 /* methods.c */
 int amy__workers_methods_add(struct amy_workers *workers,
                              struct amy_error *err);
-/* A renewal, or the reload of all, is over: answer whoever asked for it. */
-void amy__workers_tell_site(struct amy__workers_site *site);
-void amy__workers_tell_reload(struct amy_workers *workers);
 
 #endif

@@ -53,6 +53,20 @@ worker_json(const struct amy_worker_view *view)
     return json;
 }
 
+static const char *
+role_name(enum amy__workers_role role)
+{
+    switch (role) {
+    case AMY__POOL_NEXT:
+        return "next";
+    case AMY__POOL_CURRENT:
+        return "current";
+    case AMY__POOL_OLD:
+        return "old";
+    }
+    return "unknown";
+}
+
 static struct amy__json *
 pool_json(const struct amy__workers_pool *pool)
 {
@@ -69,9 +83,10 @@ pool_json(const struct amy__workers_pool *pool)
     (void)amy__json_set(json, "name", amy__json_text(pool->spec->name));
     (void)amy__json_set(json, "generation",
                         amy__json_int((int64_t)pool->generation));
-    (void)amy__json_set(json, "draining",
-                        amy__json_bool(pool->replaced || pool->stopping));
-    (void)amy__json_set(json, "started", amy__json_bool(pool->started));
+    (void)amy__json_set(json, "role", amy__json_text(role_name(pool->role)));
+    (void)amy__json_set(
+        json, "draining",
+        amy__json_bool(pool->role == AMY__POOL_OLD || pool->stopping));
     (void)amy__json_set(json, "workers", workers);
     return json;
 }
@@ -95,6 +110,7 @@ site_json(const struct amy__workers_site *site)
     if (site->env_error[0] != '\0') {
         (void)amy__json_set(json, "error", amy__json_text(site->env_error));
     }
+    (void)amy__json_set(json, "reload", amy__workers_reload_json(site));
     (void)amy__json_set(json, "output_lost", amy__json_int((int64_t)lost));
     (void)amy__json_set(json, "pools", pools);
     (void)amy__json_set(json, "problems",
@@ -162,9 +178,15 @@ on_restart(struct amy__control_call *call, void *user)
     if (site == NULL) {
         return;
     }
+    if (amy__workers_reload_is_open(site)) {
+        amy__control_refuse(call, 409, "a reload of '%s' is under way",
+                            site->domain);
+        return;
+    }
     for (struct amy__workers_pool *pool = site->pools; pool != NULL;
          pool = pool->next) {
-        if (strcmp(pool->spec->name, name) == 0 && !pool->replaced &&
+        if (strcmp(pool->spec->name, name) == 0 &&
+            pool->role != AMY__POOL_OLD &&
             amy_pool_restart(pool->pool, AMY_POOL_EVERY, &err) == 0) {
             restarted++;
         }
@@ -179,99 +201,16 @@ on_restart(struct amy__control_call *call, void *user)
 
 /* ---- reload: answered when it is over ---- */
 
-/* What a refused site adds to an answer. */
-static void
-add_refusal(struct amy__json *problems, const struct amy__workers_site *site)
-{
-    struct amy__json *json = NULL;
-
-    if (amy__json_count(site->problems) > 0) {
-        for (size_t i = 0; i < amy__json_count(site->problems); i++) {
-            (void)amy__json_add(
-                problems, amy__json_copy(amy__json_at(site->problems, i)));
-        }
-        return;
-    }
-    json = amy__json_object();
-    (void)amy__json_set(json, "file", amy__json_text(site->domain));
-    (void)amy__json_set(json, "message", amy__json_text(site->env_error));
-    (void)amy__json_add(problems, json);
-}
-
-static void
-answer_refused(struct amy__control_call *call, const char *detail,
-               struct amy__json *problems)
-{
-    struct amy__json *json = amy__json_object();
-
-    (void)amy__json_set(json, "title", amy__json_text("Reload refused"));
-    (void)amy__json_set(json, "detail", amy__json_text(detail));
-    (void)amy__json_set(json, "problems", problems);
-    amy__control_reply(call, 422, json);
-}
-
-void
-amy__workers_tell_site(struct amy__workers_site *site)
-{
-    struct amy__control_call *call = site->asked;
-    struct amy__json *problems = NULL;
-
-    if (call == NULL) {
-        return;
-    }
-    site->asked = NULL;
-    if (site->env_error[0] == '\0') {
-        done(call);
-        return;
-    }
-    problems = amy__json_array();
-    add_refusal(problems, site);
-    answer_refused(call, site->env_error, problems);
-}
-
-void
-amy__workers_tell_reload(struct amy_workers *workers)
-{
-    struct amy__control_call *call = workers->asked;
-    struct amy__json *problems = NULL;
-
-    if (call == NULL) {
-        return;
-    }
-    workers->asked = NULL;
-    problems = amy__json_array();
-    for (const struct amy__workers_site *site = workers->sites; site != NULL;
-         site = site->next) {
-        if (site->env_error[0] != '\0') {
-            add_refusal(problems, site);
-        }
-    }
-    if (amy__json_count(problems) == 0) {
-        amy__json_free(problems);
-        done(call);
-        return;
-    }
-    answer_refused(call, "some sites go on as they were", problems);
-}
-
 static void
 on_reload(struct amy__control_call *call, void *user)
 {
-    struct amy_workers *workers = user;
+    struct amy__workers_asker asker = {.call = call};
     struct amy_error err = AMY_ERROR_INIT;
 
-    if (!amy__control_require(call, AMY__CONTROL_ADMINS)) {
-        return;
-    }
-    if (workers->asked != NULL) {
-        amy__control_refuse(call, 409, "a reload is under way");
-        return;
-    }
-    if (amy_workers_reload(workers, NULL, NULL, &err) < 0) {
+    if (amy__control_require(call, AMY__CONTROL_ADMINS) &&
+        amy__workers_reload_all(user, &asker, &err) < 0) {
         amy__control_refuse(call, 500, "%s", err.msg);
-        return;
     }
-    workers->asked = call;
 }
 
 /* A site that we do not know yet may have been made a minute ago. */
@@ -279,15 +218,13 @@ static struct amy__workers_site *
 site_to_reload(struct amy__control_call *call, struct amy_workers *workers)
 {
     const char *domain = amy__control_param(call, "site");
-    struct amy_error err = AMY_ERROR_INIT;
     struct amy__workers_site *site = amy__workers_site_find(workers, domain);
 
     if ((site != NULL && site->site != NULL) || !amy__control_is_admin(call) ||
         amy__domain_check(amy__span_of(domain), NULL) < 0) {
         return allowed_site(call, workers);
     }
-    if (amy__workers_site_renew(workers, domain, false, &err) ==
-        AMY_ENOTFOUND) {
+    if (amy__workers_site_renew(workers, domain) == AMY_ENOTFOUND) {
         amy__control_refuse(call, 404, "there is no site '%s'", domain);
         return NULL;
     }
@@ -297,9 +234,13 @@ site_to_reload(struct amy__control_call *call, struct amy_workers *workers)
 static void
 on_reload_site(struct amy__control_call *call, void *user)
 {
+    struct amy__workers_asker asker = {.call = call};
     struct amy_workers *workers = user;
     struct amy__workers_site *site = NULL;
     struct amy_error err = AMY_ERROR_INIT;
+    bool open = false;
+    bool known = amy__workers_site_find(
+                     workers, amy__control_param(call, "site")) != NULL;
 
     if (workers->stopping) {
         amy__control_refuse(call, 503, "amy-workers is stopping");
@@ -309,15 +250,17 @@ on_reload_site(struct amy__control_call *call, void *user)
     if (site == NULL) {
         return;
     }
-    if (site->asked != NULL) {
-        amy__control_refuse(call, 409, "a reload of '%s' is under way",
-                            site->domain);
+    open = amy__workers_reload_is_open(site);
+    if (amy__workers_ask(open ? &site->reload.later : &site->reload.askers,
+                         &asker, &err) < 0) {
+        amy__control_refuse(call, 500, "%s", err.msg);
         return;
     }
-    site->asked = call;
-    if (site->job == NULL &&
-        amy__workers_site_renew(workers, site->domain, false, &err) < 0) {
-        amy__workers_tell_site(site);
+    if (known) {
+        /* Whatever it leads to, those who asked are told. */
+        (void)amy__workers_site_renew(workers, site->domain);
+    } else if (site->job == NULL) {
+        amy__workers_tell_site(site); /* refused already */
     }
 }
 

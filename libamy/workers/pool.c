@@ -20,6 +20,20 @@
 #define WORKER_UMASK 022
 #define WORKER_OOM_SCORE 200 /* workers go before the daemons */
 
+/* Many a worker ends by itself when it has done its share of jobs. One that
+ * serves does not, nor one that has not even begun. */
+static bool
+is_failure(const struct amy__workers_pool *pool,
+           const struct amy_pool_event *event)
+{
+    if (event->type == AMY_POOL_EXITED) {
+        return event->reason[0] != '\0' &&
+               (event->exit_code != 0 || pool->sockets != NULL ||
+                !pool->places[event->position].ready);
+    }
+    return event->type == AMY_POOL_BACKOFF || event->type == AMY_POOL_FAILED;
+}
+
 static void
 on_event(struct amy_pool *amy_pool, const struct amy_pool_event *event,
          void *user)
@@ -37,6 +51,10 @@ on_event(struct amy_pool *amy_pool, const struct amy_pool_event *event,
         (event->type == AMY_POOL_DRAINING || event->type == AMY_POOL_EXITED)) {
         amy__workers_socket_withdraw(&pool->sockets[event->position]);
     }
+    if (is_failure(pool, event)) {
+        amy__workers_reload_failed(pool, event->position, event->reason);
+    }
+    pool->places[event->position].ready = event->type == AMY_POOL_READY;
     amy__workers_ask_sweep(pool->borrow_site->borrow_workers);
 }
 
@@ -49,6 +67,7 @@ prepare(struct amy_pool *amy_pool, uint32_t position, uint64_t incarnation,
     char number[16];
     int rc = 0;
 
+    amy__tail_clear(&pool->places[position].tail);
     (void)snprintf(number, sizeof(number), "%" PRIu32, position);
     rc = amy_pool_give_env(amy_pool, "AMY_POSITION", number, err);
     if (rc < 0 || pool->sockets == NULL) {
@@ -82,9 +101,10 @@ static void
 on_output(struct amy_pool *amy_pool, uint32_t position, int64_t pid,
           const char *line, size_t n, void *user)
 {
-    const struct amy__workers_pool *pool = user;
+    struct amy__workers_pool *pool = user;
 
     (void)amy_pool;
+    amy__tail_add(&pool->places[position].tail, line, n);
     amy__workers_output_line(pool->borrow_site->output, pool->spec->name,
                              position, pid, line, n);
 }
@@ -213,7 +233,11 @@ amy__workers_pool_free(struct amy__workers_pool *pool)
     for (uint32_t i = 0; pool->sockets != NULL && i < pool->spec->count; i++) {
         amy__workers_socket_clear(&pool->sockets[i]);
     }
+    for (uint32_t i = 0; pool->places != NULL && i < pool->spec->count; i++) {
+        amy__tail_clear(&pool->places[i].tail);
+    }
     amy__free(pool->sockets);
+    amy__free(pool->places);
     amy__close(&pool->dir_fd);
     amy__env_unref(pool->env);
     amy__site_unref(pool->site);
@@ -243,6 +267,10 @@ amy__workers_pool_create(struct amy__workers_site *site,
     pool->generation = site->generation;
     (void)snprintf(pool->name, sizeof(pool->name), "%s/%s", site->domain,
                    spec->name);
+    pool->places = amy__calloc(spec->count, sizeof(*pool->places));
+    if (pool->places == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating pool '%s'", spec->name);
+    }
     if (spec->serves) {
         rc = create_sockets(pool, err);
     }
@@ -257,16 +285,36 @@ amy__workers_pool_create(struct amy__workers_site *site,
 }
 
 void
-amy__workers_pool_start(struct amy__workers_pool *pool)
+amy__workers_pool_want(struct amy__workers_pool *pool, uint32_t position,
+                       bool wanted)
 {
     struct amy_error err = AMY_ERROR_INIT;
+    int rc = 0;
 
-    pool->started = true;
-    if (amy_pool_start(pool->pool, &err) < 0) {
+    pool->places[position].wanted = wanted;
+    if (wanted) {
+        rc = amy_pool_start_position(pool->pool, position, &err);
+    } else {
+        rc = amy_pool_stop_position(pool->pool, position, 0, &err);
+    }
+    if (rc < 0) {
+        /* Only while all of it stops, and then nobody wants anything. */
         amy__log(&pool->borrow_site->borrow_workers->log, AMY_LOG_ERROR,
-                 "a pool cannot be started site=%s pool=%s reason=\"%s\"",
+                 "a worker cannot be started or stopped site=%s pool=%s "
+                 "reason=\"%s\"",
                  pool->site->domain, pool->spec->name, err.msg);
     }
+}
+
+uint32_t
+amy__workers_pool_state(const struct amy__workers_pool *pool, uint32_t position)
+{
+    struct amy_worker_view view = {.struct_size = sizeof(view)};
+
+    if (pool == NULL || amy_pool_worker(pool->pool, position, &view) < 0) {
+        return AMY_WORKER_STOPPED;
+    }
+    return view.state;
 }
 
 static void
@@ -310,13 +358,8 @@ amy__workers_pool_ready(const struct amy__workers_pool *pool)
 {
     uint32_t ready = 0;
 
-    for (uint32_t i = 0; i < amy_pool_count(pool->pool); i++) {
-        struct amy_worker_view view = {.struct_size = sizeof(view)};
-
-        if (amy_pool_worker(pool->pool, i, &view) == 0 &&
-            view.state == AMY_WORKER_READY) {
-            ready++;
-        }
+    for (uint32_t i = 0; i < pool->spec->count; i++) {
+        ready += amy__workers_pool_state(pool, i) == AMY_WORKER_READY ? 1U : 0U;
     }
     return ready;
 }

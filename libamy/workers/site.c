@@ -15,8 +15,6 @@
 #define RETRY_FIRST_MS 1000
 #define RETRY_MAX_MS 30000
 
-static void begin_environment(struct amy__workers_site *site, bool for_reload);
-
 struct amy__workers_site *
 amy__workers_site_find(const struct amy_workers *workers, const char *domain)
 {
@@ -34,7 +32,7 @@ amy__workers_site_free(struct amy__workers_site *site)
     if (site == NULL) {
         return;
     }
-    amy__workers_tell_site(site);
+    amy__workers_reload_clear(site);
     amy__env_cancel(site->job);
     amy__timer_free(site->retry);
     while (site->pools != NULL) {
@@ -51,25 +49,7 @@ amy__workers_site_free(struct amy__workers_site *site)
 }
 AMY_DEFINE_CLEANUP(struct amy__workers_site *, amy__workers_site_free)
 
-/* ---- order among pools ---- */
-
-static bool
-is_current(const struct amy__workers_pool *pool)
-{
-    return !pool->replaced && !pool->stopping && !pool->gone;
-}
-
-static const struct amy__workers_pool *
-current_pool(const struct amy__workers_site *site, const char *name)
-{
-    for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
-         pool = pool->next) {
-        if (is_current(pool) && strcmp(pool->spec->name, name) == 0) {
-            return pool;
-        }
-    }
-    return NULL;
-}
+/* ---- the end of all ---- */
 
 static bool
 named_in(char *const *names, const char *name)
@@ -88,48 +68,11 @@ runs(const struct amy__workers_site *site)
 {
     for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
          pool = pool->next) {
-        if (is_current(pool)) {
+        if (pool->role != AMY__POOL_OLD && !pool->stopping && !pool->gone) {
             return true;
         }
     }
     return false;
-}
-
-/* `after` means ready, not merely started. */
-static bool
-comes_next(const struct amy__workers_site *site,
-           const struct amy__workers_pool *pool)
-{
-    char *const *after = pool->spec->after;
-
-    for (size_t i = 0; after != NULL && after[i] != NULL; i++) {
-        const struct amy__workers_pool *first = current_pool(site, after[i]);
-
-        if (first == NULL || amy__workers_pool_ready(first) == 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool
-may_start(const struct amy__workers_site *site,
-          const struct amy__workers_pool *pool)
-{
-    if (!comes_next(site, pool)) {
-        return false;
-    }
-    if (pool->spec->replace != AMY__REPLACE_STOP_FIRST) {
-        return true;
-    }
-    /* Never two at once: every older generation must be gone. */
-    for (const struct amy__workers_pool *old = pool->next; old != NULL;
-         old = old->next) {
-        if (!old->gone && strcmp(old->spec->name, pool->spec->name) == 0) {
-            return false;
-        }
-    }
-    return true;
 }
 
 /* A pool that others come after stops when they are gone. */
@@ -139,7 +82,7 @@ may_stop(const struct amy__workers_site *site,
 {
     for (const struct amy__workers_pool *other = site->pools; other != NULL;
          other = other->next) {
-        if (other != pool && !other->gone && other->started &&
+        if (other != pool && !other->gone &&
             other->generation == pool->generation &&
             named_in(other->spec->after, pool->spec->name)) {
             return false;
@@ -148,44 +91,18 @@ may_stop(const struct amy__workers_site *site,
     return true;
 }
 
-/* May the old generation of a pool go? Where two may run side by side, when the
- * new one has all its workers ready; else when the old one is all that the new
- * one waits for. One that never worked is nothing to hold on to: many reloads
- * of what does not start shall not add up. */
-static bool
-superseded(const struct amy__workers_site *site,
-           const struct amy__workers_pool *old)
-{
-    const struct amy__workers_pool *now = current_pool(site, old->spec->name);
-
-    if (now == NULL || !old->proven) {
-        return true;
-    }
-    return now->spec->replace == AMY__REPLACE_STOP_FIRST
-               ? comes_next(site, now)
-               : amy__workers_pool_ready(now) >= now->spec->count;
-}
-
 void
 amy__workers_site_step(struct amy__workers_site *site)
 {
-    bool stop_all = site->leaving || site->borrow_workers->stopping;
-
+    if (!site->leaving && !site->borrow_workers->stopping) {
+        amy__workers_reload_step(site);
+        return;
+    }
     for (struct amy__workers_pool *pool = site->pools; pool != NULL;
          pool = pool->next) {
-        if (pool->gone) {
-            continue;
-        }
-        if (stop_all) {
-            if (may_stop(site, pool) || site->borrow_workers->stop_now) {
-                amy__workers_pool_stop(pool);
-            }
-        } else if (pool->replaced) {
-            if (superseded(site, pool)) {
-                amy__workers_pool_stop(pool);
-            }
-        } else if (!pool->started && may_start(site, pool)) {
-            amy__workers_pool_start(pool);
+        if (!pool->gone &&
+            (may_stop(site, pool) || site->borrow_workers->stop_now)) {
+            amy__workers_pool_stop(pool);
         }
     }
 }
@@ -195,18 +112,13 @@ amy__workers_site_stop(struct amy__workers_site *site)
 {
     amy__env_cancel(site->job);
     site->job = NULL;
-    site->job_for_reload = false;
     amy__timer_cancel(site->retry);
-    if (site->asked != NULL) {
-        (void)amy__span_copy(AMY_SPAN("the site stops"), site->env_error,
-                             sizeof(site->env_error));
-        amy__workers_tell_site(site);
-    }
+    amy__workers_reload_cancel(site);
     /* Should it come back meanwhile, it begins anew: what is left of it was
      * to go, and some of it has gone. */
     for (struct amy__workers_pool *pool = site->pools;
          site->leaving && pool != NULL; pool = pool->next) {
-        pool->replaced = true;
+        pool->role = AMY__POOL_OLD;
     }
     amy__workers_site_step(site);
 }
@@ -221,37 +133,7 @@ refuse_generation(struct amy__workers_site *site, const struct amy_error *err)
              err->msg);
     (void)amy__span_copy(amy__span_of(err->msg), site->env_error,
                          sizeof(site->env_error));
-}
-
-static int
-add_pools(struct amy__workers_site *site, struct amy__env *env,
-          struct amy_error *err)
-{
-    struct amy__workers_pool *added = NULL;
-    struct amy__workers_pool **end = &added;
-
-    for (size_t i = 0; i < site->site->worker_count; i++) {
-        int rc = amy__workers_pool_create(site, &site->site->workers[i], env,
-                                          end, err);
-
-        if (rc < 0) {
-            while (added != NULL) {
-                struct amy__workers_pool *next = added->next;
-
-                amy__workers_pool_free(added);
-                added = next;
-            }
-            return rc;
-        }
-        end = &(*end)->next;
-    }
-    for (struct amy__workers_pool *old = site->pools; old != NULL;
-         old = old->next) {
-        old->replaced = true;
-    }
-    *end = site->pools;
-    site->pools = added;
-    return 0;
+    amy__workers_reload_refuse(site, err->msg);
 }
 
 static int
@@ -263,7 +145,7 @@ begin_generation(struct amy__workers_site *site, struct amy__env *env)
                                           &site->generation, &err);
 
     if (rc == 0) {
-        rc = add_pools(site, env, &err);
+        rc = amy__workers_reload_begin(site, env, &err);
     }
     if (rc < 0) {
         refuse_generation(site, &err);
@@ -271,10 +153,6 @@ begin_generation(struct amy__workers_site *site, struct amy__env *env)
     }
     site->env_error[0] = '\0';
     site->retry_ms = 0;
-    amy__log(&workers->log, AMY_LOG_NOTICE,
-             "generation begins site=%s generation=%" PRIu64 " pools=%zu",
-             site->domain, site->generation, site->site->worker_count);
-    amy__workers_site_step(site);
     return 0;
 }
 
@@ -303,17 +181,18 @@ on_environment(int rc, struct amy__env *env, const struct amy_error *err,
     site->job = NULL;
     if (rc < 0) {
         refuse_generation(site, err);
-        try_again_later(site);
-    } else if (begin_generation(site, env) < 0) {
-        try_again_later(site);
+    } else {
+        rc = begin_generation(site, env);
     }
-    site->job_for_reload = false;
-    amy__workers_tell_site(site);
+    if (rc < 0) {
+        try_again_later(site);
+        amy__workers_tell_site(site);
+    }
     amy__workers_ask_sweep(site->borrow_workers);
 }
 
 static void
-begin_environment(struct amy__workers_site *site, bool for_reload)
+begin_environment(struct amy__workers_site *site)
 {
     struct amy_workers *workers = site->borrow_workers;
     struct amy__env_options opts = {
@@ -327,10 +206,8 @@ begin_environment(struct amy__workers_site *site, bool for_reload)
     amy__env_cancel(site->job);
     site->job = NULL;
     amy__timer_cancel(site->retry);
-    site->job_for_reload = for_reload;
     if (amy__env_start(&opts, on_environment, site, &site->job, &err) < 0) {
         site->job = NULL;
-        site->job_for_reload = false;
         refuse_generation(site, &err);
         try_again_later(site);
         amy__workers_tell_site(site);
@@ -343,12 +220,10 @@ drop_workers(struct amy__workers_site *site)
 {
     amy__env_cancel(site->job);
     site->job = NULL;
-    site->job_for_reload = false;
     amy__timer_cancel(site->retry);
-    if (site->pools != NULL) {
-        (void)begin_generation(site, NULL); /* the error shows in the status */
+    if (site->pools == NULL || begin_generation(site, NULL) < 0) {
+        amy__workers_tell_site(site);
     }
-    amy__workers_tell_site(site);
 }
 
 static void
@@ -358,7 +233,7 @@ on_retry(void *user)
 
     if (site->site != NULL && !site->leaving &&
         !site->borrow_workers->stopping) {
-        begin_environment(site, false);
+        begin_environment(site);
     }
 }
 
@@ -381,6 +256,9 @@ create_site(struct amy_workers *workers, const char *domain,
         return amy__err(err, AMY_ENOMEM, "allocating site '%s'", domain);
     }
     rc = amy__timer_create(workers->base, on_retry, site, &site->retry, err);
+    if (rc == 0) {
+        rc = amy__workers_reload_init(site, err);
+    }
     if (rc < 0) {
         return rc;
     }
@@ -439,38 +317,47 @@ accept_yaml(struct amy__workers_site *site, struct amy_error *err)
 }
 
 int
-amy__workers_site_renew(struct amy_workers *workers, const char *domain,
-                        bool for_reload, struct amy_error *err)
+amy__workers_site_renew(struct amy_workers *workers, const char *domain)
 {
     struct amy__workers_site *site = amy__workers_site_find(workers, domain);
+    struct amy_error err = AMY_ERROR_INIT;
     bool from_copy = false;
     int rc = 0;
 
+    if (site != NULL && amy__workers_reload_is_open(site)) {
+        site->seen = true;
+        site->reload.again = true;
+        return 0;
+    }
     if (site == NULL) {
-        rc = create_site(workers, domain, &site, err);
+        rc = create_site(workers, domain, &site, &err);
     }
     if (rc < 0) {
+        amy__log(&workers->log, AMY_LOG_ERROR,
+                 "a site cannot be read site=%s reason=\"%s\"", domain,
+                 err.msg);
         return rc;
     }
     site->seen = true;
     site->leaving = false;
-    rc = accept_yaml(site, err);
+    rc = accept_yaml(site, &err);
     from_copy = rc == AMY__SITE_FROM_COPY;
     if (rc >= 0) {
-        rc = open_output(site, err);
+        rc = open_output(site, &err);
     }
     if (rc < 0) {
-        refuse_generation(site, err);
+        refuse_generation(site, &err);
+        amy__workers_tell_site(site);
         if (rc == AMY_ENOTFOUND) {
             site->leaving = true;
             amy__workers_site_stop(site);
-            amy__workers_ask_sweep(workers);
         }
+        amy__workers_ask_sweep(workers);
         return rc;
     }
     site->env_error[0] = '\0';
     if (from_copy) {
-        refuse_generation(site, err);
+        refuse_generation(site, &err);
         if (runs(site)) {
             /* What runs goes on as it is. */
             amy__workers_tell_site(site);
@@ -478,21 +365,19 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain,
         }
     }
     if (site->site->worker_count > 0) {
-        begin_environment(site, for_reload);
+        begin_environment(site);
     } else {
         drop_workers(site);
     }
     return 0;
 }
 
-/* A bad site must not keep the others from being read. */
+/* A bad site must not keep the others from being read; what is wrong with it
+ * has been told. */
 static int
 on_site_name(const char *domain, void *user)
 {
-    struct amy_workers *workers = user;
-    struct amy_error err = AMY_ERROR_INIT;
-
-    (void)amy__workers_site_renew(workers, domain, workers->reloading, &err);
+    (void)amy__workers_site_renew(user, domain);
     return 0;
 }
 

@@ -20,6 +20,10 @@
 /* One request at a time is what a worker gets; more may stand here only while
  * strangers use the socket, or a slot's word was wrong. */
 #define BACKLOG 64
+/* Past its own timeout a worker is killed by its server; a moment for that. */
+#define LATE_MS 2000
+/* Connections refused in a row until a published worker counts as gone. */
+#define MISSED_MAX 3
 
 void
 amy__workers_socket_init(struct amy__workers_socket *socket,
@@ -38,6 +42,8 @@ end_probe(struct amy__workers_socket *socket)
     }
     amy__client_free(socket->client);
     socket->client = NULL;
+    amy__timer_free(socket->giving_up);
+    socket->giving_up = NULL;
 }
 
 void
@@ -74,6 +80,10 @@ amy__workers_socket_open(struct amy__workers_socket *socket,
 
     amy__workers_socket_withdraw(socket);
     socket->incarnation = incarnation;
+    socket->healthy = 0;
+    socket->missed = 0;
+    socket->spoke = false;
+    socket->trouble[0] = '\0';
     (void)snprintf(socket->hidden, sizeof(socket->hidden),
                    ".%" PRIu64 ".%" PRIu32 ".%" PRIu64, pool->generation,
                    socket->position, incarnation);
@@ -117,15 +127,93 @@ publish(struct amy__workers_socket *socket)
     amy_pool_set_ready(pool->pool, socket->position, socket->incarnation);
 }
 
-/* Any answer counts for a first generation or a replacement: a page that
- * reports a broken database is better than none. */
+/* ---- is it healthy? ---- */
+
+/* 2xx. Many a front page sends visitors on, which is as good. */
+static bool
+is_healthy(const struct amy__workers_socket *socket)
+{
+    const struct amy__site *site = socket->borrow_pool->site;
+    unsigned kind = socket->status / 100;
+
+    return kind == 2 || (kind == 3 && strcmp(site->health_path, "/") == 0);
+}
+
+static void
+fail(struct amy__workers_socket *socket)
+{
+    struct amy__workers_pool *pool = socket->borrow_pool;
+    char reason[AMY__TROUBLE_BYTES + 300];
+
+    (void)snprintf(reason, sizeof(reason), "the health check %.255s %s",
+                   pool->site->health_path, socket->trouble);
+    amy__timer_cancel(socket->giving_up);
+    amy__workers_reload_failed(pool, socket->position, reason);
+}
+
+static void
+on_giving_up(void *user)
+{
+    struct amy__workers_socket *socket = user;
+
+    if (socket->trouble[0] == '\0') {
+        (void)snprintf(socket->trouble, sizeof(socket->trouble),
+                       "was not answered again in %" PRId64 " ms",
+                       socket->borrow_pool->site->health_timeout_ms);
+    }
+    fail(socket);
+}
+
+/* The worker speaks: from now on it has so long to say that all is well. */
+static void
+note_first(struct amy__workers_socket *socket)
+{
+    const struct amy__workers_pool *pool = socket->borrow_pool;
+    struct amy_workers *workers = pool->borrow_site->borrow_workers;
+
+    if (socket->spoke) {
+        return;
+    }
+    socket->spoke = true;
+    if (amy__timer_create(workers->base, on_giving_up, socket,
+                          &socket->giving_up, NULL) < 0 ||
+        amy__timer_arm(socket->giving_up, pool->site->health_timeout_ms, NULL) <
+            0) {
+        (void)snprintf(socket->trouble, sizeof(socket->trouble),
+                       "found no memory");
+        fail(socket);
+    }
+}
+
+/* Of a worker that must be healthy before it is used, and stay so. */
+static void
+judge(struct amy__workers_socket *socket)
+{
+    const struct amy__workers_pool *pool = socket->borrow_pool;
+    bool published = socket->published[0] != '\0';
+
+    if (!is_healthy(socket)) {
+        socket->healthy = 0;
+        (void)snprintf(socket->trouble, sizeof(socket->trouble),
+                       "was answered with status %u", socket->status);
+        if (published) {
+            fail(socket);
+        }
+        return;
+    }
+    socket->healthy++;
+    if (!published && socket->healthy >= pool->site->health_probes) {
+        amy__timer_cancel(socket->giving_up);
+        publish(socket);
+    }
+}
+
 static void
 on_answer(struct amy__call *call, const struct amy__answer_head *head,
           void *user)
 {
     (void)call;
-    (void)head;
-    (void)user;
+    ((struct amy__workers_socket *)user)->status = head->status;
 }
 
 static void
@@ -136,30 +224,59 @@ on_data(struct amy__call *call, struct amy__span data, void *user)
     (void)user;
 }
 
+/* A connection kept open would hold a worker that serves one at a time. */
+static void
+end_call(struct amy__workers_socket *socket)
+{
+    socket->call = NULL;
+    amy__client_free(socket->client);
+    socket->client = NULL;
+    /* A bake may have waited for it. */
+    amy__workers_ask_sweep(socket->borrow_pool->borrow_site->borrow_workers);
+}
+
 static void
 on_end(struct amy__call *call, void *user)
 {
     struct amy__workers_socket *socket = user;
 
     (void)call;
-    socket->call = NULL;
-    /* A connection kept open would hold a worker that serves one at a time. */
-    amy__client_free(socket->client);
-    socket->client = NULL;
-    publish(socket);
+    end_call(socket);
+    socket->missed = 0;
+    if (socket->borrow_pool->strict) {
+        note_first(socket);
+        judge(socket);
+    } else if (socket->published[0] == '\0') {
+        /* Any answer counts for a first generation or a replacement: a page
+         * that reports a broken database is better than none. */
+        publish(socket);
+    }
 }
 
-/* Not yet: the pool asks again, and gives up when its boot timeout is over. */
+/* Before it first spoke: not yet. The pool asks again, and gives up when its
+ * boot timeout is over. Afterwards: what ends in mid-answer has crashed. One
+ * that only cannot be reached may be busy; or dead, and then the pool is about
+ * to say so, with a better reason. */
 static void
 on_fail(struct amy__call *call, enum amy__call_failure failure,
         const char *reason, void *user)
 {
     struct amy__workers_socket *socket = user;
+    bool crashed = failure != AMY__CALL_CONNECT && failure != AMY__CALL_BUSY;
 
     (void)call;
-    (void)failure;
-    (void)reason;
-    socket->call = NULL;
+    end_call(socket);
+    if (!socket->spoke) {
+        return;
+    }
+    socket->healthy = 0;
+    socket->missed += failure == AMY__CALL_CONNECT ? 1U : 0U;
+    (void)snprintf(socket->trouble, sizeof(socket->trouble),
+                   "got no answer: %s", reason);
+    if (crashed ||
+        (socket->published[0] != '\0' && socket->missed >= MISSED_MAX)) {
+        fail(socket);
+    }
 }
 
 static const struct amy__call_handler probe_handler = {
@@ -200,29 +317,51 @@ fill_request(const struct amy__site *site, struct amy__request_head *head)
     set_field(head, AMY__FIELD_X_FORWARDED, "X-Forwarded-Proto", "https");
 }
 
-void
-amy__workers_socket_probe(struct amy__workers_socket *socket)
+static void
+ask(struct amy__workers_socket *socket, const char *name, int64_t timeout_ms)
 {
     struct amy__workers_pool *pool = socket->borrow_pool;
     struct amy_workers *workers = pool->borrow_site->borrow_workers;
     struct amy__client_options opts = {.base = workers->base,
                                        .borrow_dir_fd = pool->dir_fd,
-                                       .unix_name = socket->hidden,
+                                       .unix_name = name,
                                        .borrow_clock = workers->borrow_clock};
     struct amy__request_head head = {0};
 
-    if (socket->call != NULL || socket->hidden[0] == '\0') {
-        return; /* under way, or published already */
-    }
-    if (socket->client == NULL &&
+    if (socket->call != NULL ||
         amy__client_create(&opts, &socket->client, NULL) < 0) {
-        return; /* asked again soon */
+        return; /* under way; or asked again soon */
     }
+    socket->status = 0;
     fill_request(pool->site, &head);
-    if (amy__call_start(socket->client, &head, NULL,
-                        (uint32_t)pool->spec->boot_timeout_ms, &probe_handler,
-                        socket, &socket->call, NULL) < 0) {
+    if (amy__call_start(socket->client, &head, NULL, (uint32_t)timeout_ms,
+                        &probe_handler, socket, &socket->call, NULL) < 0) {
         socket->call = NULL;
+        amy__client_free(socket->client);
+        socket->client = NULL;
+    }
+}
+
+void
+amy__workers_socket_probe(struct amy__workers_socket *socket)
+{
+    const struct amy__workers_pool *pool = socket->borrow_pool;
+
+    if (socket->hidden[0] != '\0') {
+        ask(socket, socket->hidden, pool->spec->boot_timeout_ms);
+    }
+}
+
+/* A worker that is busy answers when it is done: as late as it may be with any
+ * request. */
+void
+amy__workers_socket_check(struct amy__workers_socket *socket)
+{
+    const struct amy__workers_pool *pool = socket->borrow_pool;
+
+    if (socket->published[0] != '\0') {
+        ask(socket, socket->published,
+            amy__site_kill_after_ms(pool->site, pool->spec) + LATE_MS);
     }
 }
 

@@ -52,6 +52,22 @@ sweep_pools(struct amy__workers_site *site)
     }
 }
 
+/* Asked for while one was under way: all who did get the same one. */
+static void
+renew_again(struct amy__workers_site *site)
+{
+    struct amy__workers_reload *reload = &site->reload;
+
+    if (!reload->again || amy__workers_reload_is_open(site)) {
+        return;
+    }
+    reload->again = false;
+    reload->askers = reload->later;
+    reload->later = NULL;
+    /* What went wrong has been told, to the log and to who asked. */
+    (void)amy__workers_site_renew(site->borrow_workers, site->domain);
+}
+
 static void
 sweep_sites(struct amy_workers *workers)
 {
@@ -62,6 +78,7 @@ sweep_sites(struct amy_workers *workers)
 
         sweep_pools(site);
         amy__workers_site_step(site);
+        renew_again(site);
         if (site->leaving && site->pools == NULL) {
             *link = site->next;
             amy__workers_site_free(site);
@@ -76,7 +93,8 @@ reload_is_over(const struct amy_workers *workers)
 {
     for (const struct amy__workers_site *site = workers->sites; site != NULL;
          site = site->next) {
-        if (site->job_for_reload) {
+        if (site->job != NULL || site->reload.again ||
+            amy__workers_reload_is_open(site)) {
             return false;
         }
     }
@@ -95,35 +113,16 @@ all_gone(const struct amy_workers *workers)
     return true;
 }
 
-/* One who waits for what is over now. False: there is none. */
-static bool
-tell_one(struct amy_workers *workers)
-{
-    struct amy__workers_waiter *waiter = workers->reloaded;
-    struct amy__workers_waiter one = {NULL, NULL, NULL};
-
-    if (waiter == NULL || workers->reloading) {
-        return false;
-    }
-    one = *waiter;
-    workers->reloaded = waiter->next;
-    amy__free(waiter);
-    amy__workers_ask_sweep(workers); /* for the next one, or the stop */
-    one.fn(workers, one.user);
-    return true;
-}
-
 static void
 on_sweep(void *user)
 {
     struct amy_workers *workers = user;
 
     sweep_sites(workers);
-    if (workers->reloading && reload_is_over(workers)) {
-        workers->reloading = false;
-        amy__workers_tell_reload(workers);
-    }
-    if (tell_one(workers)) {
+    workers->reloading = workers->reloading && !reload_is_over(workers);
+    if (!workers->reloading && workers->askers != NULL) {
+        amy__workers_ask_sweep(workers); /* for the next one, or the stop */
+        amy__workers_tell_one(workers);
         return; /* it may have freed us */
     }
     if (workers->stopping && workers->on_stopped != NULL && all_gone(workers)) {
@@ -144,18 +143,12 @@ amy_workers_free(struct amy_workers *workers)
     }
     AMY_CHECK(workers, WORKERS_MAGIC);
     /* Whoever waits is told while there is a control socket to tell by. */
-    amy__workers_tell_reload(workers);
+    amy__workers_tell_all(workers);
     while (workers->sites != NULL) {
         struct amy__workers_site *next = workers->sites->next;
 
         amy__workers_site_free(workers->sites);
         workers->sites = next;
-    }
-    while (workers->reloaded != NULL) {
-        struct amy__workers_waiter *next = workers->reloaded->next;
-
-        amy__free(workers->reloaded);
-        workers->reloaded = next;
     }
     amy__control_free(workers->control);
     amy__defer_free(workers->sweep);
@@ -405,36 +398,35 @@ amy_workers_start(struct amy_workers *workers, struct amy_error *err)
 }
 
 int
-amy_workers_reload(struct amy_workers *workers, amy_workers_done_fn on_done,
-                   void *user, struct amy_error *err)
+amy__workers_reload_all(struct amy_workers *workers,
+                        const struct amy__workers_asker *asker,
+                        struct amy_error *err)
 {
-    struct amy__workers_waiter *waiter = NULL;
     bool again = workers->reloading;
     int rc = 0;
 
-    AMY_CHECK(workers, WORKERS_MAGIC);
     if (workers->stopping) {
         return amy__err(err, AMY_ESTATE, "stopping");
     }
-    if (on_done != NULL) {
-        waiter = amy__calloc(1, sizeof(*waiter));
-        if (waiter == NULL) {
-            return amy__err(err, AMY_ENOMEM, "allocating a reload");
-        }
-        *waiter = (struct amy__workers_waiter){NULL, on_done, user};
-    }
     workers->reloading = true;
     rc = amy__workers_scan(workers, err);
+    if (rc == 0 && (asker->call != NULL || asker->fn != NULL)) {
+        rc = amy__workers_ask(&workers->askers, asker, err);
+    }
     if (rc < 0) {
         workers->reloading = again;
-        amy__free(waiter);
-        return rc;
     }
-    if (waiter != NULL) {
-        waiter->next = workers->reloaded;
-        workers->reloaded = waiter;
-    }
-    return 0;
+    return rc;
+}
+
+int
+amy_workers_reload(struct amy_workers *workers, amy_workers_done_fn on_done,
+                   void *user, struct amy_error *err)
+{
+    struct amy__workers_asker asker = {.fn = on_done, .user = user};
+
+    AMY_CHECK(workers, WORKERS_MAGIC);
+    return amy__workers_reload_all(workers, &asker, err);
 }
 
 int

@@ -205,7 +205,7 @@ static const char slow_second[] =
 
 static const char broken_first[] =
     "workers:\n"
-    "  - {name: one, command: ['false']}\n"
+    "  - {name: one, command: [sh, -c, 'echo no, thanks; exit 1']}\n"
     "  - {name: two, command: [sleep, '1000'], replace: stop-first, after: "
     "[one]}\n";
 
@@ -261,7 +261,7 @@ test_stop_while_an_environment_is_read_ends_the_reload(void **state)
 static bool
 is_asked(const struct scene *s)
 {
-    return amy__workers_site_find(s->workers, DOMAIN)->asked != NULL;
+    return amy__workers_site_find(s->workers, DOMAIN)->reload.askers != NULL;
 }
 
 static void
@@ -295,34 +295,38 @@ second_runs(const struct scene *s)
 }
 
 static bool
-new_first_fails(const struct scene *s)
+first_generation_alone(const struct scene *s)
 {
-    const struct amy__workers_pool *one = pool_of(s, 2, "one");
-    struct amy_worker_view view = {.struct_size = sizeof(view)};
-
-    return one != NULL && amy_pool_worker(one->pool, 0, &view) == 0 &&
-           view.restarts >= 2;
+    return has_reloaded(s) && pool_of(s, 2, "one") == NULL &&
+           pool_of(s, 2, "two") == NULL;
 }
 
 static void
-test_broken_generation_does_not_stop_what_comes_after(void **state)
+test_broken_generation_ends_and_the_old_one_goes_on(void **state)
 {
     struct scene *s = *state;
+    const struct amy__workers_reload *reload = NULL;
+    struct amy_worker_view view = {.struct_size = sizeof(view)};
 
     put_site(s, "export A=1\n", two_pools);
     assert_int_equal(amy_workers_start(s->workers, NULL), 0);
     run_until(s, second_runs);
     put_site(s, "export A=1\n", broken_first);
-    assert_int_equal(amy_workers_reload(s->workers, NULL, NULL, NULL), 0);
-    run_until(s, new_first_fails);
-    assert_true(second_runs(s));
-    assert_false(pool_of(s, 1, "two")->stopping);
-    assert_false(pool_of(s, 1, "one")->stopping);
-    /* What never worked does not pile up behind a further reload. */
-    put_site(s, "export A=1\n", two_pools);
     assert_int_equal(amy_workers_reload(s->workers, on_reloaded, s, NULL), 0);
-    run_until(s, has_reloaded);
-    assert_true(pool_of(s, 2, "one") == NULL || pool_of(s, 2, "one")->stopping);
+    run_until(s, first_generation_alone);
+    reload = &amy__workers_site_find(s->workers, DOMAIN)->reload;
+    assert_int_equal(reload->roll.phase, AMY__ROLL_IDLE);
+    assert_string_equal(
+        reload->reason,
+        "one 0 of generation 2: exited with code 1 before it was ready");
+    assert_int_equal(amy__json_count(reload->lines), 1);
+    assert_string_equal(amy__json_as_text(amy__json_at(reload->lines, 0), ""),
+                        "no, thanks");
+    /* Nobody of the old one has even noticed. */
+    assert_true(second_runs(s));
+    assert_int_equal(amy_pool_worker(pool_of(s, 1, "one")->pool, 0, &view), 0);
+    assert_int_equal(view.state, AMY_WORKER_READY);
+    assert_int_equal(view.restarts, 0);
 }
 
 static bool
@@ -377,7 +381,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_free_answers_who_waits_for_a_site,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(
-            test_broken_generation_does_not_stop_what_comes_after, set_up,
+            test_broken_generation_ends_and_the_old_one_goes_on, set_up,
             tear_down),
         cmocka_unit_test_setup_teardown(
             test_site_that_comes_back_while_it_leaves_runs_again, set_up,
