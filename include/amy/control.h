@@ -68,8 +68,9 @@ struct amy_control_options {
  * @return 0, AMY_EINVAL (something required is missing, or the body is too
  *         long), AMY_ENOTFOUND (no such directory), AMY_EDENIED, AMY_ENOMEM
  *
- * The answer's code is 0, or AMY_ECONN (the daemon does not run), AMY_ETIMEOUT,
- * AMY_EPROTO, AMY_ELIMIT (more than 4 MiB), AMY_ENOMEM.
+ * The answer's code is 0, or AMY_ECONN (the daemon does not run), AMY_EIO (it
+ * ended before it had answered, and may have begun what it was asked for),
+ * AMY_ETIMEOUT, AMY_EPROTO, AMY_ELIMIT (more than 4 MiB), AMY_ENOMEM.
  *
  * Loop: opts->base.  Blocks: no.  Since: 0.1
  */

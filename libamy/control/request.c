@@ -107,9 +107,12 @@ on_fail(struct amy__call *call, enum amy__call_failure failure,
         code = AMY_ENOMEM;
         break;
     case AMY__CALL_CONNECT:
+        code = AMY_ECONN;
+        break;
     case AMY__CALL_CLOSED:
     case AMY__CALL_CUT:
-        code = AMY_ECONN;
+        /* It ran, and may have begun what it was asked for. */
+        code = AMY_EIO;
         break;
     case AMY__CALL_TIMEOUT:
         code = AMY_ETIMEOUT;

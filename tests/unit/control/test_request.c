@@ -239,10 +239,21 @@ test_request_to_nobody_is_econn(void **state)
     assert_int_equal(place->status, 0);
     assert_string_not_equal(place->reason, "");
     assert_string_equal(place->body, "");
-    place->rubbish = "";
-    opts = options(place, "bad", "/");
-    run(place, &opts);
-    assert_int_equal(place->code, AMY_ECONN);
+}
+
+static void
+test_request_to_one_that_ends_is_eio(void **state)
+{
+    static const char *const starts[] = {
+        "", "HTTP/1.1 200", "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"};
+    struct place *place = *state;
+    struct amy_control_options opts = options(place, "bad", "/");
+
+    for (size_t i = 0; i < sizeof(starts) / sizeof(starts[0]); i++) {
+        place->rubbish = starts[i];
+        run(place, &opts);
+        assert_int_equal(place->code, AMY_EIO);
+    }
 }
 
 static void
@@ -453,6 +464,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         IN_PLACE(test_request_brings_status_and_body),
         IN_PLACE(test_request_to_nobody_is_econn),
+        IN_PLACE(test_request_to_one_that_ends_is_eio),
         IN_PLACE(test_request_answered_with_rubbish_is_eproto),
         IN_PLACE(test_request_without_answer_is_etimeout),
         IN_PLACE(test_request_waits_for_a_place_in_a_full_backlog),
