@@ -1,12 +1,33 @@
 """A tiny certificate authority, for a demo or a test and for nothing else."""
 
-import os
 import subprocess
+import tempfile
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 from hosting.users import clean_environment
 
 CURVE = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+RSA = ["-newkey", "rsa:2048", "-nodes"]
+
+# openssl x509 signs from now on only; openssl ca asks for a place of its own.
+CA_SETTINGS = """\
+[ca]
+default_ca = here
+[here]
+database = {work}/index
+new_certs_dir = {work}
+default_md = sha256
+policy = any
+unique_subject = no
+rand_serial = yes
+[any]
+commonName = supplied
+[extensions]
+subjectAltName = {names}
+extendedKeyUsage = serverAuth
+basicConstraints = critical,CA:FALSE
+"""
 
 
 def openssl(*argv, data=None):
@@ -31,27 +52,33 @@ class Authority:
                     "-keyout", self.key, "-out", self.certificate)
             self.key.chmod(0o600)
 
-    def issue(self, directory, names, days=90):
+    def issue(self, directory, names, days=90, new_key=CURVE, since_days=0):
         """fullchain.pem and privkey.pem for `names` into `directory`, as
-        certbot's live/{domain}: each file replaced by rename."""
+        certbot's live/{domain}: each file replaced by rename. Valid from
+        `since_days` ago on for `days`."""
         directory = Path(directory)
         directory.mkdir(parents=True, exist_ok=True)
         key = directory / "privkey.new"
-        request = openssl("req", "-new", *CURVE, "-subj", f"/CN={names[0][:64]}", "-keyout", key)
+        request = openssl("req", "-new", *new_key, "-subj", f"/CN={names[0][:64]}", "-keyout", key)
         key.chmod(0o600)
-        extensions = directory / "extensions.tmp"
-        extensions.write_text(
-            "subjectAltName=" + ",".join(f"DNS:{name}" for name in names)
-            + "\nextendedKeyUsage=serverAuth\nbasicConstraints=critical,CA:FALSE\n"
-        )
-        chain = openssl("x509", "-req", "-days", days, "-CA", self.certificate, "-CAkey", self.key,
-                        "-set_serial", f"0x{os.urandom(8).hex()}", "-extfile", extensions,
-                        data=request)
-        extensions.unlink()
+        begin = datetime.now(timezone.utc) - timedelta(days=since_days, minutes=1)
+        chain = self._sign(request, names, begin, begin + timedelta(days=days))
         new_chain = directory / "fullchain.new"
         new_chain.write_bytes(chain + self.certificate.read_bytes())
         new_chain.rename(directory / "fullchain.pem")
         key.rename(directory / "privkey.pem")
+
+    def _sign(self, request, names, begin, end):
+        with tempfile.TemporaryDirectory() as work:
+            (Path(work) / "index").touch()
+            settings = Path(work) / "settings"
+            settings.write_text(CA_SETTINGS.format(
+                work=work, names=",".join(f"DNS:{name}" for name in names)))
+            return openssl(
+                "ca", "-batch", "-notext", "-config", settings, "-extensions", "extensions",
+                "-cert", self.certificate, "-keyfile", self.key, "-in", "/dev/stdin",
+                "-startdate", f"{begin:%Y%m%d%H%M%SZ}", "-enddate", f"{end:%Y%m%d%H%M%SZ}",
+                data=request)
 
 
 def public_key_pin(certificate):
