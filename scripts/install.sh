@@ -59,7 +59,9 @@ install "$@" || {
 # Ours are started by hand in their own directories: not at the next boot. It
 # is update-rc.d that tells systemd too, whether systemd is there or not.
 for package in "$@"; do
-    if [ "$package" = redis-server ]; then
-        update-rc.d redis-server disable >/dev/null 2>&1 || true
-    fi
+    case $package in
+    redis-server | prometheus)
+        update-rc.d "$package" disable >/dev/null 2>&1 || true
+        ;;
+    esac
 done

@@ -11,18 +11,12 @@ from pathlib import Path
 from hosting.certificates import Authority
 from hosting.process import Child
 from hosting.rawhttp import Connection, client_context
+from hosting.services import free_port
 from hosting.site import TOP, Site, make_directory
 from hosting.users import as_user, clean_environment, front_user, site_user
 from hosting.wait import wait_for
 
 START_S = 60
-
-
-def free_port():
-    """A port that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def binaries():

@@ -1,14 +1,19 @@
 """The site's own PostgreSQL and Redis, from the distribution's packages, run by
-the site's user on unix sockets in a directory of theirs."""
+the site's user on unix sockets in a directory of theirs; and a certificate
+authority that speaks ACME, on free ports of loopback."""
 
+import json
 import os
 import re
 import signal
 import socket
+import ssl
 import subprocess
 from pathlib import Path
 from urllib.parse import quote
+from urllib.request import urlopen
 
+from hosting.certificates import Authority
 from hosting.process import Child
 from hosting.users import as_user, clean_environment
 from hosting.wait import wait_for
@@ -24,6 +29,13 @@ def postgres_bin():
     if not versions:
         raise FileNotFoundError("no PostgreSQL server in /usr/lib/postgresql")
     return versions[-1].parent
+
+
+def free_port():
+    """A port of loopback that nothing listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def check_socket_path(path):
@@ -136,3 +148,67 @@ class Redis:
         if self.child is not None:
             self.child.stop()
             self.child = None
+
+
+class Pebble:
+    """Let's Encrypt's test server: asks for HTTP-01 challenges at `http_port`,
+    where every name is found (pebble-challtestsrv answers for the DNS). Its own
+    API is behind a certificate of an authority of its own; what it signs is to
+    be verified by `certificate`, another one at each start."""
+
+    def __init__(self, directory, http_port):
+        self.directory = Path(directory)
+        self.http_port = http_port
+        self.api, self.management, self.dns, self.dns_management = (
+            free_port() for _ in range(4))
+        self.certificate = self.directory / "root.pem"
+        self.authority = None
+        self.children = []
+
+    @property
+    def url(self):
+        return f"https://localhost:{self.api}/dir"
+
+    def start(self):
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self.authority = Authority(self.directory)
+        self.authority.issue(self.directory / "api", ["localhost"])
+        settings = {
+            "listenAddress": f"127.0.0.1:{self.api}",
+            "managementListenAddress": f"127.0.0.1:{self.management}",
+            "certificate": str(self.directory / "api/fullchain.pem"),
+            "privateKey": str(self.directory / "api/privkey.pem"),
+            "httpPort": self.http_port, "tlsPort": 1, "ocspResponderURL": "",
+            "externalAccountBindingRequired": False, "certificateValidityPeriod": 86400 * 90,
+        }
+        (self.directory / "pebble.json").write_text(json.dumps({"pebble": settings}))
+        self._run("pebble-challtestsrv", [
+            "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{self.dns}",
+            "-http01", "", "-https01", "", "-tlsalpn01", "",
+            "-management", f"127.0.0.1:{self.dns_management}"])
+        # No random waits; each order is challenged; one nonce in twenty is
+        # refused, which clients must bear.
+        self._run("pebble", [
+            "-config", self.directory / "pebble.json", "-strict",
+            "-dnsserver", f"127.0.0.1:{self.dns}"],
+            PEBBLE_VA_NOSLEEP="1", PEBBLE_AUTHZREUSE="0")
+        wait_for(self._read_root, START_S, "Pebble answers")
+
+    def _run(self, name, argv, **env):
+        self.children.append(Child(name, [f"/usr/bin/{name}", *argv],
+                                   self.directory / f"{name}.log", env=clean_environment(**env)))
+
+    def _read_root(self):
+        for child in self.children:
+            if child.code is not None:
+                raise RuntimeError(f"{child.name} ended:\n{child.output()}")
+        context = ssl.create_default_context(cafile=str(self.authority.certificate))
+        url = f"https://localhost:{self.management}/roots/0"
+        with urlopen(url, timeout=10, context=context) as answer:
+            self.certificate.write_bytes(answer.read())
+        return True
+
+    def stop(self):
+        for child in reversed(self.children):
+            child.stop()
+        self.children = []
