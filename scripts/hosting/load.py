@@ -38,6 +38,8 @@ class Report:
     failed: collections.Counter = field(default_factory=collections.Counter)
     bodies: collections.Counter = field(default_factory=collections.Counter)
     slowest_ms: int = 0
+    late: int = 0  # found no connection when they were due
+    paths: dict = field(default_factory=dict)  # answered and percentiles, by path
 
     @property
     def lost(self):
@@ -54,10 +56,14 @@ def load_program():
 
 
 class PlainLoad:
-    """Runs until stop(); a context manager that stops."""
+    """Runs until stop(); a context manager that stops. With `rate` requests come
+    at random moments, so many a second, whether or not others were answered."""
 
-    def __init__(self, host, domain, paths, connections=16, seconds=300):
-        argv = [load_program(), str(host.http), domain, str(connections), str(seconds), *paths]
+    def __init__(self, host, domain, paths, connections=16, seconds=300, rate=None, seed=1,
+                 wrapper=()):
+        options = [] if rate is None else ["--rate", str(rate), "--seed", str(seed)]
+        argv = [*wrapper, load_program(), *options, str(host.http), domain, str(connections),
+                str(seconds), *paths]
         self.process = subprocess.Popen(
             as_user(None, argv, "TERM"), stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
             text=True, env=clean_environment(),
@@ -73,6 +79,10 @@ class PlainLoad:
 
     def stop(self, patience_s=90):
         self.process.send_signal(signal.SIGTERM)
+        return self.wait(patience_s)
+
+    def wait(self, patience_s=90):
+        """Its own end, and what became of it."""
         text, _ = self.process.communicate(timeout=patience_s)
         raw = json.loads(text)
         self.report = Report(
@@ -83,6 +93,8 @@ class PlainLoad:
                 (body["status"], body["fnv1a"]): body["count"] for body in raw["bodies"]
             }),
             raw["slowest_ms"],
+            raw["late"],
+            {path.pop("path"): path for path in raw["paths"]},
         )
         return self.report
 

@@ -1,9 +1,17 @@
-/* A load generator for the system tests: keeps connections busy with requests,
- * never retries, and says of every request what became of it. */
-/* Not a benchmark: it hashes every body and is in no hurry. */
+/* A load generator for the system tests and tests/bench: sends requests, never
+ * retries, and says of every request what became of it and how long it took. */
+/* Not for the highest rates: it hashes every body and is in no hurry. */
+/* A closed loop (each connection sends when it was answered) slows down with
+ * the server, and so measures few of the requests that would have waited. With
+ * --rate requests come when they come, as visitors do; each is timed from when
+ * it was due, whether or not a connection was to be had. */
+#include "latency.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
+#include <getopt.h>
 #include <inttypes.h>
+#include <math.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -18,9 +26,11 @@
 
 #define CONNECTIONS_MAX 1024
 #define PATHS_MAX 16
+#define DUE_MAX 65536 /* requests that wait for a connection */
 #define HEAD_MAX 16384
 #define BODIES_MAX 64
 #define STATUS_MAX 600
+#define LOOK_US 20000 /* how often connections are looked after */
 
 enum failure {
     FAIL_CONNECT, /* nobody accepted */
@@ -54,8 +64,9 @@ struct connection {
     unsigned status;
     uint64_t left; /* of the body, or of the chunk */
     uint64_t hash;
-    int64_t sent_ms;
-    size_t path;
+    int64_t due_us; /* when the request was to be sent, or we connected */
+    size_t path;    /* the next one in turn */
+    size_t asked;   /* the one under way */
 };
 
 /* How often one body came with one status. */
@@ -65,14 +76,28 @@ struct body_count {
     uint64_t count;
 };
 
+/* Requests for one path. */
+struct path {
+    const char *text;
+    unsigned weight;
+    struct latency latency;
+};
+
 static struct {
     struct sockaddr_in address;
     const char *host;
-    const char *paths[PATHS_MAX];
+    struct path paths[PATHS_MAX];
     size_t path_count;
+    unsigned weights; /* of all; 0: in turn */
+    uint64_t random;
+    double rate; /* requests a second; 0: a closed loop */
+    int64_t next_us;
+    int64_t due_us[DUE_MAX]; /* a ring */
+    size_t due_at;
+    size_t due_count;
     size_t connections;
     int64_t seconds;
-    int64_t timeout_ms;
+    int64_t timeout_us;
     int epoll_fd;
     bool stopping;
     uint64_t sent;
@@ -81,7 +106,8 @@ static struct {
     uint64_t failed[FAIL_KINDS];
     struct body_count bodies[BODIES_MAX];
     size_t body_kinds;
-    int64_t slowest_ms;
+    int64_t slowest_us;
+    uint64_t late; /* found no connection free when they were due */
 } load;
 
 static struct connection connections[CONNECTIONS_MAX];
@@ -95,12 +121,48 @@ on_signal(int sig)
 }
 
 static int64_t
-now_ms(void)
+now_us(void)
 {
     struct timespec ts = {0};
 
     (void)clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+/* xorshift64*: the same requests in the same order for the same seed. */
+static uint64_t
+random_bits(void)
+{
+    load.random ^= load.random >> 12;
+    load.random ^= load.random << 25;
+    load.random ^= load.random >> 27;
+    return load.random * 2685821657736338717U;
+}
+
+/* Between arrivals of those who do not know of each other: exponential. */
+static int64_t
+random_gap_us(void)
+{
+    double u = (double)(random_bits() >> 11) * 0x1p-53;
+
+    return (int64_t)(-log(1.0 - u) * 1e6 / load.rate);
+}
+
+static size_t
+choose_path(struct connection *c)
+{
+    unsigned left = 0;
+    size_t path = c->path;
+
+    if (load.weights == 0) {
+        c->path = (c->path + 1) % load.path_count;
+        return path;
+    }
+    left = (unsigned)(random_bits() >> 33) % load.weights;
+    for (path = 0; left >= load.paths[path].weight; path++) {
+        left -= load.paths[path].weight;
+    }
+    return path;
 }
 
 static void
@@ -136,19 +198,20 @@ fail(struct connection *c, enum failure kind)
 }
 
 static void
-send_request(struct connection *c)
+send_request(struct connection *c, int64_t due_us)
 {
     char text[2048];
-    int n = snprintf(text, sizeof(text),
-                     "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n\r\n",
-                     load.paths[c->path], load.host);
+    int n = 0;
 
-    c->path = (c->path + 1) % load.path_count;
+    c->asked = choose_path(c);
+    n = snprintf(text, sizeof(text),
+                 "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n\r\n",
+                 load.paths[c->asked].text, load.host);
     c->phase = PHASE_HEAD;
     c->head_bytes = 0;
     c->hash = 14695981039346656037U;
     c->busy = true;
-    c->sent_ms = now_ms();
+    c->due_us = due_us;
     load.sent++;
     /* A request of this size always fits into an empty socket buffer. */
     if (send(c->fd, text, (size_t)n, MSG_NOSIGNAL) != n) {
@@ -170,27 +233,44 @@ connect_again(struct connection *c)
         return;
     }
     c->connecting = true;
-    c->sent_ms = now_ms();
+    c->due_us = now_us();
     (void)epoll_ctl(load.epoll_fd, EPOLL_CTL_ADD, c->fd, &event);
+}
+
+/* A connection has nothing to do: what is due, or in a closed loop at once the
+ * next. */
+static void
+go_on(struct connection *c)
+{
+    if (load.rate <= 0) {
+        send_request(c, now_us());
+    } else if (load.due_count > 0) {
+        int64_t due_us = load.due_us[load.due_at];
+
+        load.due_at = (load.due_at + 1) % DUE_MAX;
+        load.due_count--;
+        send_request(c, due_us);
+    }
 }
 
 static void
 answered(struct connection *c)
 {
-    int64_t took_ms = now_ms() - c->sent_ms;
+    int64_t took_us = now_us() - c->due_us;
 
     load.answered++;
     load.by_status[c->status]++;
     count_body(c->status, c->hash);
-    if (took_ms > load.slowest_ms) {
-        load.slowest_ms = took_ms;
+    latency_add(&load.paths[c->asked].latency, (uint64_t)took_us);
+    if (took_us > load.slowest_us) {
+        load.slowest_us = took_us;
     }
     c->busy = false;
-    if (c->last || load.stopping) {
+    if (c->last || (load.stopping && load.due_count == 0)) {
         disconnect(c);
         return;
     }
-    send_request(c);
+    go_on(c);
 }
 
 /* Value of a field of the head, or NULL. Names are sent as we spell them by all
@@ -382,10 +462,49 @@ on_event(struct connection *c)
         }
         c->connecting = false;
         (void)epoll_ctl(load.epoll_fd, EPOLL_CTL_MOD, c->fd, &event);
-        send_request(c);
+        go_on(c);
         return;
     }
     on_readable(c);
+}
+
+/* In an open loop a connection is made for each request that has none, as
+ * browsers make them. */
+static bool
+wants_connection(size_t connecting)
+{
+    return load.rate <= 0 ? !load.stopping : load.due_count > connecting;
+}
+
+static bool
+is_free(const struct connection *c)
+{
+    return c->fd >= 0 && !c->connecting && !c->busy;
+}
+
+/* What has become due by now goes to a free connection, or waits for one. */
+static void
+let_arrive(int64_t now)
+{
+    while (load.rate > 0 && !load.stopping && load.next_us <= now) {
+        struct connection *c = NULL;
+
+        if (load.due_count == DUE_MAX) {
+            asked_to_stop = 1; /* the server is lost; so are our figures */
+            return;
+        }
+        load.due_us[(load.due_at + load.due_count) % DUE_MAX] = load.next_us;
+        load.due_count++;
+        load.next_us += random_gap_us();
+        for (size_t i = 0; i < load.connections && c == NULL; i++) {
+            c = is_free(&connections[i]) ? &connections[i] : NULL;
+        }
+        if (c == NULL) {
+            load.late++;
+        } else {
+            go_on(c);
+        }
+    }
 }
 
 /* Connect what is not connected; give up on what takes too long. Returns how
@@ -394,39 +513,78 @@ static size_t
 look_after_all(void)
 {
     size_t busy = 0;
+    size_t connecting = 0;
 
+    for (size_t i = 0; i < load.connections; i++) {
+        connecting += connections[i].connecting ? 1U : 0U;
+    }
     for (size_t i = 0; i < load.connections; i++) {
         struct connection *c = &connections[i];
 
         if (c->fd >= 0 && (c->busy || c->connecting) &&
-            now_ms() - c->sent_ms > load.timeout_ms) {
+            now_us() - c->due_us > load.timeout_us) {
             fail(c, FAIL_TIMEOUT);
         }
-        if (c->fd < 0 && !load.stopping) {
+        if (c->fd < 0 && wants_connection(connecting)) {
             connect_again(c);
+            connecting++;
         }
         busy += c->fd >= 0 && (c->busy || c->connecting) ? 1U : 0U;
     }
     return busy;
 }
 
+/* Until the next arrival, and not longer than 20 ms. */
+static int64_t
+wait_us(int64_t now)
+{
+    int64_t left = load.rate > 0 ? load.next_us - now : LOOK_US;
+
+    if (load.stopping || left > LOOK_US) {
+        return LOOK_US;
+    }
+    return left < 0 ? 0 : left;
+}
+
 static void
 run(void)
 {
-    int64_t end_ms = now_ms() + load.seconds * 1000;
+    int64_t end_us = now_us() + load.seconds * 1000000;
 
+    load.next_us = now_us();
     for (;;) {
         struct epoll_event events[256];
+        struct timespec patience = {0};
+        int64_t now = now_us();
         int n = 0;
 
-        load.stopping = asked_to_stop != 0 || now_ms() >= end_ms;
-        if (look_after_all() == 0 && load.stopping) {
+        load.stopping = asked_to_stop != 0 || now >= end_us;
+        let_arrive(now);
+        if (look_after_all() == 0 && load.stopping && load.due_count == 0) {
             return;
         }
-        n = epoll_wait(load.epoll_fd, events, 256, 20);
+        patience.tv_nsec = wait_us(now_us()) * 1000;
+        n = epoll_pwait2(load.epoll_fd, events, 256, &patience, NULL);
         for (int i = 0; i < n; i++) {
             on_event(events[i].data.ptr);
         }
+    }
+}
+
+static void
+report_paths(void)
+{
+    for (size_t i = 0; i < load.path_count; i++) {
+        const struct latency *latency = &load.paths[i].latency;
+
+        (void)printf("%s{\"path\": \"%s\", \"answered\": %" PRIu64
+                     ", \"p50_us\": %" PRIu64 ", \"p90_us\": %" PRIu64
+                     ", \"p99_us\": %" PRIu64 ", \"p999_us\": %" PRIu64
+                     ", \"max_us\": %" PRIu64 "}",
+                     i > 0 ? ", " : "", load.paths[i].text, latency->count,
+                     latency_at(latency, 0.5), latency_at(latency, 0.9),
+                     latency_at(latency, 0.99), latency_at(latency, 0.999),
+                     latency->max_us);
     }
 }
 
@@ -436,8 +594,9 @@ report(void)
     const char *comma = "";
 
     (void)printf("{\"sent\": %" PRIu64 ", \"answered\": %" PRIu64
-                 ", \"slowest_ms\": %" PRId64 ", \"by_status\": {",
-                 load.sent, load.answered, load.slowest_ms);
+                 ", \"slowest_ms\": %" PRId64 ", \"late\": %" PRIu64
+                 ", \"by_status\": {",
+                 load.sent, load.answered, load.slowest_us / 1000, load.late);
     for (size_t i = 0; i < STATUS_MAX; i++) {
         if (load.by_status[i] > 0) {
             (void)printf("%s\"%zu\": %" PRIu64, comma, i, load.by_status[i]);
@@ -462,6 +621,8 @@ report(void)
                      load.bodies[i].count);
         comma = ", ";
     }
+    (void)printf("], \"paths\": [");
+    report_paths();
     (void)printf("]}\n");
 }
 
@@ -469,18 +630,68 @@ static int
 usage(void)
 {
     (void)fprintf(stderr,
-                  "usage: amy_load PORT HOST CONNECTIONS SECONDS PATH...\n"
+                  "usage: amy_load [--rate R] [--seed N] PORT HOST CONNECTIONS "
+                  "SECONDS PATH...\n"
                   "Loads 127.0.0.1:PORT until SECONDS are over or SIGTERM or "
                   "SIGINT comes,\nlets what is under way finish, and prints "
-                  "what became of each request as JSON.\n");
+                  "what became of each request as JSON.\n"
+                  "Every connection sends as soon as it was answered, or with "
+                  "--rate R\nR requests are sent a second, at random moments, "
+                  "over CONNECTIONS at most.\n"
+                  "Paths are asked for in turn, or at random by weight: "
+                  "95*/fast 5*/slow.\n");
     return 2;
+}
+
+static void
+read_path(const char *text)
+{
+    struct path *path = &load.paths[load.path_count++];
+    char *end = NULL;
+
+    path->text = text;
+    if (text[0] != '/') {
+        path->weight = (unsigned)strtoul(text, &end, 10);
+        path->text = *end == '*' ? end + 1 : end;
+        load.weights += path->weight;
+    }
+}
+
+/* How many arguments were options, or -1. */
+static int
+read_options(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"rate", required_argument, NULL, 'r'},
+        {"seed", required_argument, NULL, 's'},
+        {NULL, 0, NULL, 0},
+    };
+    int c = 0;
+
+    load.random = 1;
+    while ((void)(c = getopt_long(argc, argv, "+", options, NULL)), c != -1) {
+        if (c == 'r') {
+            load.rate = strtod(optarg, NULL);
+        } else if (c == 's') {
+            load.random = strtoull(optarg, NULL, 10) * 2 + 1;
+        } else {
+            return -1;
+        }
+    }
+    return optind - 1;
 }
 
 int
 main(int argc, char **argv)
 {
     struct sigaction action = {.sa_handler = on_signal};
+    int options = read_options(argc, argv);
 
+    if (options < 0) {
+        return usage();
+    }
+    argc -= options;
+    argv += options;
     if (argc < 6 || argc - 5 > PATHS_MAX) {
         return usage();
     }
@@ -490,9 +701,9 @@ main(int argc, char **argv)
     load.host = argv[2];
     load.connections = strtoul(argv[3], NULL, 10);
     load.seconds = strtoll(argv[4], NULL, 10);
-    load.timeout_ms = 60000;
+    load.timeout_us = 60000000;
     for (int i = 5; i < argc; i++) {
-        load.paths[load.path_count++] = argv[i];
+        read_path(argv[i]);
     }
     if (load.connections == 0 || load.connections > CONNECTIONS_MAX) {
         return usage();

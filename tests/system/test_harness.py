@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -87,6 +88,24 @@ def test_load_tells_bodies_apart(serve):
     assert report.bodies[(200, fnv1a(b"hello"))] >= 50
     assert report.bodies[(200, fnv1a(b"jello"))] == 1
     assert report.sent == report.answered and report.lost == 0
+
+
+def test_open_load_times_requests_from_when_they_were_due(serve):
+    """A server that answers nothing at first: requests come all the same, and
+    their time counts although some had no connection to wait on."""
+    server = serve(GOOD)
+    with server.lock:
+        running = PlainLoad(SimpleNamespace(http=server.port), "test", ["9*/a", "1*/b"],
+                            connections=4, rate=200)
+        began = time.monotonic()
+        wait_for(lambda: time.monotonic() > began + 0.5, 30, "half a second is over")
+    wait_for(lambda: server.given > 200, 30, "all are answered")
+    report = running.stop()
+    assert report.lost == 0 and report.answered == report.sent
+    assert report.late > 50, "most came while four waited"
+    assert 5 * report.paths["/b"]["answered"] < report.paths["/a"]["answered"]
+    assert report.paths["/a"]["max_us"] > 300_000
+    assert report.paths["/a"]["p50_us"] <= report.paths["/a"]["p99_us"]
 
 
 def ask(server, method="GET"):
