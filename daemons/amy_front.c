@@ -5,10 +5,8 @@
 
 #include "daemon.h"
 
-#include <inttypes.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -50,37 +48,16 @@ options_of(struct wiring *wiring)
     return opts;
 }
 
-static void
-print_problem(const struct amy_problem *problem, void *user)
-{
-    (void)user;
-    (void)printf("%s", problem->file);
-    if (problem->line > 0) {
-        (void)printf(":%" PRIu32 ":%" PRIu32, problem->line, problem->column);
-    }
-    (void)printf(": %s%s%s%s",
-                 problem->severity == AMY_SEVERITY_WARNING ? "warning: " : "",
-                 problem->key != NULL ? problem->key : "",
-                 problem->key != NULL ? ": " : "", problem->message);
-    if (problem->allowed != NULL) {
-        (void)printf(" (allowed: %s)", problem->allowed);
-    }
-    (void)printf("\n");
-}
-
 static int
 check(struct daemon *daemon, void *user)
 {
     struct wiring wiring = {.daemon = daemon};
     struct amy_front_options opts = options_of(&wiring);
     struct amy_error err = AMY_ERROR_INIT;
-    int errors = amy_front_check(&opts, print_problem, NULL, &err);
+    int errors = amy_front_check(&opts, daemon_print_problem, NULL, &err);
 
     (void)user;
-    if (errors < 0) {
-        (void)printf("%s\n", err.msg);
-    }
-    return errors == 0 ? DAEMON_OK : DAEMON_FAILED;
+    return daemon_checked(errors, &err);
 }
 
 /* The program we are: a front process is this one again. */

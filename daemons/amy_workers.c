@@ -7,8 +7,6 @@
 
 #include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <unistd.h>
 
 struct wiring {
     struct daemon *daemon;
@@ -39,36 +37,15 @@ say_ready(const struct wiring *wiring)
     daemon_ready(wiring->daemon, "%" PRIu32 " sites", sites);
 }
 
-static void
-print_problem(const struct amy_problem *problem, void *user)
-{
-    (void)user;
-    (void)printf("%s", problem->file);
-    if (problem->line > 0) {
-        (void)printf(":%" PRIu32 ":%" PRIu32, problem->line, problem->column);
-    }
-    (void)printf(": %s%s%s%s",
-                 problem->severity == AMY_SEVERITY_WARNING ? "warning: " : "",
-                 problem->key != NULL ? problem->key : "",
-                 problem->key != NULL ? ": " : "", problem->message);
-    if (problem->allowed != NULL) {
-        (void)printf(" (allowed: %s)", problem->allowed);
-    }
-    (void)printf("\n");
-}
-
 static int
 check(struct daemon *daemon, void *user)
 {
     struct amy_workers_options opts = options_of(daemon);
     struct amy_error err = AMY_ERROR_INIT;
-    int errors = amy_workers_check(&opts, print_problem, NULL, &err);
+    int errors = amy_workers_check(&opts, daemon_print_problem, NULL, &err);
 
     (void)user;
-    if (errors < 0) {
-        (void)printf("%s\n", err.msg);
-    }
-    return errors == 0 ? DAEMON_OK : DAEMON_FAILED;
+    return daemon_checked(errors, &err);
 }
 
 static int

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -117,6 +118,33 @@ daemon_status(struct daemon *daemon, const char *fmt, ...)
     format_line(status, sizeof(status), fmt, args);
     va_end(args);
     notify_status(daemon->notify, status);
+}
+
+void
+daemon_print_problem(const struct amy_problem *problem, void *user)
+{
+    (void)user;
+    (void)printf("%s", problem->file);
+    if (problem->line > 0) {
+        (void)printf(":%" PRIu32 ":%" PRIu32, problem->line, problem->column);
+    }
+    (void)printf(": %s%s%s%s",
+                 problem->severity == AMY_SEVERITY_WARNING ? "warning: " : "",
+                 problem->key != NULL ? problem->key : "",
+                 problem->key != NULL ? ": " : "", problem->message);
+    if (problem->allowed != NULL) {
+        (void)printf(" (allowed: %s)", problem->allowed);
+    }
+    (void)printf("\n");
+}
+
+int
+daemon_checked(int errors, const struct amy_error *err)
+{
+    if (errors < 0) {
+        (void)printf("%s\n", err->msg);
+    }
+    return errors == 0 ? DAEMON_OK : DAEMON_FAILED;
 }
 
 void

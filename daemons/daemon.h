@@ -4,6 +4,7 @@
 #ifndef DAEMON_H
 #define DAEMON_H
 
+#include <amy/error.h>
 #include <amy/log.h>
 
 #include <stdbool.h>
@@ -68,6 +69,11 @@ void daemon_status(struct daemon *daemon, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Leave the loop and exit with this code. */
 void daemon_finish(struct daemon *daemon, int code);
+/* What --check says: an amy_problem_fn that prints a line to stdout, and the
+ * exit code for the number of errors found (negative: err says why it ended).
+ */
+void daemon_print_problem(const struct amy_problem *problem, void *user);
+int daemon_checked(int errors, const struct amy_error *err);
 /* One line to the log, at this level. */
 void daemon_say(const struct daemon *daemon, enum amy_log_level level,
                 const char *fmt, ...) __attribute__((format(printf, 3, 4)));

@@ -31,15 +31,19 @@ address_at(int dir_fd, const char *name, struct sockaddr_un *ret_sa,
     return 0;
 }
 
+/* A socket, and the address of that name for it. */
 static int
-stream_socket(struct amy_error *err)
+socket_for(int dir_fd, const char *name, struct sockaddr_un *ret_sa,
+           struct amy_error *err)
 {
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int rc = address_at(dir_fd, name, ret_sa, err);
+    int fd = -1;
 
-    if (fd < 0) {
-        return amy__err_sys(err, errno, "making a unix socket");
+    if (rc < 0) {
+        return rc;
     }
-    return fd;
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    return fd < 0 ? amy__err_sys(err, errno, "making a unix socket") : fd;
 }
 
 /* Returns a socket that has its name and does not listen yet. */
@@ -47,17 +51,10 @@ static int
 bind_at(int dir_fd, const char *name, struct amy_error *err)
 {
     struct sockaddr_un sa;
-    int rc = address_at(dir_fd, name, &sa, err);
-    int fd = -1;
+    int fd = socket_for(dir_fd, name, &sa, err);
+    int rc = 0;
 
-    if (rc < 0) {
-        return rc;
-    }
-    fd = stream_socket(err);
-    if (fd < 0) {
-        return fd;
-    }
-    if (bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0) {
+    if (fd >= 0 && bind(fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0) {
         rc = errno == EADDRINUSE
                  ? amy__err(err, AMY_EEXIST, "socket '%s' exists", name)
                  : amy__err_sys(err, errno, "binding socket '%s'", name);
@@ -132,17 +129,10 @@ int
 amy__unix_connect_at(int dir_fd, const char *name, struct amy_error *err)
 {
     struct sockaddr_un sa;
-    int rc = address_at(dir_fd, name, &sa, err);
-    int fd = -1;
+    int fd = socket_for(dir_fd, name, &sa, err);
+    int rc = 0;
 
-    if (rc < 0) {
-        return rc;
-    }
-    fd = stream_socket(err);
-    if (fd < 0) {
-        return fd;
-    }
-    if (connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0) {
+    if (fd >= 0 && connect(fd, (const struct sockaddr *)&sa, sizeof(sa)) != 0) {
         rc = amy__err_sys(err, errno, "connecting to socket '%s'", name);
         amy__close(&fd);
         return rc;
