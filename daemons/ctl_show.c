@@ -5,6 +5,7 @@
 #include "ctl_text.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 
 #define SOON_MS (14LL * 86400000) /* a certificate that ends in two weeks */
@@ -312,6 +313,24 @@ show_reload(const json_t *site)
                reason[0] == '\0' ? "" : ": ", reason);
 }
 
+/* A refusal that names a problem is not told beside it. */
+static bool
+is_told_below(const char *error, const json_t *problems)
+{
+    const json_t *problem = NULL;
+    size_t i = 0;
+
+    json_array_foreach(problems, i, problem)
+    {
+        const char *message = text_at(problem, "message");
+
+        if (message[0] != '\0' && strstr(error, message) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 show_certificates(const json_t *certificates)
 {
@@ -329,12 +348,13 @@ show_site(const json_t *site)
 {
     const char *error = text_at(site, "error");
     int64_t lost = int_at(site, "output_lost");
+    const json_t *problems = json_object_get(site, "problems");
     const json_t *problem = NULL;
     size_t i = 0;
 
     text_print(TEXT_PLAIN, "\n");
     show_gate(site);
-    if (error[0] != '\0') {
+    if (error[0] != '\0' && !is_told_below(error, problems)) {
         text_print(TEXT_BAD, "  error: %s\n", error);
     }
     if (lost > 0) {
@@ -345,7 +365,7 @@ show_site(const json_t *site)
     }
     show_reload(site);
     show_certificates(json_object_get(site, "certificates"));
-    json_array_foreach(json_object_get(site, "problems"), i, problem)
+    json_array_foreach(problems, i, problem)
     {
         text_problem(problem, "  ");
     }

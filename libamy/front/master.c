@@ -422,7 +422,7 @@ amy_front_check(const struct amy_front_options *opts, amy_problem_fn on_problem,
         return front->webapps_fd;
     }
     rc = amy__front_load_check(front, on_checked, &check, err);
-    return rc < 0 ? rc : check.errors;
+    return rc < 0 && rc != AMY_EPARSE ? rc : check.errors;
 }
 
 static void

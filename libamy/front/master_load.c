@@ -684,6 +684,10 @@ amy__front_load_check(struct amy_front *front, amy_problem_fn fn, void *user,
         rc = amy__site_each(front->webapps_fd, check_one, &what, err);
     }
     if (rc == 0) {
+        rc = amy__site_expect_some(front->webapps_fd, front->settings->webapps,
+                                   on_checked, &check, err);
+    }
+    if (rc == 0) {
         rc = amy__names_judge(what.sites, what.count, on_checked_claim, &what,
                               err);
     }
@@ -694,5 +698,5 @@ amy__front_load_check(struct amy_front *front, amy_problem_fn fn, void *user,
     if (rc < 0) {
         return rc;
     }
-    return check.bad ? amy__err(err, AMY_EPARSE, "something is wrong") : 0;
+    return check.bad ? AMY_EPARSE : 0; /* it has been told */
 }

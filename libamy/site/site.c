@@ -273,3 +273,22 @@ amy__site_each(int webapps_fd, amy__site_name_fn fn, void *user,
     }
     return rc;
 }
+
+int
+amy__site_expect_some(int webapps_fd, const char *webapps,
+                      amy_problem_fn on_problem, void *user,
+                      struct amy_error *err)
+{
+    AMY_CLEANUP(amy__texts_free_p) char **names = NULL;
+    struct amy_problem none = {
+        .struct_size = sizeof(none),
+        .severity = AMY_SEVERITY_WARNING,
+        .file = webapps,
+        .message = "no site here: none of its directories has a site.yaml"};
+    int rc = list_names(webapps_fd, &names, err);
+
+    if (rc == 0 && amy__texts_count(names) == 0 && on_problem != NULL) {
+        on_problem(&none, user);
+    }
+    return rc;
+}

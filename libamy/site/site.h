@@ -147,6 +147,10 @@ int amy__site_load(int webapps_fd, const char *webapps_path, const char *domain,
 typedef int (*amy__site_name_fn)(const char *domain, void *user);
 int amy__site_each(int webapps_fd, amy__site_name_fn fn, void *user,
                    struct amy_error *err);
+/* Where it would call nobody: a warning, so that a check is not silent. */
+int amy__site_expect_some(int webapps_fd, const char *webapps,
+                          amy_problem_fn on_problem, void *user,
+                          struct amy_error *err);
 
 /* The last accepted copy, kept per daemon in its state directory as
  * {state}/{daemon}/sites/{domain}/site.yaml (a directory each, because a domain

@@ -375,6 +375,10 @@ amy_workers_check(const struct amy_workers_options *opts,
     rc = check.webapps_fd;
     if (rc >= 0) {
         rc = amy__site_each(check.webapps_fd, check_site, &check, err);
+        if (rc == 0) {
+            rc = amy__site_expect_some(check.webapps_fd, settings->webapps,
+                                       count_problem, &check, err);
+        }
         amy__close(&check.webapps_fd);
     }
     amy__settings_free(settings);

@@ -76,8 +76,8 @@ class Host:
         return ["--config", self.settings, "--webapps", self.webapps,
                 "--run", self.run, "--state", self.state]
 
-    def daemon(self, name):
-        return Child(name, [binaries() / name, *self.options()], self.root / f"{name}.log",
+    def daemon(self, name, *arguments):
+        return Child(name, [binaries() / name, *self.options(), *arguments], self.root / f"{name}.log",
                      env=clean_environment(**sanitizer_options()))
 
     def start_front(self, ready=True):

@@ -8,20 +8,27 @@ from hosting.wait import wait_for
 from support import TINY, children_of, deploy_tiny
 
 SOON_S = 60
+DAEMONS = ("amy-front", "amy-workers")
 
 
 def test_no_site(new_host):
     host = new_host()
+    (host.webapps / "empty.localhost").mkdir()
+    for daemon in DAEMONS:
+        child = host.daemon(daemon, "--check")
+        assert child.wait(SOON_S) == 0
+        assert child.output() == (f"{host.webapps}: warning: no site here: "
+                                  "none of its directories has a site.yaml\n")
     host.start_workers()
     host.start_front()
     assert host.get("anything.localhost", tls=False).status == 421
-    host.amyctl("status")
+    assert host.amyctl("status").stdout.endswith("\nno sites\n")
 
 
 def test_no_webapps_directory_is_an_error(new_host):
     host = new_host()
     host.webapps.rmdir()
-    for daemon in ("amy-front", "amy-workers"):
+    for daemon in DAEMONS:
         child = host.daemon(daemon)
         assert child.wait(SOON_S) == 1
         assert str(host.webapps) in child.output()
