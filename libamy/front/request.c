@@ -204,9 +204,10 @@ is_secure(const struct amy__visit *v, const struct amy__request_head *head)
         const struct amy__field *field = &head->fields[i];
 
         if (field->id == AMY__FIELD_X_FORWARDED &&
-            amy__span_eq_nocase(field->name, AMY_SPAN("X-Forwarded-Proto")) &&
-            amy__span_eq_nocase(field->value, AMY_SPAN("https"))) {
-            return amy__arrival_trusted(&arrival);
+            amy__span_eq_nocase(field->name, AMY_SPAN("X-Forwarded-Proto"))) {
+            /* The first, as it is passed on. */
+            return amy__span_eq_nocase(field->value, AMY_SPAN("https")) &&
+                   amy__arrival_trusted(&arrival);
         }
     }
     return false;
@@ -239,6 +240,24 @@ redirect(struct amy__visit *v, const struct amy__request_head *head)
     amy__exchange_reply(v->x, answer, (struct amy__span){0}, false);
 }
 
+/* Some paths, and some who connect, are served over plain HTTP nonetheless. Who
+ * connects, and not whom they speak for: what a field says decides nothing. */
+static bool
+may_be_plain(const struct amy__visit *v, const struct amy__request_head *head)
+{
+    const struct amy__site *site = v->vhost->site;
+    const struct amy__address *peer = amy__exchange_peer(v->x);
+
+    for (size_t i = 0; i < site->http_peer_count; i++) {
+        if (amy__cidr_contains(&site->http_peers[i], peer)) {
+            return true;
+        }
+    }
+    return is_listed((const char *const *)site->http_except, head->path) ||
+           (site->health_any_host &&
+            amy__span_eq(amy__span_of(site->health_path), head->path));
+}
+
 /* True: answered, since plain HTTP is not for this site. */
 static bool
 secure(struct amy__visit *v, const struct amy__request_head *head)
@@ -246,9 +265,7 @@ secure(struct amy__visit *v, const struct amy__request_head *head)
     const struct amy__site *site = v->vhost->site;
 
     if (site->http == AMY__HTTP_SERVE || v->front->https_port == 0 ||
-        is_secure(v, head) ||
-        (site->health_any_host &&
-         amy__span_eq(amy__span_of(site->health_path), head->path))) {
+        is_secure(v, head) || may_be_plain(v, head)) {
         return false;
     }
     if (site->http == AMY__HTTP_OFF) {

@@ -364,6 +364,31 @@ ignore_field(struct amy__fields_reader *reader, const struct amy__node *node)
     }
 }
 
+static const struct amy__field *
+find_field(const struct amy__field *fields, const char *key)
+{
+    for (; fields->key != NULL; fields++) {
+        if (strcmp(fields->key, key) == 0) {
+            return fields;
+        }
+    }
+    return NULL;
+}
+
+static void
+read_map(struct amy__fields_reader *reader, const struct amy__field *field,
+         const struct amy__node *node, void *record)
+{
+    if (node->kind == AMY__NODE_MAP) {
+        amy__fields_read(reader, field->fields, node, record);
+    } else if (node->kind == AMY__NODE_TEXT && field->short_for != NULL) {
+        read_single(reader, find_field(field->fields, field->short_for), node,
+                    record);
+    } else {
+        report_kind(reader, node, field, "a map");
+    }
+}
+
 static void
 read_field(struct amy__fields_reader *reader, const struct amy__field *field,
            const struct amy__node *node, void *record)
@@ -379,11 +404,7 @@ read_field(struct amy__fields_reader *reader, const struct amy__field *field,
         read_list(reader, field, node, record);
         return;
     case AMY__FIELD_MAP:
-        if (node->kind == AMY__NODE_MAP) {
-            amy__fields_read(reader, field->fields, node, record);
-        } else {
-            report_kind(reader, node, field, "a map");
-        }
+        read_map(reader, field, node, record);
         return;
     case AMY__FIELD_TEXT:
     case AMY__FIELD_BOOL:
@@ -498,17 +519,6 @@ report_missing(struct amy__fields_reader *reader,
     };
 
     amy__report_error(reader->report, &place, "is required and missing");
-}
-
-static const struct amy__field *
-find_field(const struct amy__field *fields, const char *key)
-{
-    for (; fields->key != NULL; fields++) {
-        if (strcmp(fields->key, key) == 0) {
-            return fields;
-        }
-    }
-    return NULL;
 }
 
 void

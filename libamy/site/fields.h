@@ -66,8 +66,10 @@ struct amy__field {
     int64_t max;
     const struct amy__word *words;   /* ends with NULL */
     const struct amy__field *fields; /* of AMY__FIELD_MAP and _MAPS */
-    amy__field_check_fn check;       /* of each text */
-    amy__field_set_fn set;           /* AMY__FIELD_CUSTOM */
+    const char *short_for;     /* AMY__FIELD_MAP: the key that a single value in
+                                  its place is meant for, or NULL */
+    amy__field_check_fn check; /* of each text */
+    amy__field_set_fn set;     /* AMY__FIELD_CUSTOM */
 };
 
 struct amy__fields_reader {

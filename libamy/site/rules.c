@@ -164,6 +164,24 @@ check_tls(const struct rules *rules, const struct amy__node *root)
 }
 
 static void
+check_http(const struct rules *rules, const struct amy__node *root)
+{
+    static const char *const names[] = {"except", "peers"};
+    const struct amy__node *http = amy__node_get(root, "http");
+
+    for (size_t i = 0; i < 2 && rules->site->http == AMY__HTTP_SERVE; i++) {
+        if (amy__node_get(http, names[i]) != NULL) {
+            struct amy__place place =
+                place_in(http, names[i], i == 0 ? "http.except" : "http.peers");
+
+            amy__report_error(rules->report, &place,
+                              "everything is served over plain HTTP with "
+                              "mode serve");
+        }
+    }
+}
+
+static void
 check_stage(const struct rules *rules, const struct amy__node *root)
 {
     struct amy__place place = place_in(root, "stage", "stage");
@@ -541,6 +559,7 @@ amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
     check_aliases(&rules, root);
     check_stage(&rules, root);
     check_tls(&rules, root);
+    check_http(&rules, root);
     check_workers(&rules);
     check_routes(&rules);
     if (!amy__report_is_clean(report)) {

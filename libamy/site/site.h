@@ -85,6 +85,10 @@ struct amy__site {
     struct amy__site_cert *certs;
     size_t cert_count; /* 0: auto */
     enum amy__http_mode http;
+    char **http_except; /* paths served over plain HTTP all the same, and */
+    struct amy__cidr
+        *http_peers; /* whom everything is; both never with SERVE */
+    size_t http_peer_count;
     char *health_path; /* ["/"] */
     bool health_any_host;
     uint32_t health_probes;    /* [3] answers in a row */

@@ -124,6 +124,16 @@ static const struct amy__field tls_fields[] = {
      .fields = cert_fields},
     END};
 
+static const struct amy__field http_fields[] = {
+    {ROW("mode", WORD, SITE(http)), .standard = "redirect",
+     .words = http_modes},
+    {ROW("except", TEXTS, SITE(http_except)), .flags = AMY__FIELD_NEVER_NULL,
+     .allowed = "paths such as /healthz", .max = 256,
+     .check = amy__site_check_url_path},
+    {ROW("peers", CIDRS, SITE(http_peers)),
+     .count_offset = SITE(http_peer_count), .max = 256},
+    END};
+
 static const struct amy__field health_fields[] = {
     {ROW("path", TEXT, SITE(health_path)), .standard = "/",
      .allowed = "a path such as /healthz", .check = amy__site_check_url_path},
@@ -239,8 +249,10 @@ const struct amy__field amy__site_fields[] = {
      .allowed = "the system user of this site, not root",
      .check = amy__site_check_user},
     {.key = "tls", .kind = AMY__FIELD_MAP, .fields = tls_fields},
-    {ROW("http", WORD, SITE(http)), .standard = "redirect",
-     .words = http_modes},
+    {.key = "http",
+     .kind = AMY__FIELD_MAP,
+     .fields = http_fields,
+     .short_for = "mode"},
     {.key = "health", .kind = AMY__FIELD_MAP, .fields = health_fields},
     {ROW("workers", MAPS, SITE(workers)), .count_offset = SITE(worker_count),
      .item_size = sizeof(struct amy__site_worker), .max = 64,

@@ -48,6 +48,8 @@ test_parse_of_two_keys_fills_every_default(void **state)
     assert_false(site->stage_test);
     assert_int_equal(site->cert_count, 0);
     assert_int_equal(site->http, AMY__HTTP_REDIRECT);
+    assert_null(site->http_except[0]);
+    assert_int_equal(site->http_peer_count, 0);
     assert_string_equal(site->health_path, "/");
     assert_int_equal(site->health_probes, 3);
     assert_int_equal(site->health_timeout_ms, 10000);
@@ -228,6 +230,26 @@ test_parse_reads_certificate_files(void **state)
 }
 
 static void
+test_parse_http_is_a_word_or_a_map(void **state)
+{
+    struct amy__site *site =
+        good(MINIMUM "http: {except: [/ok], peers: [10.0.0.0/8, \"::1\"]}\n");
+
+    (void)state;
+    assert_int_equal(site->http, AMY__HTTP_REDIRECT);
+    assert_string_equal(site->http_except[0], "/ok");
+    assert_null(site->http_except[1]);
+    assert_int_equal(site->http_peer_count, 2);
+    amy__site_unref(site);
+    site = good(MINIMUM "http:\n  mode: off\n");
+    assert_int_equal(site->http, AMY__HTTP_OFF);
+    amy__site_unref(site);
+    site = good(MINIMUM "http: serve\n");
+    assert_int_equal(site->http, AMY__HTTP_SERVE);
+    amy__site_unref(site);
+}
+
+static void
 test_parse_reads_several_certificates(void **state)
 {
     struct amy__site *site =
@@ -251,6 +273,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse_http_is_a_word_or_a_map),
         cmocka_unit_test(test_parse_of_two_keys_fills_every_default),
         cmocka_unit_test(test_parse_of_the_example_reads_its_workers),
         cmocka_unit_test(test_parse_of_the_example_reads_the_rest),
