@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RESULT_MAX ((size_t)1024 * 1024)
@@ -65,6 +66,10 @@ struct amy__env_job {
     int64_t timeout_ms;
     int failed; /* AMY_E* of our own verdict: deadline, size */
     size_t file_count;
+    bool as_person;
+    uid_t uid;
+    gid_t gid;
+    char link_path[PATH_MAX]; /* as a person would write it */
     char repo_path[PATH_MAX];
     char venv_path[PATH_MAX];
 };
@@ -195,17 +200,73 @@ explain_failure(const struct amy__env_job *job,
                     said);
 }
 
+/* Does VIRTUAL_ENV, which activate has from the day it was made, lead to the
+ * environment that we found? */
+static bool
+is_our_venv(const struct amy__env_job *job, const char *path)
+{
+    struct amy__as_user saved = {.changed = false};
+    struct stat named = {0};
+    struct stat ours = {0};
+    bool same = false;
+
+    if (!job->as_person &&
+        amy__as_user_begin(job->uid, job->gid, &saved, NULL) < 0) {
+        return false;
+    }
+    same = stat(path, &named) == 0 && stat(job->venv_path, &ours) == 0 &&
+           named.st_dev == ours.st_dev && named.st_ino == ours.st_ino;
+    if (!job->as_person) {
+        amy__as_user_end(&saved);
+    }
+    return same;
+}
+
+/* `repo` is often a link that the next release moves. */
+static int
+pin(const struct amy__env_job *job, struct amy__env *env, struct amy_error *err)
+{
+    const char *named = amy__env_get(env, "VIRTUAL_ENV");
+    char venv[PATH_MAX] = "";
+    int rc = 0;
+
+    if (named != NULL && strlen(named) < sizeof(venv) &&
+        is_our_venv(job, named)) {
+        (void)snprintf(venv, sizeof(venv), "%s", named);
+        rc = amy__env_pin(env, venv, job->venv_path, err);
+    }
+    if (rc == 0) {
+        (void)snprintf(venv, sizeof(venv), "%.4000s/.venv", job->link_path);
+        rc = amy__env_pin(env, venv, job->venv_path, err);
+    }
+    if (rc == 0) {
+        rc = amy__env_pin(env, job->link_path, job->repo_path, err);
+    }
+    return rc;
+}
+
 static int
 judge(const struct amy__env_job *job, const struct amy__child_exit *how,
       struct amy__env **ret_env, struct amy_error *err)
 {
     struct amy__span records = {NULL, 0};
+    struct amy__env *env = NULL;
+    int rc = 0;
 
     if (job->failed < 0 || how->code != 0 || !skip_names(job, &records)) {
         return explain_failure(job, how, err);
     }
-    return amy__env_from_records(records, job->repo_path, job->venv_path,
-                                 ret_env, err);
+    rc = amy__env_from_records(records, job->repo_path, job->venv_path, &env,
+                               err);
+    if (rc == 0) {
+        rc = pin(job, env, err);
+    }
+    if (rc < 0) {
+        amy__env_unref(env);
+        return rc;
+    }
+    *ret_env = env;
+    return 0;
 }
 
 /* --- while it runs --- */
@@ -482,6 +543,11 @@ new_job(const struct amy__env_options *opts, const struct start *start,
     job->file_count = start->files.has_postactivate ? 2 : 1;
     amy__buf_init(&job->result, RESULT_MAX);
     amy__buf_init(&job->chatter, CHATTER_MAX);
+    job->as_person = opts->as_person;
+    job->uid = opts->site->uid;
+    job->gid = opts->site->gid;
+    (void)snprintf(job->link_path, sizeof(job->link_path), "%s/%s/repo",
+                   opts->webapps_path, opts->site->domain);
     memcpy(job->repo_path, start->files.repo_path, sizeof(job->repo_path));
     memcpy(job->venv_path, start->files.venv_path, sizeof(job->venv_path));
     return job;

@@ -15,8 +15,8 @@ struct amy__env_job;
 struct amy__env {
     unsigned refs;
     char **vars;     /* NULL-terminated "NAME=value" */
-    char *repo_path; /* realpath of repo */
-    char *venv_path; /* realpath of repo/.venv */
+    char *repo_path; /* real path of repo; the variables name no other */
+    char *venv_path; /* real path of repo/.venv */
 };
 struct amy__env *amy__env_ref(struct amy__env *env);
 void amy__env_unref(struct amy__env *env);
@@ -29,6 +29,11 @@ const char *amy__env_get(const struct amy__env *env, const char *name);
 int amy__env_from_records(struct amy__span records, const char *repo_path,
                           const char *venv_path, struct amy__env **ret_env,
                           struct amy_error *err);
+
+/* In VIRTUAL_ENV, PATH and PYTHONPATH: directories at or beneath `from` are
+ * named as beneath `to`. @return 0, AMY_ELIMIT, AMY_ENOMEM */
+int amy__env_pin(struct amy__env *env, const char *from, const char *to,
+                 struct amy_error *err);
 
 /* rc < 0: err says why (the shell's own last line with it); env is NULL.
  * AMY_EPARSE: a file failed; AMY_ETIMEOUT; AMY_ELIMIT: more than 1 MiB. */

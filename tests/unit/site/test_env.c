@@ -514,12 +514,98 @@ test_records_without_sense_are_refused(void **state)
     amy__env_unref(env);
 }
 
+static void
+test_pin_replaces_whole_directories_in_lists(void **state)
+{
+    struct amy__env *env = NULL;
+
+    (void)state;
+    assert_int_equal(
+        amy__env_from_records(AMY_SPAN("VIRTUAL_ENV=/w/repo/.venv\0"
+                                       "PATH=/w/repo/.venv/bin::/w/repository:"
+                                       "/x/w/repo:/w/repo\0"
+                                       "DATA=/w/repo\0"),
+                              "r", "v", &env, NULL),
+        0);
+    assert_int_equal(amy__env_pin(env, "/w/repo", "/w/releases/7", NULL), 0);
+    assert_string_equal(env->vars[0], "VIRTUAL_ENV=/w/releases/7/.venv");
+    assert_string_equal(env->vars[1],
+                        "PATH=/w/releases/7/.venv/bin::/w/repository:"
+                        "/x/w/repo:/w/releases/7");
+    assert_string_equal(env->vars[2], "DATA=/w/repo");
+    amy__env_unref(env);
+}
+
+static void
+expect_path(const char *name, const char *format)
+{
+    char expected[512];
+    struct amy__buf text;
+
+    amy__buf_init(&text, sizeof(expected));
+    for (const char *at = format; *at != '\0'; at++) {
+        const char one[2] = {*at, '\0'};
+
+        assert_int_equal(
+            amy__buf_append_text(&text, *at == '~' ? tree.path : one), 0);
+    }
+    expect_var(name, text.data);
+    amy__buf_clear(&text);
+}
+
+/* The directory that set_up made goes for a link. */
+static void
+replace_repo(const char *target)
+{
+    char old[128];
+
+    (void)snprintf(old, sizeof(old), "%s",
+                   tree_path(&tree, "example.org/first"));
+    assert_int_equal(rename(tree_path(&tree, "example.org/repo"), old), 0);
+    assert_int_equal(symlink(target, tree_path(&tree, "example.org/repo")), 0);
+}
+
+/* A release, its environment made through the link that leads to it. */
+static void
+test_links_of_a_release_are_followed_once(void **state)
+{
+    char text[512];
+
+    (void)state;
+    tree_dir(&tree, "example.org/releases");
+    tree_dir(&tree, "example.org/releases/one");
+    tree_dir(&tree, "example.org/venvs");
+    tree_dir(&tree, "example.org/venvs/one");
+    tree_dir(&tree, "example.org/venvs/one/bin");
+    (void)snprintf(text, sizeof(text),
+                   "export VIRTUAL_ENV=%s/example.org/repo/.venv\n"
+                   "export PATH=\"$VIRTUAL_ENV/bin:/usr/bin\"\n"
+                   "export PYTHONPATH=%s/example.org/repo/lib\n",
+                   tree.path, tree.path);
+    tree_file(&tree, "example.org/venvs/one/bin/activate", text);
+    assert_int_equal(
+        symlink("/bin/sh",
+                tree_path(&tree, "example.org/venvs/one/bin/python")),
+        0);
+    assert_int_equal(
+        symlink("../../venvs/one",
+                tree_path(&tree, "example.org/releases/one/.venv")),
+        0);
+    replace_repo("releases/one");
+    run(0);
+    expect_path("VIRTUAL_ENV", "~/example.org/venvs/one");
+    expect_path("PATH", "~/example.org/venvs/one/bin:/usr/bin");
+    expect_path("PYTHONPATH", "~/example.org/releases/one/lib");
+}
+
 #define WITH_TREE(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pin_replaces_whole_directories_in_lists),
+        WITH_TREE(test_links_of_a_release_are_followed_once),
         WITH_TREE(test_activate_alone_gives_path_and_venv),
         WITH_TREE(test_noise_of_the_shell_is_left_out),
         WITH_TREE(test_values_of_every_shape_come_through),
