@@ -364,6 +364,10 @@ show_site(const json_t *site)
                    lost);
     }
     show_reload(site);
+    if (json_is_true(json_object_get(site, "changed_in_place"))) {
+        text_print(TEXT_WARN, "  warning: repo/ has changed in place: a reload "
+                              "is pending\n");
+    }
     show_certificates(json_object_get(site, "certificates"));
     json_array_foreach(problems, i, problem)
     {

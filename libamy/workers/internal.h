@@ -12,6 +12,7 @@
 #include "site/env.h"
 #include "site/settings.h"
 #include "site/site.h"
+#include "workers/identity.h"
 #include "workers/roll.h"
 #include "workers/tail.h"
 
@@ -63,7 +64,8 @@ struct amy__workers_pool {
     struct amy__site *site;              /* the one of this generation */
     struct amy__env *env;
     uint64_t generation;
-    char name[320]; /* "{domain}/{pool}", for log lines */
+    char name[320];                     /* "{domain}/{pool}", for log lines */
+    char identity[AMY__IDENTITY_BYTES]; /* of repo/ when it was read */
     struct amy_pool *pool;
     int dir_fd; /* of its sockets; -1 when it serves nobody */
     struct amy__workers_socket *sockets; /* one a position; or NULL */
@@ -208,6 +210,9 @@ int amy__workers_pool_create(struct amy__workers_site *site,
                              struct amy__workers_pool **ret_pool,
                              struct amy_error *err);
 void amy__workers_pool_free(struct amy__workers_pool *pool);
+/* Has its repo/ been changed in place since? Then a worker that is replaced
+ * starts what is there now. */
+bool amy__workers_pool_changed(const struct amy__workers_pool *pool);
 /* Shall a worker run in that position? */
 void amy__workers_pool_want(struct amy__workers_pool *pool, uint32_t position,
                             bool wanted);

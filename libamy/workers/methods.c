@@ -91,6 +91,19 @@ pool_json(const struct amy__workers_pool *pool)
     return json;
 }
 
+/* One look will do: its pools share the directory. */
+static bool
+changed_in_place(const struct amy__workers_site *site)
+{
+    for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
+         pool = pool->next) {
+        if (pool->role == AMY__POOL_CURRENT) {
+            return amy__workers_pool_changed(pool);
+        }
+    }
+    return false;
+}
+
 static struct amy__json *
 site_json(const struct amy__workers_site *site)
 {
@@ -111,6 +124,8 @@ site_json(const struct amy__workers_site *site)
         (void)amy__json_set(json, "error", amy__json_text(site->env_error));
     }
     (void)amy__json_set(json, "reload", amy__workers_reload_json(site));
+    (void)amy__json_set(json, "changed_in_place",
+                        amy__json_bool(changed_in_place(site)));
     (void)amy__json_set(json, "output_lost", amy__json_int((int64_t)lost));
     (void)amy__json_set(json, "pools", pools);
     (void)amy__json_set(json, "problems",

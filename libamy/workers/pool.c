@@ -34,6 +34,20 @@ is_failure(const struct amy__workers_pool *pool,
     return event->type == AMY_POOL_BACKOFF || event->type == AMY_POOL_FAILED;
 }
 
+/* A worker that is replaced shall be what the others are. */
+static void
+warn_of_change(const struct amy__workers_pool *pool,
+               const struct amy_pool_event *event)
+{
+    if (event->type == AMY_POOL_EXITED && pool->role == AMY__POOL_CURRENT &&
+        amy__workers_pool_changed(pool)) {
+        amy__log(&pool->borrow_site->borrow_workers->log, AMY_LOG_WARN,
+                 "repo/ was changed in place, a worker that is replaced starts "
+                 "what is there now: a reload is pending site=%s pool=%s",
+                 pool->site->domain, pool->spec->name);
+    }
+}
+
 static void
 on_event(struct amy_pool *amy_pool, const struct amy_pool_event *event,
          void *user)
@@ -53,6 +67,7 @@ on_event(struct amy_pool *amy_pool, const struct amy_pool_event *event,
     }
     if (is_failure(pool, event)) {
         amy__workers_reload_failed(pool, event->position, event->reason);
+        warn_of_change(pool, event);
     }
     pool->places[event->position].ready = event->type == AMY_POOL_READY;
     amy__workers_ask_sweep(pool->borrow_site->borrow_workers);
@@ -245,6 +260,28 @@ amy__workers_pool_free(struct amy__workers_pool *pool)
 }
 AMY_DEFINE_CLEANUP(struct amy__workers_pool *, amy__workers_pool_free)
 
+static void
+read_identity(const struct amy__workers_pool *pool,
+              char ret_identity[AMY__IDENTITY_BYTES])
+{
+    const struct amy__identity_eyes eyes = {
+        .as_person = pool->borrow_site->borrow_workers->as_person,
+        .uid = pool->site->uid,
+        .gid = pool->site->gid,
+    };
+
+    amy__identity_read(pool->env->repo_path, &eyes, ret_identity);
+}
+
+bool
+amy__workers_pool_changed(const struct amy__workers_pool *pool)
+{
+    char now[AMY__IDENTITY_BYTES];
+
+    read_identity(pool, now);
+    return strcmp(pool->identity, now) != 0;
+}
+
 int
 amy__workers_pool_create(struct amy__workers_site *site,
                          const struct amy__site_worker *spec,
@@ -265,6 +302,7 @@ amy__workers_pool_create(struct amy__workers_site *site,
     pool->spec = spec;
     pool->env = amy__env_ref(env);
     pool->generation = site->generation;
+    read_identity(pool, pool->identity);
     (void)snprintf(pool->name, sizeof(pool->name), "%s/%s", site->domain,
                    spec->name);
     pool->places = amy__calloc(spec->count, sizeof(*pool->places));
