@@ -162,19 +162,16 @@ show_gate_of(const struct options *options, const char *site)
     return code;
 }
 
-/* Ask, and complain about what failed. Nobody there is a failure only when
- * nobody else was there either: what does not run has nothing to change, and
- * reads everything when it starts. */
+/* Complain about what failed. Nobody there is a failure only when nobody else
+ * was there either: what does not run has nothing to change, and reads
+ * everything when it starts. */
 static int
-ask_for_change(const struct options *options, struct ask *asks, size_t n,
-               const char *subject)
+judge_changes(const struct options *options, const struct ask *asks, size_t n,
+              const char *subject)
 {
     size_t done = 0;
     size_t failed = 0;
 
-    if (ask_all(options->run, asks, n) < 0) {
-        return fail("making an event base failed");
-    }
     for (size_t i = 0; i < n; i++) {
         if (ask_succeeded(&asks[i])) {
             done++;
@@ -183,8 +180,21 @@ ask_for_change(const struct options *options, struct ask *asks, size_t n,
         ask_complain(&asks[i], options->run, subject);
         failed += !ask_found_nobody(&asks[i]);
     }
-    ask_clear(asks, n);
     return done > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static int
+ask_for_change(const struct options *options, struct ask *asks, size_t n,
+               const char *subject)
+{
+    int code = 0;
+
+    if (ask_all(options->run, asks, n) < 0) {
+        return fail("making an event base failed");
+    }
+    code = judge_changes(options, asks, n, subject);
+    ask_clear(asks, n);
+    return code;
 }
 
 static int
@@ -219,10 +229,76 @@ run_maintenance(const struct options *options, int argc, char **argv)
     return code;
 }
 
+/* ---- reload ---- */
+
+struct progress {
+    const struct options *options;
+    const char *site;
+    char state[32];
+};
+
+/* A line for each phase as it comes. What cannot be asked is not shown. */
+static void
+show_progress(void *user)
+{
+    struct progress *progress = user;
+    const char *state = NULL;
+    const json_t *site = NULL;
+    struct ask ask;
+    size_t i = 0;
+
+    set_ask(&ask, "workers", "GET", STATUS_MS);
+    (void)snprintf(ask.path, sizeof(ask.path), "/v1/status");
+    if (ask_all(progress->options->run, &ask, 1) < 0) {
+        return;
+    }
+    json_array_foreach(json_object_get(ask.json, "sites"), i, site)
+    {
+        const char *name = json_string_value(json_object_get(site, "site"));
+
+        if (name != NULL && strcmp(name, progress->site) == 0) {
+            state = json_string_value(
+                json_object_get(json_object_get(site, "reload"), "state"));
+        }
+    }
+    if (state != NULL && strcmp(state, "idle") != 0 &&
+        strcmp(state, "failed") != 0 && strcmp(state, progress->state) != 0) {
+        (void)snprintf(progress->state, sizeof(progress->state), "%s", state);
+        text_print(TEXT_BOLD, "%s", progress->site);
+        text_print(TEXT_FAINT, "  %s\n", state);
+        (void)fflush(stdout);
+    }
+    ask_clear(&ask, 1);
+}
+
+static void
+show_reloaded(const char *site, const json_t *answer)
+{
+    const json_t *generation = json_object_get(answer, "generation");
+    const json_t *draining = json_object_get(answer, "draining");
+    const json_t *pool = NULL;
+    size_t i = 0;
+
+    text_print(TEXT_BOLD, "%s", site == NULL ? "all sites" : site);
+    text_print(TEXT_PLAIN, "  reloaded");
+    if (json_is_integer(generation)) {
+        text_print(TEXT_PLAIN, ", generation %" JSON_INTEGER_FORMAT,
+                   json_integer_value(generation));
+    }
+    json_array_foreach(draining, i, pool)
+    {
+        text_print(TEXT_PLAIN, "%s %s", i == 0 ? "; still draining:" : ",",
+                   json_string_value(pool));
+    }
+    text_print(TEXT_PLAIN, "\n");
+}
+
 static int
 run_reload(const struct options *options, int argc, char **argv)
 {
     const char *site = argc > 0 ? argv[0] : NULL;
+    struct progress progress = {.options = options, .site = site};
+    const struct ask_meanwhile meanwhile = {show_progress, &progress};
     struct ask asks[2];
     int code = 0;
 
@@ -239,11 +315,15 @@ run_reload(const struct options *options, int argc, char **argv)
                            "/v1/sites/%s/reload", site);
         }
     }
-    code = ask_for_change(options, asks, 2, site == NULL ? "" : site);
-    if (code == EXIT_SUCCESS) {
-        text_print(TEXT_BOLD, "%s", site == NULL ? "all sites" : site);
-        text_print(TEXT_PLAIN, "  reloaded\n");
+    if (ask_all_while(options->run, asks, 2, site == NULL ? NULL : &meanwhile) <
+        0) {
+        return fail("making an event base failed");
     }
+    code = judge_changes(options, asks, 2, site == NULL ? "" : site);
+    if (code == EXIT_SUCCESS) {
+        show_reloaded(site, asks[1].json);
+    }
+    ask_clear(asks, 2);
     return code;
 }
 

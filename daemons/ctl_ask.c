@@ -24,6 +24,7 @@ struct slot {
 };
 
 #define SLOTS_MAX 64
+#define MEANWHILE_MS 250
 
 static void
 on_done(struct amy_control_request *request,
@@ -69,11 +70,46 @@ start(struct slot *slot, const char *run)
     }
 }
 
+static void
+on_meanwhile(evutil_socket_t fd, short what, void *user)
+{
+    const struct ask_meanwhile *meanwhile = user;
+
+    (void)fd;
+    (void)what;
+    meanwhile->fn(meanwhile->user);
+}
+
+/* NULL: nothing to do meanwhile, or no memory for it. */
+static struct event *
+begin_meanwhile(struct event_base *base, const struct ask_meanwhile *meanwhile)
+{
+    const struct timeval every = {0, MEANWHILE_MS * 1000};
+    void *user = (void *)(uintptr_t)meanwhile;
+    struct event *timer = NULL;
+
+    if (meanwhile != NULL) {
+        timer = event_new(base, -1, EV_PERSIST, on_meanwhile, user);
+    }
+    if (timer != NULL) {
+        (void)event_add(timer, &every);
+    }
+    return timer;
+}
+
 int
 ask_all(const char *run, struct ask *asks, size_t n)
 {
+    return ask_all_while(run, asks, n, NULL);
+}
+
+int
+ask_all_while(const char *run, struct ask *asks, size_t n,
+              const struct ask_meanwhile *meanwhile)
+{
     struct round round = {.base = event_base_new()};
     struct slot slots[SLOTS_MAX] = {{0}};
+    struct event *timer = NULL;
 
     if (round.base == NULL || n > SLOTS_MAX) {
         return -1;
@@ -83,7 +119,11 @@ ask_all(const char *run, struct ask *asks, size_t n)
         start(&slots[i], run);
     }
     if (round.pending > 0) {
+        timer = begin_meanwhile(round.base, meanwhile);
         (void)event_base_dispatch(round.base);
+    }
+    if (timer != NULL) {
+        event_free(timer);
     }
     for (size_t i = 0; i < n; i++) {
         amy_control_free(slots[i].request);

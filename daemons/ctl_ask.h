@@ -20,8 +20,16 @@ struct ask {
     char reason[256];
 };
 
+/* Something to do every now and then while we wait. */
+struct ask_meanwhile {
+    void (*fn)(void *user);
+    void *user;
+};
+
 /* Ask all at once and wait for all. Negative: not even that was possible. */
 int ask_all(const char *run, struct ask *asks, size_t n);
+int ask_all_while(const char *run, struct ask *asks, size_t n,
+                  const struct ask_meanwhile *meanwhile);
 void ask_clear(struct ask *asks, size_t n);
 
 bool ask_succeeded(const struct ask *ask); /* 2xx */

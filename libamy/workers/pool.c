@@ -34,6 +34,21 @@ is_failure(const struct amy__workers_pool *pool,
     return event->type == AMY_POOL_BACKOFF || event->type == AMY_POOL_FAILED;
 }
 
+/* One that spoke, but never well enough, runs into its boot timeout, which
+ * alone would explain little. */
+static void
+tell_failure(struct amy__workers_pool *pool, const struct amy_pool_event *event)
+{
+    const char *trouble =
+        pool->sockets == NULL ? "" : pool->sockets[event->position].trouble;
+    char reason[AMY__TROUBLE_BYTES + 300];
+
+    (void)snprintf(reason, sizeof(reason), "%.256s%s%s", event->reason,
+                   trouble[0] == '\0' ? "" : "; the last health check ",
+                   trouble);
+    amy__workers_reload_failed(pool, event->position, reason);
+}
+
 /* A worker that is replaced shall be what the others are. */
 static void
 warn_of_change(const struct amy__workers_pool *pool,
@@ -66,7 +81,7 @@ on_event(struct amy_pool *amy_pool, const struct amy_pool_event *event,
         amy__workers_socket_withdraw(&pool->sockets[event->position]);
     }
     if (is_failure(pool, event)) {
-        amy__workers_reload_failed(pool, event->position, event->reason);
+        tell_failure(pool, event);
         warn_of_change(pool, event);
     }
     pool->places[event->position].ready = event->type == AMY_POOL_READY;

@@ -157,9 +157,12 @@ on_giving_up(void *user)
     struct amy__workers_socket *socket = user;
 
     if (socket->trouble[0] == '\0') {
+        const struct amy__site *site = socket->borrow_pool->site;
+
         (void)snprintf(socket->trouble, sizeof(socket->trouble),
-                       "was not answered again in %" PRId64 " ms",
-                       socket->borrow_pool->site->health_timeout_ms);
+                       "was not answered %" PRIu32 " times in a row within "
+                       "%" PRId64 " ms",
+                       site->health_probes, site->health_timeout_ms);
     }
     fail(socket);
 }
@@ -202,6 +205,7 @@ judge(struct amy__workers_socket *socket)
         return;
     }
     socket->healthy++;
+    socket->trouble[0] = '\0';
     if (!published && socket->healthy >= pool->site->health_probes) {
         amy__timer_cancel(socket->giving_up);
         publish(socket);
