@@ -398,6 +398,20 @@ amy__job_leave(struct amy__job *job)
     }
 }
 
+void
+amy__job_dismiss(struct amy__job *job, bool brief)
+{
+    struct amy__run *run = job->run;
+    const struct amy__call_ops *ops = job->pool->dispatch->ops;
+
+    if (brief && ops->sent(run->call)) {
+        (void)part(run);
+        ops->detach(run->call);
+    } else {
+        abandon_run(run);
+    }
+}
+
 /* ---- the whole ---- */
 
 int

@@ -144,5 +144,9 @@ void amy__job_resume(struct amy__job *job);
 /* Nobody wants the answer any more: no callback comes. The slot stays taken
  * until the worker is done. */
 void amy__job_leave(struct amy__job *job);
+/* From on_answer: its head was all that was wanted. A brief body is read and
+ * dropped, so that the connection stays; any other may have no end, and the
+ * worker is hung up on. */
+void amy__job_dismiss(struct amy__job *job, bool brief);
 
 #endif

@@ -260,6 +260,9 @@ goes_upstream(const struct amy__field *field)
     case AMY__FIELD_TRAILER:
     case AMY__FIELD_TRANSFER_ENCODING:
     case AMY__FIELD_UPGRADE:
+    case AMY__FIELD_X_ACCEL: /* between application and front: no client's */
+    case AMY__FIELD_X_ACCEL_BUFFERING:
+    case AMY__FIELD_X_ACCEL_REDIRECT:
     case AMY__FIELD_X_FORWARDED:
     case AMY__FIELD_X_REQUEST_ID:
         return false;
@@ -348,8 +351,8 @@ amy__forward_head(struct amy__request_head *dst,
 
 /* ---- the answer's way back ---- */
 
-static bool
-goes_back(const struct amy__field *field)
+bool
+amy__field_goes_back(const struct amy__field *field)
 {
     if ((field->flags & AMY__FIELD_HOP) != 0) {
         return false;
@@ -363,6 +366,7 @@ goes_back(const struct amy__field *field)
     case AMY__FIELD_TRAILER:
     case AMY__FIELD_TRANSFER_ENCODING:
     case AMY__FIELD_UPGRADE:
+    case AMY__FIELD_X_ACCEL:
     case AMY__FIELD_X_ACCEL_BUFFERING:
     case AMY__FIELD_X_ACCEL_REDIRECT:
         return false;
@@ -390,7 +394,7 @@ amy__backward_head(struct amy__answer_head *dst,
                 streams ||
                 amy__span_starts(field->value, AMY_SPAN("text/event-stream"));
         }
-        if (goes_back(field)) {
+        if (amy__field_goes_back(field)) {
             dst->fields[dst->field_count++] = *field;
         }
     }

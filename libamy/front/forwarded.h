@@ -59,6 +59,9 @@ void amy__forward_head(struct amy__request_head *dst,
                        const char *id, bool has_body, uint64_t body_n,
                        struct amy__forward_text *text);
 
+/* Is a worker's field for the client, and not for us or for this hop? */
+bool amy__field_goes_back(const struct amy__field *field);
+
 /* The answer's way back: fields that are for the next hop only are left out.
  * Returns whether it asked not to be collected (X-Accel-Buffering: no, or an
  * event stream). */

@@ -89,6 +89,23 @@ amy__answer_field(struct amy__answer_head *head, struct amy__span name,
     }
 }
 
+const struct amy__field *
+amy__answer_find(const struct amy__answer_head *head, struct amy__span name)
+{
+    for (size_t i = 0; i < head->field_count; i++) {
+        if (amy__span_eq_nocase(head->fields[i].name, name)) {
+            return &head->fields[i];
+        }
+    }
+    return NULL;
+}
+
+bool
+amy__answer_has(const struct amy__answer_head *head, struct amy__span name)
+{
+    return amy__answer_find(head, name) != NULL;
+}
+
 /* RFC 9457; what a program needs is the status and when to come back. */
 static struct amy__span
 problem_json(unsigned status, int64_t retry_after_s,

@@ -47,5 +47,10 @@ struct amy__span amy__page_head(struct amy__answer_head *head, unsigned status,
 void amy__answer_field(struct amy__answer_head *head, struct amy__span name,
                        struct amy__span value);
 void amy__answer_start(struct amy__answer_head *head, unsigned status);
+/* First field of that name, or NULL; case does not count. */
+const struct amy__field *amy__answer_find(const struct amy__answer_head *head,
+                                          struct amy__span name);
+bool amy__answer_has(const struct amy__answer_head *head,
+                     struct amy__span name);
 
 #endif

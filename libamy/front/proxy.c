@@ -1,6 +1,7 @@
 /* A request that a worker answers: its body is collected first, its answer
  * taken off the worker at once and kept for a client that is slower. Not for
  * queues and slots: that is dispatch.c. */
+#include "front/accel.h"
 #include "front/state.h"
 
 #include <string.h>
@@ -158,6 +159,23 @@ amy__proxy_on_room(struct amy__visit *v)
 
 /* ---- what the worker says ---- */
 
+/* More than that of an answer nobody wants is not read for the sake of the
+ * connection. */
+#define BRIEF_BYTES 65536U
+
+/* A file takes the answer's place: the worker is free. */
+static void
+stand_in(struct amy__visit *v, const struct amy__answer_head *head)
+{
+    bool brief =
+        head->body == AMY__BODY_NONE ||
+        (head->body == AMY__BODY_LENGTH && head->content_length <= BRIEF_BYTES);
+
+    amy__accel_serve(v, head);
+    v->job_on = false;
+    amy__job_dismiss(&v->job, brief);
+}
+
 static const struct amy__request_head *
 on_head(struct amy__job *job, struct amy__body *ret_body)
 {
@@ -181,6 +199,10 @@ on_answer(struct amy__job *job, const struct amy__answer_head *head)
     struct amy__visit *v = amy__visit_of_job(job);
     struct amy__answer_head *answer = &v->front->answer;
 
+    if (amy__accel_asks(head)) {
+        stand_in(v, head);
+        return;
+    }
     v->streams = amy__backward_head(answer, head);
     if (head->status == 101) {
         amy__tunnel_open(v, answer);

@@ -302,7 +302,7 @@ go_route(struct amy__visit *v, const struct amy__request_head *head)
         return;
     }
     v->route = amy__route_find(v->vhost->site, head->path);
-    if (v->route == NULL) {
+    if (v->route == NULL || v->route->internal) {
         amy__visit_refuse(v, 404, NULL);
     } else if (v->route->kind == AMY__ROUTE_FILES) {
         amy__static_serve(v, v->vhost->dir_fd, v->route->files,

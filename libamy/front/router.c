@@ -117,7 +117,7 @@ amy__route_find(const struct amy__site *site, struct amy__span path)
     for (size_t i = 0; i < site->route_count; i++) {
         const struct amy__route *route = &site->routes[i];
 
-        if (!route->internal && fits(route, path)) {
+        if (fits(route, path)) {
             return route;
         }
     }

@@ -27,7 +27,7 @@ struct amy__vhost *amy__router_find(const struct amy__router *router,
                                     struct amy__span host);
 
 /* The route whose path is the longest prefix of this one ("/a/" also fits
- * "/a"); internal ones are no client's. NULL: none. */
+ * "/a"), internal ones too: those are no client's. NULL: none. */
 const struct amy__route *amy__route_find(const struct amy__site *site,
                                          struct amy__span path);
 /* What follows the route's path, without a leading '/'. */

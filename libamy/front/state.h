@@ -185,6 +185,11 @@ void amy__visit_blame(struct amy__visit *v, unsigned status, const char *what);
 /* static.c, proxy.c: the two ways on. */
 void amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
                        struct amy__span path);
+/* A file of v->route in place of an answer of the application's; path: beneath
+ * the route's, decoded. On failure (AMY_ENOTFOUND, AMY_EDENIED, ...) nothing
+ * was answered. */
+int amy__static_stand_in(struct amy__visit *v, struct amy__span path,
+                         const struct amy__answer_head *said);
 void amy__proxy_start(struct amy__visit *v);
 void amy__proxy_on_body(struct amy__visit *v);
 void amy__proxy_on_room(struct amy__visit *v);

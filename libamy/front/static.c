@@ -3,6 +3,7 @@
  * answer: parts.c. */
 #include "core/clock.h"
 #include "core/files.h"
+#include "front/accel.h"
 #include "front/parts.h"
 #include "front/state.h"
 #include "http/condition.h"
@@ -31,10 +32,12 @@ shows_hidden(const char *path)
 
 /* root + the file that the path names; false: it cannot name one. */
 static bool
-file_path(const char *root, struct amy__span path, char buf[PATH_BYTES])
+file_path(const char *root, struct amy__span path, bool decoded,
+          char buf[PATH_BYTES])
 {
     char raw[PATH_BYTES];
     size_t root_n = strlen(root);
+    size_t room = PATH_BYTES - root_n - sizeof("index.html");
     int64_t n = 0;
 
     if (path.n + 2 > sizeof(raw) || root_n >= PATH_BYTES / 2) {
@@ -43,8 +46,9 @@ file_path(const char *root, struct amy__span path, char buf[PATH_BYTES])
     raw[0] = '/';
     memcpy(raw + 1, path.p, path.n);
     memcpy(buf, root, root_n);
-    n = amy__path_normalise((struct amy__span){raw, path.n + 1}, buf + root_n,
-                            PATH_BYTES - root_n - sizeof("index.html"));
+    path = (struct amy__span){raw, path.n + 1};
+    n = decoded ? amy__path_resolve(path, buf + root_n, room)
+                : amy__path_normalise(path, buf + root_n, room);
     if (n < 0 || shows_hidden(buf + root_n)) {
         return false;
     }
@@ -54,8 +58,20 @@ file_path(const char *root, struct amy__span path, char buf[PATH_BYTES])
     return true;
 }
 
+/* What the head of an answer says about the file, and what it stands in. */
+struct portrait {
+    unsigned status;
+    struct amy__span type;
+    enum amy__coding coding;
+    bool varies;                         /* by Accept-Encoding */
+    const struct amy__range *range;      /* 206 with one part */
+    const struct amy__answer_head *said; /* by the application; NULL: nothing */
+    char cache[64];
+    char range_text[AMY__RANGE_TEXT];
+};
+
 static struct amy__span
-cache_control(const struct amy__visit *v, char text[64])
+cache_control(const struct amy__visit *v, struct portrait *portrait)
 {
     int n = 0;
 
@@ -66,40 +82,41 @@ cache_control(const struct amy__visit *v, char text[64])
         return AMY_SPAN("public, max-age=31536000, immutable");
     }
     if (v->route->max_age_s >= 0) {
-        n = snprintf(text, 64, "public, max-age=%lld",
-                     (long long)v->route->max_age_s);
+        n = snprintf(portrait->cache, sizeof(portrait->cache),
+                     "public, max-age=%lld", (long long)v->route->max_age_s);
+    } else if (portrait->said != NULL &&
+               !amy__answer_has(&v->front->answer, AMY_SPAN("Expires"))) {
+        /* The application was asked who it is for: no cache in between may
+         * answer for it. */
+        return AMY_SPAN("private");
     }
-    return (struct amy__span){text, n > 0 ? (size_t)n : 0};
+    return (struct amy__span){portrait->cache, n > 0 ? (size_t)n : 0};
 }
 
-/* What the head of an answer says about the file, and what it stands in. */
-struct portrait {
-    unsigned status;
-    struct amy__span type;
-    enum amy__coding coding;
-    bool varies;                    /* by Accept-Encoding */
-    const struct amy__range *range; /* 206 with one part */
-    char cache[64];
-    char range_text[AMY__RANGE_TEXT];
-};
-
+/* A field that the application's word goes before. */
 static void
-describe(struct amy__visit *v, struct portrait *portrait)
+say(struct amy__visit *v, const struct portrait *portrait,
+    struct amy__span name, struct amy__span value)
 {
     struct amy__answer_head *head = &v->front->answer;
-    struct amy__span control = cache_control(v, portrait->cache);
 
-    amy__answer_start(head, portrait->status);
-    if (portrait->status != 304) {
-        amy__answer_field(head, AMY_SPAN("Content-Type"), portrait->type);
-        amy__answer_field(head, AMY_SPAN("Accept-Ranges"), AMY_SPAN("bytes"));
-        if (portrait->coding != AMY__CODING_IDENTITY) {
-            amy__answer_field(head, AMY_SPAN("Content-Encoding"),
-                              amy__coding_name(portrait->coding));
-        }
+    if (value.n > 0 &&
+        (portrait->said == NULL || !amy__answer_has(head, name))) {
+        amy__answer_field(head, name, value);
     }
-    if (portrait->varies) {
-        amy__answer_field(head, AMY_SPAN("Vary"), AMY_SPAN("Accept-Encoding"));
+}
+
+/* What is said of the bytes in the answer: not with 304. */
+static void
+describe_body(struct amy__visit *v, struct portrait *portrait)
+{
+    struct amy__answer_head *head = &v->front->answer;
+
+    amy__answer_field(head, AMY_SPAN("Content-Type"), portrait->type);
+    say(v, portrait, AMY_SPAN("Accept-Ranges"), AMY_SPAN("bytes"));
+    if (portrait->coding != AMY__CODING_IDENTITY) {
+        amy__answer_field(head, AMY_SPAN("Content-Encoding"),
+                          amy__coding_name(portrait->coding));
     }
     if (portrait->range != NULL) {
         size_t n = amy__range_text(portrait->range, v->file->size,
@@ -108,22 +125,36 @@ describe(struct amy__visit *v, struct portrait *portrait)
         amy__answer_field(head, AMY_SPAN("Content-Range"),
                           (struct amy__span){portrait->range_text, n});
     }
+}
+
+static void
+describe(struct amy__visit *v, struct portrait *portrait)
+{
+    struct amy__answer_head *head = &v->front->answer;
+
+    amy__answer_start(head, portrait->status);
+    if (portrait->said != NULL) {
+        amy__accel_fields(head, portrait->said);
+    }
+    if (portrait->status != 304) {
+        describe_body(v, portrait);
+    }
+    if (portrait->varies) {
+        amy__answer_field(head, AMY_SPAN("Vary"), AMY_SPAN("Accept-Encoding"));
+    }
     amy__answer_field(head, AMY_SPAN("ETag"),
                       (struct amy__span){v->file->etag, v->file->etag_n});
     amy__answer_field(head, AMY_SPAN("Last-Modified"),
                       amy__span_of(v->file->modified));
-    if (control.n > 0) {
-        amy__answer_field(head, AMY_SPAN("Cache-Control"), control);
-    }
-    amy__answer_field(head, AMY_SPAN("X-Content-Type-Options"),
-                      AMY_SPAN("nosniff"));
+    say(v, portrait, AMY_SPAN("Cache-Control"), cache_control(v, portrait));
+    say(v, portrait, AMY_SPAN("X-Content-Type-Options"), AMY_SPAN("nosniff"));
 }
 
 static void
 send_large(struct amy__visit *v, const struct amy__range *range)
 {
     struct amy__answer_head *head = &v->front->answer;
-    bool whole = amy__exchange_head(v->x)->method == AMY__METHOD_GET;
+    bool whole = amy__exchange_head(v->x)->method != AMY__METHOD_HEAD;
     int fd = whole ? fcntl(v->file->fd, F_DUPFD_CLOEXEC, 0) : -1;
 
     if (whole && fd < 0) {
@@ -186,6 +217,18 @@ refuse_range(struct amy__visit *v)
                            (struct amy__span){text, n});
 }
 
+/* The application may say "none". */
+static bool
+takes_ranges(const struct portrait *portrait)
+{
+    const struct amy__field *said =
+        portrait->said == NULL
+            ? NULL
+            : amy__answer_find(portrait->said, AMY_SPAN("Accept-Ranges"));
+
+    return said == NULL || amy__span_eq_nocase(said->value, AMY_SPAN("bytes"));
+}
+
 static void
 send_file(struct amy__visit *v, struct portrait *portrait,
           const struct amy__validators *validators)
@@ -196,7 +239,8 @@ send_file(struct amy__visit *v, struct portrait *portrait,
     struct amy__ranges ranges;
 
     ranges.count = 0;
-    if (amy__condition_range(head, validators, amy__wall_ms(v->front->clock))) {
+    if (takes_ranges(portrait) &&
+        amy__condition_range(head, validators, amy__wall_ms(v->front->clock))) {
         wish = amy__range_read(head, v->file->size, &ranges);
     }
     if (wish == AMY__RANGE_NONE) {
@@ -231,7 +275,20 @@ send_not_modified(struct amy__visit *v, struct portrait *portrait)
 }
 
 /* Conditions in the order of RFC 9110 13.2.2; If-Range comes last, with the
- * range that it is about. */
+ * range that it is about. What is done by other methods was done by the
+ * application: their conditions were its own. */
+static enum amy__condition
+evaluate(const struct amy__visit *v, const struct amy__validators *validators)
+{
+    const struct amy__request_head *head = amy__exchange_head(v->x);
+
+    if (head->method != AMY__METHOD_GET && head->method != AMY__METHOD_HEAD) {
+        return AMY__CONDITION_PROCEED;
+    }
+    return amy__condition_evaluate(head, validators,
+                                   amy__wall_ms(v->front->clock));
+}
+
 static void
 answer(struct amy__visit *v, struct portrait *portrait)
 {
@@ -240,8 +297,7 @@ answer(struct amy__visit *v, struct portrait *portrait)
         .modified_wall_ms = v->file->modified_ms,
     };
 
-    switch (amy__condition_evaluate(amy__exchange_head(v->x), &validators,
-                                    amy__wall_ms(v->front->clock))) {
+    switch (evaluate(v, &validators)) {
     case AMY__CONDITION_NOT_MODIFIED:
         send_not_modified(v, portrait);
         break;
@@ -281,6 +337,33 @@ choose_variant(struct amy__visit *v, struct portrait *portrait)
     }
 }
 
+static int
+serve(struct amy__visit *v, struct amy__file_name *name,
+      const struct amy__answer_head *said)
+{
+    const struct amy__field *type =
+        said == NULL ? NULL : amy__answer_find(said, AMY_SPAN("Content-Type"));
+    struct portrait portrait;
+    int rc = 0;
+
+    portrait.type = amy__media_type(amy__span_of(name->path));
+    name->alone = amy__media_is_packed(portrait.type);
+    rc = amy__file_cache_get(v->vhost->files, name,
+                             amy__mono_ms(v->front->clock), &v->file, NULL);
+    if (rc < 0) {
+        return rc;
+    }
+    v->way = AMY__WAY_FILE;
+    portrait.range = NULL;
+    portrait.said = said;
+    if (type != NULL && type->value.n > 0) {
+        portrait.type = type->value;
+    }
+    choose_variant(v, &portrait);
+    answer(v, &portrait);
+    return 0;
+}
+
 void
 amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
                   struct amy__span path)
@@ -288,25 +371,28 @@ amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
     const struct amy__request_head *head = amy__exchange_head(v->x);
     char file[PATH_BYTES];
     struct amy__file_name name = {dir_fd, file, strlen(root), false};
-    struct portrait portrait;
     int rc = AMY_ENOTFOUND;
 
     if (head->method != AMY__METHOD_GET && head->method != AMY__METHOD_HEAD) {
         amy__visit_refuse(v, 405, "GET, HEAD");
         return;
     }
-    if (file_path(root, path, file)) {
-        portrait.type = amy__media_type(amy__span_of(file));
-        name.alone = amy__media_is_packed(portrait.type);
-        rc = amy__file_cache_get(v->vhost->files, &name,
-                                 amy__mono_ms(v->front->clock), &v->file, NULL);
+    if (file_path(root, path, false, file)) {
+        rc = serve(v, &name, NULL);
     }
     if (rc < 0) {
         amy__visit_refuse(v, rc == AMY_EDENIED ? 403 : 404, NULL);
-        return;
     }
-    v->way = AMY__WAY_FILE;
-    portrait.range = NULL;
-    choose_variant(v, &portrait);
-    answer(v, &portrait);
+}
+
+int
+amy__static_stand_in(struct amy__visit *v, struct amy__span path,
+                     const struct amy__answer_head *said)
+{
+    const char *root = v->route->files;
+    char file[PATH_BYTES];
+    struct amy__file_name name = {v->vhost->dir_fd, file, strlen(root), false};
+
+    return file_path(root, path, true, file) ? serve(v, &name, said)
+                                             : AMY_ENOTFOUND;
 }

@@ -62,25 +62,31 @@ is_name(const char *p, const char *lower, size_t n)
     return true;
 }
 
+static bool
+begins(struct amy__span name, const char *lower, size_t n)
+{
+    return name.n > n && is_name(name.p, lower, n);
+}
+
 enum amy__field_id
 amy__field_id_of(struct amy__span name)
 {
     static const char forwarded[] = "x-forwarded-";
+    static const char accel[] = "x-accel-";
 
-    if (name.n > sizeof(forwarded) - 1 &&
-        is_name(name.p, forwarded, sizeof(forwarded) - 1)) {
+    if (begins(name, forwarded, sizeof(forwarded) - 1)) {
         return AMY__FIELD_X_FORWARDED;
     }
-    if (name.n == 0 || name.n > LONGEST_NAME) {
-        return AMY__FIELD_OTHER;
-    }
-    for (const struct named_field *f = by_length[name.n]; f->name != NULL;
-         f++) {
-        if (is_name(name.p, f->name, name.n)) {
-            return f->id;
+    if (name.n > 0 && name.n <= LONGEST_NAME) {
+        for (const struct named_field *f = by_length[name.n]; f->name != NULL;
+             f++) {
+            if (is_name(name.p, f->name, name.n)) {
+                return f->id;
+            }
         }
     }
-    return AMY__FIELD_OTHER;
+    return begins(name, accel, sizeof(accel) - 1) ? AMY__FIELD_X_ACCEL
+                                                  : AMY__FIELD_OTHER;
 }
 
 enum amy__method

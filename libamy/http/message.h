@@ -59,6 +59,7 @@ enum amy__field_id {
     AMY__FIELD_UPGRADE,
     AMY__FIELD_USER_AGENT,
     AMY__FIELD_VIA,
+    AMY__FIELD_X_ACCEL, /* X-Accel-* without a name of its own here */
     AMY__FIELD_X_ACCEL_BUFFERING,
     AMY__FIELD_X_ACCEL_REDIRECT,
     AMY__FIELD_X_FORWARDED, /* X-Forwarded-* and X-Real-IP, any of them */

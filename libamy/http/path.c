@@ -11,11 +11,11 @@
 struct writer {
     char *buf;
     size_t n;
-    size_t size; /* room before the NUL */
+    size_t size;  /* room before the NUL */
+    bool decoded; /* the input: taken literally, and never upwards */
 };
 
-/* The byte at in[*i], decoded; *i moves behind it. -1: malformed, or a byte
- * that would mean something else than the name it stands in. */
+/* The byte at in[*i], decoded; *i moves behind it. -1: malformed, or NUL. */
 static int
 take_byte(struct amy__span in, size_t *i)
 {
@@ -34,7 +34,22 @@ take_byte(struct amy__span in, size_t *i)
     low = amy__hex_value(in.p[*i + 2]);
     *i += 3;
     byte = high * 16 + low;
-    return high < 0 || low < 0 || byte == 0 || byte == '/' ? -1 : byte;
+    return high < 0 || low < 0 || byte == 0 ? -1 : byte;
+}
+
+/* The next byte of a segment. An encoded slash would mean something else than
+ * the name it stands in. */
+static int
+take_name_byte(const struct writer *w, struct amy__span path, size_t *i)
+{
+    int byte = 0;
+
+    if (w->decoded) {
+        byte = (uint8_t)path.p[(*i)++];
+        return byte == 0 ? -1 : byte;
+    }
+    byte = take_byte(path, i);
+    return byte == '/' ? -1 : byte;
 }
 
 /* What the segment that begins behind the last '/' at `start` means. */
@@ -46,7 +61,7 @@ end_segment(struct writer *w, size_t start)
     if (n == 1 && w->buf[start] == '.') {
         w->n = start;
     } else if (n == 2 && w->buf[start] == '.' && w->buf[start + 1] == '.') {
-        if (start == 1) {
+        if (start == 1 || w->decoded) {
             return AMY_EPARSE;
         }
         w->n = start - 1;
@@ -65,7 +80,7 @@ take_segment(struct writer *w, struct amy__span path, size_t *i)
     int rc = 0;
 
     while (*i < path.n && path.p[*i] != '/') {
-        int byte = take_byte(path, i);
+        int byte = take_name_byte(w, path, i);
 
         if (byte < 0) {
             return AMY_EPARSE;
@@ -89,10 +104,9 @@ take_segment(struct writer *w, struct amy__span path, size_t *i)
     return 0;
 }
 
-int64_t
-amy__path_normalise(struct amy__span path, char *buf, size_t size)
+static int64_t
+take_path(struct writer *w, struct amy__span path, size_t size)
 {
-    struct writer w = {.buf = buf};
     size_t i = 1;
 
     if (path.n == 0 || path.p[0] != '/') {
@@ -101,17 +115,57 @@ amy__path_normalise(struct amy__span path, char *buf, size_t size)
     if (size < 2) {
         return AMY_ELIMIT;
     }
-    w.size = size - 1;
-    w.buf[w.n++] = '/';
+    w->size = size - 1;
+    w->buf[w->n++] = '/';
     while (i < path.n) {
-        int rc = take_segment(&w, path, &i);
+        int rc = take_segment(w, path, &i);
 
         if (rc < 0) {
             return rc;
         }
     }
-    w.buf[w.n] = '\0';
-    return (int64_t)w.n;
+    w->buf[w->n] = '\0';
+    return (int64_t)w->n;
+}
+
+int64_t
+amy__path_normalise(struct amy__span path, char *buf, size_t size)
+{
+    struct writer w = {.buf = buf};
+
+    return take_path(&w, path, size);
+}
+
+int64_t
+amy__path_resolve(struct amy__span path, char *buf, size_t size)
+{
+    struct writer w = {.buf = buf, .decoded = true};
+
+    return take_path(&w, path, size);
+}
+
+int64_t
+amy__percent_decode(struct amy__span s, char *buf, size_t size)
+{
+    size_t n = 0;
+    size_t i = 0;
+
+    while (i < s.n) {
+        int byte = take_byte(s, &i);
+
+        if (byte < 0) {
+            return AMY_EPARSE;
+        }
+        if (n + 1 >= size) {
+            return AMY_ELIMIT;
+        }
+        buf[n++] = (char)byte;
+    }
+    if (size == 0) {
+        return AMY_ELIMIT;
+    }
+    buf[n] = '\0';
+    return (int64_t)n;
 }
 
 bool

@@ -13,6 +13,15 @@
  * buf. A trailing '/' stays. */
 int64_t amy__path_normalise(struct amy__span path, char *buf, size_t size);
 
+/* The same for a path of the application's: decoded already, and no segment may
+ * lead upwards (AMY_EPARSE), not even within the root: who joins a name that a
+ * visitor gave to a directory means what lies in that directory. */
+int64_t amy__path_resolve(struct amy__span path, char *buf, size_t size);
+
+/* Percent-decode all of it, slashes too: the length; AMY_EPARSE: malformed, or
+ * a NUL; AMY_ELIMIT: longer than buf. */
+int64_t amy__percent_decode(struct amy__span s, char *buf, size_t size);
+
 /* Is there a %00 in it? */
 bool amy__path_has_nul(struct amy__span path);
 

@@ -8,6 +8,7 @@
 /size?n=10  n bytes
 /status?c=500  that status with a body of the application's own
 /echo       the request's length and digest
+/accel?to=/private/x  X-Accel-Redirect to that
 /environ    what the server made of the request, as JSON
 /healthz    200
 
@@ -27,7 +28,7 @@ FIXED = b"the application's answer\n" * 8
 def application(environ, start_response):
     query = {name: values[0] for name, values in parse_qs(environ["QUERY_STRING"]).items()}
     path = environ["PATH_INFO"]
-    status, kind = "200 OK", "text/plain"
+    status, kind, more = "200 OK", "text/plain", []
     if path == "/stream":
         start_response(status, [("Content-Type", kind)])
         return stream(int(query.get("n", 3)), float(query.get("s", 1)))
@@ -41,6 +42,9 @@ def application(environ, start_response):
         body = b"the application's own words\n"
     elif path == "/echo":
         body = echo(environ["wsgi.input"])
+    elif path == "/accel":
+        more = [("X-Accel-Redirect", query["to"])]
+        body = b"instead of the file\n"
     elif path == "/environ":
         kind = "application/json"
         known = {name: value for name, value in environ.items() if isinstance(value, str)}
@@ -54,7 +58,7 @@ def application(environ, start_response):
     else:
         status, body = "404 Not Found", b"nothing here\n"
     start_response(status, [("Content-Type", kind), ("Content-Length", str(len(body))),
-                            ("X-Release", RELEASE)])
+                            ("X-Release", RELEASE), *more])
     return [body]
 
 

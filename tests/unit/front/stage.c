@@ -458,6 +458,31 @@ cut_short(struct amy__exchange *x)
     amy__exchange_abort(x);
 }
 
+/* As the request asks: "Say-NAME: value" is a field of the answer, "Say-Status"
+ * its status. */
+static void
+say(struct amy__exchange *x, const struct amy__request_head *head)
+{
+    struct amy__answer_head answer = {.status = 200};
+
+    for (size_t i = 0; i < head->field_count; i++) {
+        struct amy__field field = head->fields[i];
+
+        if (amy__span_eq(field.name, AMY_SPAN("Say-Status"))) {
+            uint64_t status = 0;
+
+            assert_true(amy__parse_u64(field.value, 999, &status));
+            answer.status = (unsigned)status;
+        } else if (amy__span_starts(field.name, AMY_SPAN("Say-"))) {
+            field.name.p += 4;
+            field.name.n -= 4;
+            field.id = (uint16_t)amy__field_id_of(field.name);
+            answer.fields[answer.field_count++] = field;
+        }
+    }
+    amy__exchange_reply(x, &answer, AMY_SPAN("what nobody sees"), true);
+}
+
 static void
 on_request(struct amy__exchange *x, const struct amy__request_head *head,
            void *user)
@@ -477,6 +502,8 @@ on_request(struct amy__exchange *x, const struct amy__request_head *head,
         reply_large(x, true);
     } else if (amy__span_eq(head->path, AMY_SPAN("/503"))) {
         reply(x, 503, "the application's own words");
+    } else if (amy__span_eq(head->path, AMY_SPAN("/say"))) {
+        say(x, head);
     } else if (head->body != AMY__BODY_NONE) {
         assert_int_equal(amy__exchange_want_body(x, 1 << 30), 0);
     } else {

@@ -384,6 +384,7 @@ test_answer_loses_what_is_not_the_clients(void **state)
     answer_field(f, "Connection", "close");
     answer_field(f, "Transfer-Encoding", "chunked");
     answer_field(f, "X-Accel-Redirect", "/private/x");
+    answer_field(f, "X-Accel-Limit-Rate", "1024");
     answer_field(f, "Set-Cookie", "a");
     answer_field(f, "Set-Cookie", "b");
     assert_false(amy__backward_head(&f->back, &f->answer));

@@ -40,6 +40,8 @@ static const struct {
     {"Via", AMY__FIELD_VIA},
     {"X-Accel-Buffering", AMY__FIELD_X_ACCEL_BUFFERING},
     {"X-Accel-Redirect", AMY__FIELD_X_ACCEL_REDIRECT},
+    {"X-Accel-Expires", AMY__FIELD_X_ACCEL},
+    {"X-Accel-Anything-At-All-Of-It", AMY__FIELD_X_ACCEL},
     {"X-Forwarded-For", AMY__FIELD_X_FORWARDED},
     {"X-Forwarded-Anything-At-All", AMY__FIELD_X_FORWARDED},
     {"X-Real-IP", AMY__FIELD_X_FORWARDED},

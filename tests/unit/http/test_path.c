@@ -78,6 +78,64 @@ test_normalise_without_room_is_elimit(void **state)
 }
 
 static void
+test_resolve_takes_a_path_literally_and_never_upwards(void **state)
+{
+    static const struct {
+        const char *path;
+        const char *name; /* NULL: AMY_EPARSE */
+    } cases[] = {
+        {"/a/b.css", "/a/b.css"},
+        {"//a/./b", "/a/b"},
+        {"/a%2fb%zz", "/a%2fb%zz"},
+        {"/a b\xc3\xa4", "/a b\xc3\xa4"},
+        {"/a/..b", "/a/..b"},
+        {"/a/b..", "/a/b.."},
+        {"", NULL},
+        {"a", NULL},
+        {"/..", NULL},
+        {"/a/..", NULL},
+        {"/a/../b", NULL},
+        {"/a/b/../../../c", NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char name[64];
+        int64_t n =
+            amy__path_resolve(amy__span_of(cases[i].path), name, sizeof(name));
+
+        if (cases[i].name == NULL) {
+            assert_int_equal(n, AMY_EPARSE);
+        } else {
+            assert_int_equal(n, strlen(cases[i].name));
+            assert_string_equal(name, cases[i].name);
+        }
+    }
+    assert_int_equal(
+        amy__path_resolve((struct amy__span){"/a\0b", 4}, (char[8]){0}, 8),
+        AMY_EPARSE);
+}
+
+static void
+test_percent_decode_of_everything(void **state)
+{
+    char buf[16];
+
+    (void)state;
+    assert_int_equal(
+        amy__percent_decode(AMY_SPAN("/a%20b%2Fc%25"), buf, sizeof(buf)), 7);
+    assert_string_equal(buf, "/a b/c%");
+    assert_int_equal(amy__percent_decode(AMY_SPAN(""), buf, sizeof(buf)), 0);
+    assert_int_equal(amy__percent_decode(AMY_SPAN("a%"), buf, 16), AMY_EPARSE);
+    assert_int_equal(amy__percent_decode(AMY_SPAN("%4"), buf, 16), AMY_EPARSE);
+    assert_int_equal(amy__percent_decode(AMY_SPAN("%zz"), buf, 16), AMY_EPARSE);
+    assert_int_equal(amy__percent_decode(AMY_SPAN("%00"), buf, 16), AMY_EPARSE);
+    assert_int_equal(amy__percent_decode(AMY_SPAN("abc"), buf, 3), AMY_ELIMIT);
+    assert_int_equal(amy__percent_decode(AMY_SPAN("abc"), buf, 4), 3);
+    assert_int_equal(amy__percent_decode(AMY_SPAN(""), buf, 0), AMY_ELIMIT);
+}
+
+static void
 test_percent_encode_never_halves_a_code(void **state)
 {
     char buf[16];
@@ -100,6 +158,8 @@ main(void)
         cmocka_unit_test(test_normalise_resolves_to_a_name),
         cmocka_unit_test(test_normalise_malformed_is_eparse),
         cmocka_unit_test(test_normalise_without_room_is_elimit),
+        cmocka_unit_test(test_resolve_takes_a_path_literally_and_never_upwards),
+        cmocka_unit_test(test_percent_decode_of_everything),
         cmocka_unit_test(test_percent_encode_never_halves_a_code),
     };
 
