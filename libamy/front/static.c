@@ -33,16 +33,21 @@ shows_hidden(const char *path)
 /* root + the file that the path names; false: it cannot name one. */
 static bool
 file_path(const char *root, struct amy__span path, bool decoded,
-          char buf[PATH_BYTES])
+          char buf[PATH_BYTES], size_t *ret_root_n)
 {
     char raw[PATH_BYTES];
     size_t root_n = strlen(root);
-    size_t room = PATH_BYTES - root_n - sizeof("index.html");
+    size_t room = 0;
     int64_t n = 0;
 
+    while (root_n > 1 && root[root_n - 1] == '/') {
+        root_n--;
+    }
     if (path.n + 2 > sizeof(raw) || root_n >= PATH_BYTES / 2) {
         return false;
     }
+    room = PATH_BYTES - root_n - sizeof("index.html");
+    *ret_root_n = root_n;
     raw[0] = '/';
     memcpy(raw + 1, path.p, path.n);
     memcpy(buf, root, root_n);
@@ -364,20 +369,37 @@ serve(struct amy__visit *v, struct amy__file_name *name,
     return 0;
 }
 
+/* What an internal route holds is shown by no other one: routes are chosen by
+ * the path as it was sent, so that "/media//private/x" would come here by a
+ * route to media. */
+static bool
+is_kept_inside(const struct amy__site *site, const char *file)
+{
+    for (size_t i = 0; i < site->route_count; i++) {
+        const struct amy__route *route = &site->routes[i];
+
+        if (route->internal && amy__path_is_within(file, route->files)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void
 amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,
                   struct amy__span path)
 {
     const struct amy__request_head *head = amy__exchange_head(v->x);
     char file[PATH_BYTES];
-    struct amy__file_name name = {dir_fd, file, strlen(root), false};
+    struct amy__file_name name = {dir_fd, file, 0, false};
     int rc = AMY_ENOTFOUND;
 
     if (head->method != AMY__METHOD_GET && head->method != AMY__METHOD_HEAD) {
         amy__visit_refuse(v, 405, "GET, HEAD");
         return;
     }
-    if (file_path(root, path, false, file)) {
+    if (file_path(root, path, false, file, &name.root_n) &&
+        !is_kept_inside(v->vhost->site, file)) {
         rc = serve(v, &name, NULL);
     }
     if (rc < 0) {
@@ -389,10 +411,10 @@ int
 amy__static_stand_in(struct amy__visit *v, struct amy__span path,
                      const struct amy__answer_head *said)
 {
-    const char *root = v->route->files;
     char file[PATH_BYTES];
-    struct amy__file_name name = {v->vhost->dir_fd, file, strlen(root), false};
+    struct amy__file_name name = {v->vhost->dir_fd, file, 0, false};
 
-    return file_path(root, path, true, file) ? serve(v, &name, said)
-                                             : AMY_ENOTFOUND;
+    return file_path(v->route->files, path, true, file, &name.root_n)
+               ? serve(v, &name, said)
+               : AMY_ENOTFOUND;
 }

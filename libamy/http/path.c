@@ -169,6 +169,18 @@ amy__percent_decode(struct amy__span s, char *buf, size_t size)
 }
 
 bool
+amy__path_is_within(const char *path, const char *directory)
+{
+    size_t n = strlen(directory);
+
+    while (n > 0 && directory[n - 1] == '/') {
+        n--;
+    }
+    return strncmp(path, directory, n) == 0 &&
+           (path[n] == '/' || path[n] == '\0');
+}
+
+bool
 amy__path_has_nul(struct amy__span path)
 {
     const char *end = path.p + path.n;

@@ -22,6 +22,10 @@ int64_t amy__path_resolve(struct amy__span path, char *buf, size_t size);
  * a NUL; AMY_ELIMIT: longer than buf. */
 int64_t amy__percent_decode(struct amy__span s, char *buf, size_t size);
 
+/* Does a plain path (no empty or dot segments) name the directory, or something
+ * in it? A slash behind the directory does not count. */
+bool amy__path_is_within(const char *path, const char *directory);
+
 /* Is there a %00 in it? */
 bool amy__path_has_nul(struct amy__span path);
 

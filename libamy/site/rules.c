@@ -1,6 +1,7 @@
 /* What holds between the keys of a site.yaml, and what follows from them.
  * Not for the shape of single values: that is the table in spec.c. */
 #include "core/alloc.h"
+#include "http/path.h"
 #include "site/spec.h"
 
 #include <stdio.h>
@@ -444,6 +445,31 @@ check_route_pool(const struct rules *rules, size_t index,
     }
 }
 
+/* What an internal route keeps inside is shown by no other: two routes that
+ * contradict each other about it are a mistake. */
+static void
+check_route_files(const struct rules *rules, size_t index,
+                  const struct amy__node *node)
+{
+    const struct amy__site *site = rules->site;
+    const struct amy__route *route = &site->routes[index];
+    char key[KEY_SIZE];
+    struct amy__place place =
+        place_in(node, "files", item_key(key, "routes", index, "files"));
+
+    for (size_t i = 0; i < site->route_count; i++) {
+        if (route->files != NULL && !route->internal &&
+            site->routes[i].internal && site->routes[i].files != NULL &&
+            amy__path_is_within(route->files, site->routes[i].files)) {
+            amy__report_error(rules->report, &place,
+                              "'%.64s' is kept inside by routes[%zu], which is "
+                              "internal",
+                              route->files, i);
+            return;
+        }
+    }
+}
+
 static void
 check_routes(const struct rules *rules)
 {
@@ -457,6 +483,7 @@ check_routes(const struct rules *rules)
             check_route_keys(rules, i, node);
             check_route_path(rules, i, node);
             check_route_pool(rules, i, node);
+            check_route_files(rules, i, node);
         }
     }
 }

@@ -14,6 +14,7 @@
 #define SITE                                                                   \
     "http: serve\nworkers: [{name: web, command: [x], count: 1}]\n"            \
     "routes:\n  - {path: /private/, files: media/private, internal: true}\n"   \
+    "  - {path: /media/, files: media/}\n"                                     \
     "  - {path: /hour/, files: media/hour, internal: true, cache: 1h}\n"       \
     "  - {path: /static/, files: static, cache: immutable}\n"                  \
     "  - {path: /, pool: web}\n"
@@ -301,6 +302,11 @@ test_from_outside_there_is_nothing(void **state)
         "X-Accel-Redirect: /private/a.txt\r\n\r\n",
         "POST /private/a.txt HTTP/1.1\r\nHost: example.org\r\n"
         "Content-Length: 0\r\n\r\n",
+        /* Neither by a route to a directory above. */
+        "GET /media/private/a.txt HTTP/1.1\r\nHost: example.org\r\n\r\n",
+        "GET /media//private/a.txt HTTP/1.1\r\nHost: example.org\r\n\r\n",
+        "GET /media/./%70rivate/a.txt HTTP/1.1\r\nHost: example.org\r\n\r\n",
+        "GET /media/x/../private/a.txt HTTP/1.1\r\nHost: example.org\r\n\r\n",
     };
     struct fixture *f = *state;
 
@@ -309,6 +315,12 @@ test_from_outside_there_is_nothing(void **state)
             stage_ask(&f->stage, requests[i], f->text, sizeof(f->text)), 404);
     }
     assert_int_equal(f->worker.requests, 0);
+    stage_file(&f->stage, "media/b.txt", "shown");
+    assert_int_equal(
+        stage_ask(&f->stage,
+                  "GET /media/b.txt HTTP/1.1\r\nHost: example.org\r\n\r\n",
+                  f->text, sizeof(f->text)),
+        200);
     /* And a client's own field means nothing to anybody. */
     assert_int_equal(ask(f, "GET",
                          "X-Accel-Redirect: /private/a.txt\r\n"

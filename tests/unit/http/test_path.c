@@ -136,6 +136,19 @@ test_percent_decode_of_everything(void **state)
 }
 
 static void
+test_within_counts_whole_segments(void **state)
+{
+    (void)state;
+    assert_true(amy__path_is_within("media/private/a", "media/private"));
+    assert_true(amy__path_is_within("media/private/a", "media/private/"));
+    assert_true(amy__path_is_within("media/private", "media/private/"));
+    assert_true(amy__path_is_within("media/private/", "media/private"));
+    assert_false(amy__path_is_within("media/privateer", "media/private"));
+    assert_false(amy__path_is_within("media", "media/private"));
+    assert_false(amy__path_is_within("a/media/private", "media/private"));
+}
+
+static void
 test_percent_encode_never_halves_a_code(void **state)
 {
     char buf[16];
@@ -160,6 +173,7 @@ main(void)
         cmocka_unit_test(test_normalise_without_room_is_elimit),
         cmocka_unit_test(test_resolve_takes_a_path_literally_and_never_upwards),
         cmocka_unit_test(test_percent_decode_of_everything),
+        cmocka_unit_test(test_within_counts_whole_segments),
         cmocka_unit_test(test_percent_encode_never_halves_a_code),
     };
 
