@@ -56,6 +56,55 @@ amy__page_read(int fd, struct amy__span built_in, struct amy__page **ret_page,
     return rc;
 }
 
+/* What a person can do about it, where there is something to say. */
+static const char *
+advice(unsigned status)
+{
+    switch (status) {
+    case 403:
+        return "This address is not for everybody.";
+    case 404:
+        return "There is nothing at this address.";
+    case 413:
+        return "That is more than this site takes at once.";
+    case 421:
+        return "No site of this name is served here.";
+    case 503:
+        return "Please try again in a minute.";
+    default:
+        return "This request cannot be answered.";
+    }
+}
+
+size_t
+amy__page_refusal(unsigned status, char buf[AMY__REFUSAL_SIZE])
+{
+    const char *reason = amy__status_reason(status);
+    int n = snprintf(
+        buf, AMY__REFUSAL_SIZE,
+        "<!doctype html>\n"
+        "<html lang=\"en\">\n"
+        "<meta charset=\"utf-8\">\n"
+        "<meta name=\"viewport\" content=\"width=device-width, "
+        "initial-scale=1\">\n"
+        "<meta name=\"color-scheme\" content=\"light dark\">\n"
+        "<title>%u %s</title>\n"
+        "<style>\n"
+        "body { margin: 0; min-height: 100vh; display: grid; "
+        "place-items: center; background: #f6f7f9; color: #1d2430; "
+        "font: 1.0625rem/1.6 system-ui, sans-serif; text-align: center; }\n"
+        "main { padding: 2rem; }\n"
+        "h1 { font-size: 2.125rem; line-height: 1.2; margin: 0 0 .5rem; }\n"
+        "p { margin: 0; opacity: .7; }\n"
+        "@media (prefers-color-scheme: dark) "
+        "{ body { background: #14181f; color: #e8ecf2; } }\n"
+        "</style>\n"
+        "<main>\n<h1>%s</h1>\n<p>%s</p>\n</main>\n",
+        status, reason, reason, advice(status));
+
+    return n < 0 ? 0 : (size_t)n;
+}
+
 struct amy__page *
 amy__page_ref(struct amy__page *page)
 {

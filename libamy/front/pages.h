@@ -43,6 +43,10 @@ struct amy__span amy__page_head(struct amy__answer_head *head, unsigned status,
                                 int64_t retry_after_s,
                                 struct amy__page_text *text);
 
+/* A short page for a refusal, into buf; returns its length. */
+#define AMY__REFUSAL_SIZE 1024
+size_t amy__page_refusal(unsigned status, char buf[AMY__REFUSAL_SIZE]);
+
 /* One more field; left out when there is no room. */
 void amy__answer_field(struct amy__answer_head *head, struct amy__span name,
                        struct amy__span value);

@@ -48,11 +48,8 @@ amy__visit_refuse_with(struct amy__visit *v, unsigned status,
                        struct amy__span name, struct amy__span value)
 {
     struct amy__answer_head *head = &v->front->answer;
-    const char *reason = amy__status_reason(status);
-    char body[256];
-    int n = snprintf(body, sizeof(body),
-                     "<!doctype html>\n<title>%u %s</title>\n<h1>%s</h1>\n",
-                     status, reason, reason);
+    char body[AMY__REFUSAL_SIZE];
+    size_t n = amy__page_refusal(status, body);
 
     amy__answer_start(head, status);
     amy__answer_field(head, AMY_SPAN("Content-Type"),
@@ -61,8 +58,7 @@ amy__visit_refuse_with(struct amy__visit *v, unsigned status,
         amy__answer_field(head, name, value);
     }
     v->closed = true;
-    amy__exchange_reply(v->x, head,
-                        (struct amy__span){body, n > 0 ? (size_t)n : 0}, false);
+    amy__exchange_reply(v->x, head, (struct amy__span){body, n}, false);
 }
 
 void

@@ -407,6 +407,25 @@ amy__exchange_send_file(struct amy__exchange *x, int fd, uint64_t offset,
     amy__exchange_end(x);
 }
 
+struct amy__span
+amy__refusal(unsigned status, struct amy__answer_head *head,
+             char text[AMY__REFUSAL_TEXT])
+{
+    int n = snprintf(text, AMY__REFUSAL_TEXT, "%u %s\n", status,
+                     amy__status_reason(status));
+
+    memset(head, 0, offsetof(struct amy__answer_head, fields));
+    head->status = status;
+    head->version_minor = 1;
+    head->body = AMY__BODY_LENGTH;
+    head->content_length = (uint64_t)n;
+    head->field_count = 1;
+    head->fields[0] = (struct amy__field){.name = AMY_SPAN("Content-Type"),
+                                          .value = AMY_SPAN("text/plain"),
+                                          .id = AMY__FIELD_CONTENT_TYPE};
+    return (struct amy__span){text, (size_t)n};
+}
+
 void
 amy__exchange_refuse(struct amy__exchange *x, unsigned status,
                      const char *reason)
@@ -424,19 +443,11 @@ amy__exchange_refuse(struct amy__exchange *x, unsigned status,
         conn->broken = !x->answered; /* too late to say it */
     } else {
         struct amy__answer_head head;
-        char text[128];
-        int n = snprintf(text, sizeof(text), "%u %s\n", status,
-                         amy__status_reason(status));
+        char text[AMY__REFUSAL_TEXT];
+        struct amy__span body = amy__refusal(status, &head, text);
 
-        memset(&head, 0, offsetof(struct amy__answer_head, fields));
-        head.status = status;
-        head.version_minor = 1;
-        head.body = AMY__BODY_LENGTH;
-        head.content_length = (uint64_t)n;
         if (amy__exchange_encode_head(x, &head, bodyless(x, status)) < 0 ||
-            (!bodyless(x, status) &&
-             put_body(x, (struct amy__span){text, (size_t)n}, true, false) <
-                 0)) {
+            (!bodyless(x, status) && put_body(x, body, true, false) < 0)) {
             conn->broken = true;
         }
     }

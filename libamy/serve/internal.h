@@ -231,6 +231,10 @@ struct amy__exchange *amy__exchange_start(struct amy__connection *conn,
                                           amy__stream_id id,
                                           const struct amy__request_head *head);
 void amy__exchange_finish(struct amy__exchange *x); /* on_done, and back */
+/* The head and body of a refusal of ours: plain text, for nobody chose it. */
+#define AMY__REFUSAL_TEXT 128
+struct amy__span amy__refusal(unsigned status, struct amy__answer_head *head,
+                              char text[AMY__REFUSAL_TEXT]);
 /* Answer with a status of ours (unless the answer began) and tell the handler
  * that the client is lost to it. */
 void amy__exchange_refuse(struct amy__exchange *x, unsigned status,

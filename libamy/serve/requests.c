@@ -160,26 +160,14 @@ amy__requests_refuse(struct amy__connection *conn, unsigned status,
                      const char *reason)
 {
     struct amy__server *server = conn->server;
-    const char *words = amy__status_reason(status);
     struct amy__answer_head head;
-    char text[128];
-    int n = snprintf(text, sizeof(text), "%u %s\n", status, words);
+    char text[AMY__REFUSAL_TEXT];
+    struct amy__span body = amy__refusal(status, &head, text);
     struct amy__buf *out = amy__output_open(conn);
 
-    head.status = status;
-    head.reason = (struct amy__span){0};
-    head.version_minor = 1;
-    head.body = AMY__BODY_LENGTH;
-    head.content_length = (uint64_t)n;
-    head.field_count = 1;
-    head.fields[0] = (struct amy__field){.name = AMY_SPAN("Content-Type"),
-                                         .value = AMY_SPAN("text/plain"),
-                                         .id = AMY__FIELD_CONTENT_TYPE};
     amy__exchange_dress(server, &head, false);
     if (conn->codec->ops->send_answer(conn->codec, 0, &head, false, out) < 0 ||
-        conn->codec->ops->send_body(conn->codec, 0,
-                                    (struct amy__span){text, (size_t)n}, true,
-                                    out) < 0) {
+        conn->codec->ops->send_body(conn->codec, 0, body, true, out) < 0) {
         conn->broken = true;
     }
     conn->close_after = true;

@@ -139,12 +139,33 @@ test_page_lives_as_long_as_its_last_reader(void **state)
     assert_int_equal(fail_alloc_live(), 0);
 }
 
+static void
+test_refusal_fits_for_every_status(void **state)
+{
+    char page[AMY__REFUSAL_SIZE];
+
+    (void)state;
+    for (unsigned status = 100; status < 600; status++) {
+        size_t n = amy__page_refusal(status, page);
+
+        assert_true(n > 0 && n < sizeof(page));
+        assert_int_equal(strlen(page), n);
+        assert_null(strstr(page, "http")); /* nothing is loaded */
+    }
+    (void)amy__page_refusal(404, page);
+    assert_non_null(strstr(page, "<title>404 Not Found</title>"));
+    assert_non_null(strstr(page, "<h1>Not Found</h1>"));
+    assert_non_null(strstr(page, "prefers-color-scheme: dark"));
+    assert_non_null(strstr(page, "width=device-width"));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_html_is_the_page_itself),
         cmocka_unit_test(test_program_gets_problem_json),
+        cmocka_unit_test(test_refusal_fits_for_every_status),
         cmocka_unit_test(test_page_is_read_from_its_memfd),
         cmocka_unit_test(test_missing_or_empty_page_is_the_built_in_one),
         cmocka_unit_test(test_page_without_memory_is_an_error),
