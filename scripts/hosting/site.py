@@ -5,11 +5,12 @@ import secrets
 import shlex
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 from hosting import venv
 from hosting.release import Releases
-from hosting.users import as_user, clean_environment, is_root
+from hosting.users import as_user, clean_environment, front_user, is_root
 
 TOP = Path(__file__).resolve().parents[2]
 APPLICATION = TOP / "examples/django-site"
@@ -37,6 +38,7 @@ class Site:
     venv = property(lambda self: self.repo / ".venv")
     yaml = property(lambda self: self.directory / "site.yaml")
     static = property(lambda self: self.directory / "static")
+    private = property(lambda self: self.directory / "media/private")
     logs = property(lambda self: self.directory / "logs")
     maintenance_on = property(lambda self: self.directory / "maintenance_on.html")
     maintenance_off = property(lambda self: self.directory / "maintenance_off.html")
@@ -108,10 +110,17 @@ class Site:
             "DATABASE_URL": database_url,
             "AMY_REDIS_URL": redis_url,
             "DJANGO_STATIC_ROOT": str(self.static),
+            "DJANGO_MEDIA_ROOT": str(self.private),
         }, RELEASE_LINE)
         make_directory(self.static)
+        self.make_private()
         self.manage("migrate", "--verbosity", "0", user=self.user)
         self.manage("collectstatic", "--noinput", "--verbosity", "0")
+
+    def make_private(self):
+        """The application writes there; the front's group may read."""
+        make_directory(self.private.parent)
+        make_directory(self.private, 0o2750, replace(self.user, gid=front_user().gid))
 
     def manage(self, *arguments, user=None, release=None):
         return self.run("python", "manage.py", *arguments, user=user, release=release)

@@ -4,6 +4,7 @@ scripts/demo --check takes it without a person, and tests/system takes the same
 steps. Each step is a function of one `Stage` and raises when something is wrong.
 """
 
+import gzip
 import hashlib
 import json
 import os
@@ -173,12 +174,19 @@ def scheduler_runs_a_job(stage):
 
 
 def takes_a_large_upload(stage):
-    """20 MB arrive whole."""
+    """20 MB arrive whole, and come back by X-Accel-Redirect."""
     data = os.urandom(1 << 16) * (UPLOAD_BYTES >> 16)
     answer = submit(stage, "/upload/", {}, file=data)
     assert answer.status == 200, (answer.status, answer.text[:300])
     assert hashlib.sha256(data).hexdigest() in answer.text
     assert f"{len(data)} bytes" in answer.text
+    path = re.search(r'id="download" href="([^"]+)"', answer.text)[1]
+    back = stage.get(path)
+    assert back.status == 200 and back.body == data, (back.status, len(back.body))
+    assert back.get("x-accel-redirect") is None and back.get("content-disposition")
+    part = stage.get(path, headers={"Range": "bytes=-5"})
+    assert part.status == 206 and part.body == data[-5:], part.status
+    assert stage.get(f"/private/{hashlib.sha256(data).hexdigest()}").status == 404
 
 
 def streams(stage):
@@ -193,7 +201,8 @@ def streams(stage):
 
 
 def serves_static_files(stage):
-    """Hashed names may be kept for ever; a second look is answered by 304."""
+    """Hashed names may be kept for ever; a second look is answered by 304; what lies
+    compressed beside a file is sent to who takes it."""
     page = stage.get("/")
     path = re.search(r'href="(/static/pages/site\.[0-9a-f]+\.css)"', page.text)[1]
     answer = stage.get(path)
@@ -201,6 +210,10 @@ def serves_static_files(stage):
     assert "immutable" in answer.get("cache-control"), answer.fields
     again = stage.get(path, headers={"If-None-Match": answer.get("etag")})
     assert again.status == 304 and again.body == b"", again.status
+    packed = stage.get(path, headers={"Accept-Encoding": "gzip"})
+    assert packed.get("content-encoding") == "gzip", packed.fields
+    assert gzip.decompress(packed.body) == answer.body
+    assert packed.get("vary") == answer.get("vary") == "Accept-Encoding"
 
 
 def health_is_good(stage):

@@ -5,6 +5,7 @@ DJANGO_ALLOWED_HOSTS  names the site answers to, separated by commas
 DATABASE_URL          any libpq URI; or PGHOST, PGDATABASE and their like
 AMY_REDIS_URL         redis://..., rediss://... or unix:///path/to/socket
 DJANGO_RELEASE        what the release that runs is called; shown on each page
+DJANGO_MEDIA_ROOT     where uploads are kept for an hour; amy-front reads them
 DJANGO_STATIC_ROOT    where collectstatic puts files, for all releases together
 DJANGO_DEBUG          1 shows tracebacks to visitors: never in production
 DJANGO_PLAIN_HTTP     1 when no TLS stands before the site (tests)
@@ -81,6 +82,9 @@ STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {"BACKEND": "pages.assets.SharedStaticFiles"},
 }
+
+# What X-Accel-Redirect: /private/... names; see site.yaml's routes.
+MEDIA_ROOT = Path(os.environ.get("DJANGO_MEDIA_ROOT") or BASE_DIR / "media")
 
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"

@@ -18,6 +18,7 @@ from rq.job import Job
 from pages.forms import EntryForm, JobForm, SlowForm, UploadForm
 from pages.jobs import count_primes
 from pages.models import Entry
+from pages.uploads import file_response, keep, link_token
 
 FORM_METHODS = ["GET", "HEAD", "POST"]
 STREAM_LINES_MAX = 100_000
@@ -88,7 +89,14 @@ def upload(request):
         for chunk in file.chunks():
             digest.update(chunk)
         received = {"name": file.name, "size": file.size, "sha256": digest.hexdigest()}
+        keep(file, received["sha256"])
+        received["token"] = link_token(received["sha256"], file.name)
     return render(request, "pages/upload.html", {"form": form, "received": received})
+
+
+@require_safe
+def download(_request, token):
+    return file_response(token)
 
 
 def number(request, name, default, most):

@@ -1,6 +1,9 @@
 """The pages by Django's own test client, with a real PostgreSQL and Redis."""
 
 import hashlib
+import re
+import tempfile
+from pathlib import Path
 from unittest import mock
 
 import django_rq
@@ -35,10 +38,18 @@ class PageTest(TestCase):
 
     def test_upload_shows_size_and_digest(self):
         data = bytes(range(256)) * 4096
-        file = SimpleUploadedFile("a.bin", data)
-        answer = self.client.post("/upload/", {"file": file})
-        self.assertContains(answer, f"{len(data)} bytes")
-        self.assertContains(answer, hashlib.sha256(data).hexdigest())
+        digest = hashlib.sha256(data).hexdigest()
+        with tempfile.TemporaryDirectory() as root, self.settings(MEDIA_ROOT=Path(root)):
+            file = SimpleUploadedFile("ä b.bin", data)
+            answer = self.client.post("/upload/", {"file": file})
+            self.assertContains(answer, f"{len(data)} bytes")
+            self.assertContains(answer, digest)
+            self.assertEqual((Path(root) / digest).read_bytes(), data)
+        link = re.search(r'id="download" href="([^"]+)"', answer.content.decode())[1]
+        answer = self.client.get(link)
+        self.assertEqual(answer["X-Accel-Redirect"], f"/private/{digest}")
+        self.assertIn("filename*=utf-8''%C3%A4%20b.bin", answer["Content-Disposition"])
+        self.assertEqual(self.client.get(link[:-3] + "xx/").status_code, 404)
 
     def test_stream_is_not_one_piece(self):
         answer = self.client.get("/stream/lines?lines=3&gap_ms=0")
