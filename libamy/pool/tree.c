@@ -18,7 +18,7 @@
 
 /* Fields of proc(5) behind the name, counted from 0. */
 #define FIELD_STATE 0
-#define FIELD_SESSION 3
+#define FIELD_GROUP 2
 #define FIELD_START 19
 #define FIELD_RSS 21
 
@@ -41,8 +41,8 @@ amy__process_parse(struct amy__span stat, struct amy__process *ret)
     rest.p = name_end + 1;
     rest = amy__span_trim(rest);
     for (int field = 0; field <= FIELD_RSS; field++) {
-        bool wanted = field == FIELD_SESSION || field == FIELD_START ||
-                      field == FIELD_RSS;
+        bool wanted =
+            field == FIELD_GROUP || field == FIELD_START || field == FIELD_RSS;
 
         if (!amy__span_split(&rest, ' ', &word) ||
             (wanted && !amy__parse_u64(word, UINT64_MAX, &value))) {
@@ -51,8 +51,8 @@ amy__process_parse(struct amy__span stat, struct amy__process *ret)
         if (field == FIELD_STATE) {
             found.ended = amy__span_eq(word, AMY_SPAN("Z")) ||
                           amy__span_eq(word, AMY_SPAN("X"));
-        } else if (field == FIELD_SESSION) {
-            found.session = (pid_t)value;
+        } else if (field == FIELD_GROUP) {
+            found.group = (pid_t)value;
         } else if (field == FIELD_START) {
             found.start = value;
         } else if (field == FIELD_RSS) {
@@ -190,9 +190,9 @@ forget_ended(struct amy__strays *strays)
     strays->count = kept;
 }
 
-/* Strays are those below `root` that are not in `session`. */
+/* Strays are those below `root` that are not in `group`. */
 static uint64_t
-walk_down(struct amy__strays *strays, pid_t root, pid_t session)
+walk_down(struct amy__strays *strays, pid_t root, pid_t group)
 {
     struct walk walk = {.pids = {root}, .count = 1};
     uint64_t pages = 0;
@@ -204,7 +204,7 @@ walk_down(struct amy__strays *strays, pid_t root, pid_t session)
             continue;
         }
         pages += process.rss_pages;
-        if (process.session != session && strays->count < AMY__STRAYS_MAX &&
+        if (process.group != group && strays->count < AMY__STRAYS_MAX &&
             !is_noted(strays, &process)) {
             strays->list[strays->count++] = process;
         }

@@ -13,7 +13,7 @@
 /* A number alone may become another process'; with its start it may not. */
 struct amy__process {
     pid_t pid;
-    pid_t session;
+    pid_t group;
     uint64_t start; /* clock ticks since boot */
     uint64_t rss_pages;
     bool ended; /* a zombie: nothing but its number is left */
@@ -26,9 +26,9 @@ bool amy__process_read(pid_t pid, struct amy__process *ret);
 /* SIGKILL, unless the number belongs to another process now. */
 void amy__process_kill(const struct amy__process *process);
 
-/* Descendants of a worker that left its session, and so its group: they are
- * noted while they can still be found below it, since a dead worker has no
- * descendants any more. */
+/* Descendants of a worker that left its group, by setsid or, as rq's
+ * work-horse, by setpgid alone: they are noted while they can still be found
+ * below it, since a dead worker has no descendants any more. */
 #define AMY__STRAYS_MAX 64
 struct amy__strays {
     struct amy__process list[AMY__STRAYS_MAX];

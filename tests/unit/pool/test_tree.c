@@ -43,7 +43,7 @@ test_parse_finds_the_fields_behind_any_name(void **state)
 
         assert_true(parse(texts[i], &process));
         assert_int_equal(process.pid, 4242);
-        assert_int_equal(process.session, 4200);
+        assert_int_equal(process.group, 4242);
         assert_int_equal(process.start, 998877);
         assert_int_equal(process.rss_pages, 321);
         assert_false(process.ended);
@@ -72,7 +72,7 @@ test_parse_refuses_what_is_no_stat(void **state)
         "x (python) S" TAIL,
         "99999999999 (python) S" TAIL,
         "4242 (python) S 1 4242 4200 0 -1",
-        "4242 (python) S 1 4242 x 0 -1 4194560 5 0 0 0 1 2 3 4 20 0 1 0 9 8 7",
+        "4242 (python) S 1 x 4200 0 -1 4194560 5 0 0 0 1 2 3 4 20 0 1 0 9 8 7",
         "4242 (python)",
         ") (",
     };
@@ -95,7 +95,7 @@ test_read_finds_us_and_not_nobody(void **state)
     (void)state;
     assert_true(amy__process_read(getpid(), &us));
     assert_int_equal(us.pid, getpid());
-    assert_int_equal(us.session, getsid(0));
+    assert_int_equal(us.group, getpgrp());
     assert_true(us.rss_pages > 0);
     assert_false(amy__process_read(0x3fffffff, &us));
     assert_int_equal(amy__strays_look(&strays, 0x3fffffff), 0);
@@ -178,6 +178,24 @@ test_strays_are_those_who_left_the_session(void **state)
     assert_true(ends_soon(stray));
 }
 
+/* timeout leads a group of its own, in the same session. */
+static void
+test_strays_are_those_too_who_left_the_group_alone(void **state)
+{
+    struct amy__strays strays = {.count = 0};
+    struct amy__child child = {-1, -1};
+    pid_t stray =
+        start("timeout 100 sh -c 'echo $$; exec sleep 100' & wait", &child);
+
+    (void)state;
+    assert_int_equal(getsid(stray), child.pid);
+    (void)amy__strays_look(&strays, child.pid);
+    assert_int_equal(strays.count, 2);
+    end(&child);
+    amy__strays_kill(&strays, child.pid);
+    assert_true(ends_soon(stray));
+}
+
 static void
 test_strays_that_ended_are_forgotten(void **state)
 {
@@ -224,6 +242,7 @@ main(void)
         cmocka_unit_test(test_parse_refuses_what_is_no_stat),
         cmocka_unit_test(test_read_finds_us_and_not_nobody),
         cmocka_unit_test(test_strays_are_those_who_left_the_session),
+        cmocka_unit_test(test_strays_are_those_too_who_left_the_group_alone),
         cmocka_unit_test(test_strays_that_ended_are_forgotten),
         cmocka_unit_test(test_kill_spares_another_process_of_the_same_number),
     };
