@@ -89,9 +89,10 @@ def own_start_s(site, application, path="/", patience_s=60):
     address = site.logs / ".own-start.sock"
     address.unlink(missing_ok=True)
     began = time.monotonic()
-    child = Child("gunicorn", ["bash", "-c", ACTIVATED, site.repo.resolve(), "gunicorn", "--workers=1",
-                               f"--bind=unix:{address}", application],
-                  site.directory.parent.parent / f"{site.domain}.own-start.log", site.user)
+    argv = ["bash", "-c", ACTIVATED, site.repo.resolve(),
+            "gunicorn", "--workers=1", f"--bind=unix:{address}", application]
+    log = site.directory.parent.parent / f"{site.domain}.own-start.log"
+    child = Child("gunicorn", argv, log, site.user)
 
     def answers():
         with socket.socket(socket.AF_UNIX) as raw:
