@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from hosting import browser as browsers
 from hosting.host import Host
 from hosting.rawhttp import format_request
+from hosting.release import Releases
 from hosting.services import Postgres, Redis
 from hosting.site import Site
 from hosting.wait import wait_for
@@ -41,6 +42,9 @@ class Stage:
 
     def workers(self, pool="web"):
         return workers_of(self.host.status(), self.domain, pool)
+
+    def pools(self):
+        return site_parts(self.host.status(), self.domain)["pools"]
 
     def front_processes(self):
         return merged(self.host.status(), "processes")
@@ -290,6 +294,44 @@ def front_process_comes_back(stage):
         assert stage.get("/").status == 200
 
 
+def broken_release_is_refused(stage):
+    """A release that does not import is refused with the reason; the site serves on."""
+    releases = Releases(stage.site)
+    serving = releases.current
+    releases.deploy("import")
+    try:
+        refused = stage.host.amyctl("reload", stage.domain, check=False)
+        assert refused.returncode == 1, (refused.returncode, refused.stdout, refused.stderr)
+        assert "No module named 'no_such_module'" in refused.stderr, refused.stderr
+        expect_release(stage, serving)
+    finally:
+        releases.switch(serving)
+
+
+def good_release_goes_through(stage):
+    """A good release takes over, worker by worker."""
+    number = Releases(stage.site).deploy()
+    stage.host.amyctl("reload", stage.domain)
+    expect_release(stage, number)
+    wait_for(lambda: is_whole(stage), SOON_S, "one generation of all pools is ready")
+
+
+def expect_release(stage, number):
+    """All workers answer as that release."""
+    for _ in range(4 * len(stage.workers())):
+        page = stage.get("/")
+        assert page.status == 200, page.status
+        assert page.get("x-release") == str(number), (number, page.fields)
+        assert f'id="release">{number}<' in page.text
+
+
+def is_whole(stage):
+    """One generation of every pool, and all workers ready."""
+    pools = stage.pools()
+    return (len({pool["name"] for pool in pools}) == len(pools)
+            and all(worker["state"] == "ready" for pool in pools for worker in pool["workers"]))
+
+
 def status_tells_all(stage):
     """`amyctl status` for people and for programs."""
     text = stage.host.amyctl("status").stdout
@@ -310,7 +352,8 @@ def status_tells_all(stage):
 STEPS = (
     redirects_to_https, browser_signs_guest_book, scheduler_runs_a_job, takes_a_large_upload,
     streams, serves_static_files, health_is_good, gate_closes_and_opens, worker_comes_back,
-    front_process_comes_back, status_tells_all,
+    front_process_comes_back, broken_release_is_refused, good_release_goes_through,
+    status_tells_all,
 )
 
 
