@@ -92,5 +92,6 @@ def test_domain_of_253_characters_is_served(new_host, django_venv):
 def test_site_directory_that_vanishes(running):
     shutil.rmtree(running.tiny.directory)
     running.amyctl("reload", check=False)
-    wait_for(lambda: running.get(TINY, tls=False).status in {421, 503}, SOON_S, "it is gone")
+    wait_for(lambda: running.get(TINY, tls=False).status == 421, SOON_S, "it is gone")
+    wait_for(lambda: not children_of(running.workers.pid), SOON_S, "its workers, too")
     assert running.front.code is None and running.workers.code is None

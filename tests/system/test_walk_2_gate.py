@@ -26,6 +26,9 @@ def closed(host_for_module, django_venv):
     """A closed site for the tests that only ask: (host, page)."""
     host = host_for_module
     site = deploy_tiny(host, TINY, django_venv)
+    challenges = site.directory / "acme/.well-known/acme-challenge"
+    challenges.mkdir(parents=True)
+    (challenges / "token").write_bytes(b"token.thumbprint")
     host.start_workers()
     host.start_front()
     page = site.maintenance_off.read_bytes()
@@ -105,8 +108,24 @@ def test_challenges_and_listed_paths_and_assets_pass(closed):
     host, _ = closed
     assert host.get(TINY, "/healthz", tls=False).status == 200
     assert host.get(TINY, "/maintenance/icon.svg", tls=False).status == 200
-    challenge = host.get(TINY, "/.well-known/acme-challenge/token", tls=False)
-    assert challenge.status != 503
+    for tls in (True, False):
+        challenge = host.get(TINY, "/.well-known/acme-challenge/token", tls=tls)
+        assert (challenge.status, challenge.body) == (200, b"token.thumbprint")
+        assert host.get(TINY, "/.well-known/acme-challenge/other", tls=tls).status == 404
+    # Of that name, and no more: these are the site's.
+    for path in ("/.well-known/acme-challenge", "/.well-known/other", "/healthz/", "/maintenance"):
+        assert host.get(TINY, path, tls=False).status == 503, path
+
+
+def test_gate_comes_before_the_redirect_to_https(running):
+    page = running.tiny.maintenance_off.read_bytes()
+    running.tiny.write_yaml(TINY_YAML.format(domain=TINY, user=running.user.name)
+                            .replace("http: serve", "http: redirect"))
+    running.amyctl("reload", TINY)
+    assert running.get(TINY, tls=False).status == 301
+    assert running.get(TINY, "/", "POST", body=b"x", tls=False).status == 308
+    close(running)
+    walk.expect_page(running.get(TINY, tls=False), page, "GET")
 
 
 def test_retry_after_is_that_of_site_yaml(running):
@@ -160,10 +179,13 @@ def test_strangers_may_not_use_amyctl(running):
     assert is_open(running)
 
 
-def test_on_and_off_twice_are_no_errors(running):
-    for command, state in (("on", 503), ("on", 503), ("off", 200), ("off", 200)):
+def test_on_and_off_rename_the_page_and_twice_is_no_error(running, page):
+    names = running.tiny.maintenance_off, running.tiny.maintenance_on
+    for command, status in (("on", 503), ("on", 503), ("off", 200), ("off", 200)):
         running.amyctl("maintenance", command, TINY)
-        assert running.get(TINY, tls=False).status == state
+        assert running.get(TINY, tls=False).status == status
+        assert [name.exists() for name in names] == [status == 200, status == 503]
+        assert names[status == 503].read_bytes() == page
 
 
 def test_gate_outlives_a_restart_of_either_daemon(running, page):

@@ -2,10 +2,12 @@
 
 import signal
 import ssl
+import subprocess
 
 import pytest
 from hosting import walk
 from hosting.load import TlsLoad
+from hosting.users import clean_environment
 from hosting.wait import wait_for
 from support import TINY
 
@@ -82,6 +84,15 @@ def test_tls_is_1_3_and_older_than_1_2_is_refused(running):
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
     with running.connect(TINY, context=context) as connection:
         assert connection.raw.version() == "TLSv1.2"
+    for old in ("-tls1", "-tls1_1"):
+        # A client that would: the distribution's own settings forbid it, too.
+        refused = subprocess.run(
+            ["openssl", "s_client", old, "-cipher", "ALL:@SECLEVEL=0", "-connect",
+             f"127.0.0.1:{running.https}", "-servername", TINY], input="", text=True,
+            env=clean_environment(OPENSSL_CONF="/dev/null"), capture_output=True, check=False,
+            timeout=60)
+        assert refused.returncode != 0
+        assert "alert protocol version" in refused.stderr, refused.stderr
 
 
 def test_name_of_the_handshake_chooses_the_certificate(running, django_venv):

@@ -3,6 +3,8 @@ bytes and a worker that answers with bytes. promises/front.md line by line:
 "Framing / smuggling", "Hop-by-hop / forwarding", "Responses".
 """
 
+import re
+import socket
 import threading
 
 import pytest
@@ -255,6 +257,36 @@ def test_chunked_upload_has_a_length_and_no_trailers(wire):
     request = wire.worker.last("/upload")
     assert request.body == b"abcde" and request.get("content-length") == "5"
     assert not request.all("x-late") and not request.all("trailer")
+
+
+def test_log_line_and_worker_know_the_request_by_one_name(wire):
+    """Its id, what the client got, how long it waited for a slot and in all."""
+    assert exchange(wire, b"GET /logged?a=b HTTP/1.1\r\n" + HOST + b"User-Agent: q\"x\r\n\r\n"
+                    )[0].status == 200
+    name = wire.worker.last("/logged?a=b").get("x-request-id")
+    log = wire.sites[WIRE].logs / "access.log"
+    line, = wait_for(lambda: [line for line in log.read_text().splitlines() if "/logged" in line],
+                     SOON_S, "it is logged")
+    assert re.fullmatch(
+        r'127\.0\.0\.1 - - \[\d\d/\w{3}/\d{4}:[\d:]{8} [+-]\d{4}\] "GET /logged\?a=b HTTP/1\.1" '
+        r'200 5 "-" "q\\x22x" rt=\d+\.\d{3} qt=\d+\.\d{3} id=' + re.escape(name) + r" w=web/1\.0",
+        line), line
+
+
+def test_post_goes_to_another_worker_when_one_takes_no_connection(wire):
+    """Nothing was sent yet, so the method does not matter; it comes once."""
+    dead = start_worker(wire, "1.1")
+    dead.listener.shutdown(socket.SHUT_RDWR)  # its name stays
+    dead.listener.close()
+    try:
+        for number in range(8):
+            response = wire.get(WIRE, f"/elsewhere?{number}", "POST", body=b"x", tls=False)
+            assert response.status == 200
+            assert len([request for request in wire.worker.requests
+                        if request.path == f"/elsewhere?{number}"]) == 1
+        assert not dead.requests
+    finally:
+        (dead.directory / dead.name).unlink()
 
 
 def test_tls_is_told_to_the_worker(wire):
