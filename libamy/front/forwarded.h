@@ -45,10 +45,12 @@ void amy__request_id(struct amy__id_maker *maker,
                      char id[AMY__REQUEST_ID_MAX]);
 
 /* Text that fields of the new head point into; one per process will do, since
- * the head is encoded before the next request's. */
+ * the head is encoded before the next request's. More than all fields of a head
+ * (32 KiB) and ours: what a trusted peer appended stands last, and a client
+ * that fills what is before it must not push it out. */
 struct amy__forward_text {
     size_t used;
-    char text[16384];
+    char text[49152];
 };
 
 /* Fill dst with what goes to the worker; spans point into src, client, id and

@@ -42,6 +42,7 @@ def deploy_wire(host, domain=WIRE, limits="body: 1MiB", health="true"):
     for file in static.iterdir():
         file.chmod(0o644)
     (static / "out").symlink_to(host.settings)
+    os.mkfifo(static / "pipe", 0o644)  # to open it would wait for a writer
     site.write_yaml(YAML.format(domain=domain, user=host.user.name, limits=limits,
                                 health=health))
     return site

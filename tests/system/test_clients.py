@@ -418,7 +418,7 @@ def test_static_file_has_what_a_cdn_asks_for(wire):
 
 
 @pytest.mark.parametrize("path, status", [
-    (".hidden", 404), ("out", 404), ("../site.yaml", 404), ("..%2fsite.yaml", 404),
+    (".hidden", 404), ("out", 404), ("pipe", 404), ("../site.yaml", 404), ("..%2fsite.yaml", 404),
     ("%2e%2e/site.yaml", 404), ("none", 404), ("", 404), ("a.txt/", 404), ("a.txt/b", 404),
     ("./a.txt", 200), ("b/../a.txt", 200), ("a%2etxt", 200), ("a.txt?v=1", 200),
 ])

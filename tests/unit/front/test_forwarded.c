@@ -93,7 +93,7 @@ forward(struct fixture *f)
 static const char *
 value_of(struct fixture *f, const char *name)
 {
-    static char value[512];
+    static char value[40000];
     unsigned found = 0;
 
     value[0] = '\0';
@@ -298,11 +298,29 @@ test_full_head_has_room_for_ours_too(void **state)
     assert_string_equal(value_of(f, "Via"), "1.1 amy");
 }
 
+/* A client behind a trusted proxy sends as much as a head can hold. */
+static void
+test_long_list_keeps_what_the_peer_appended(void **state)
+{
+    struct fixture *f = *state;
+    static char list[32 * 1024];
+    static const char appended[] = ", 192.0.2.7";
+
+    come_from(f, "10.1.1.1:5");
+    memset(list, '1', sizeof(list) - 1);
+    memcpy(list + sizeof(list) - sizeof(appended), appended, sizeof(appended));
+    add(f, "X-Forwarded-For", list);
+    forward(f);
+    assert_non_null(
+        strstr(value_of(f, "X-Forwarded-For"), "11, 192.0.2.7, 10.1.1.1"));
+    assert_non_null(strstr(value_of(f, "Forwarded"), "for=10.1.1.1;"));
+}
+
 static void
 test_huge_list_is_cut_and_never_overruns(void **state)
 {
     struct fixture *f = *state;
-    static char list[20000];
+    static char list[100000]; /* no head is as long */
 
     come_from(f, "10.1.1.1:5");
     memset(list, '1', sizeof(list) - 1);
@@ -425,6 +443,7 @@ main(void)
         TEST(test_fields_of_this_hop_alone_are_left_out),
         TEST(test_order_of_fields_is_kept),
         TEST(test_full_head_has_room_for_ours_too),
+        TEST(test_long_list_keeps_what_the_peer_appended),
         TEST(test_huge_list_is_cut_and_never_overruns),
         TEST(test_body_goes_with_its_length),
         TEST(test_id_is_taken_from_trusted_peers_alone),
