@@ -56,6 +56,11 @@ end_run(struct amy__run *run)
     struct amy__dispatch *dispatch = pool->dispatch;
     bool look = amy__lane_leave(&pool->lane, &run->seat);
 
+    if (!run->tunnel) {
+        amy__costs_learn(&pool->costs, run->cost_key,
+                         (amy__dispatch_now_ms(dispatch) - run->started_ms) *
+                             1000);
+    }
     TAILQ_REMOVE(&dispatch->runs, run, link);
     dispatch->running--;
     pool->tunnels -= run->tunnel ? 1U : 0U;
@@ -296,7 +301,8 @@ amy__run_begin(struct amy__pool_lane *pool, struct amy__job *job,
     int rc = AMY_ENOMEM;
 
     if (run != NULL) {
-        *run = (struct amy__run){.pool = pool, .seat = *seat, .job = job};
+        *run = (struct amy__run){
+            .pool = pool, .seat = *seat, .job = job, .cost_key = job->cost_key};
         TAILQ_INSERT_TAIL(&dispatch->runs, run, link);
         dispatch->running++;
         run->started_ms = amy__dispatch_now_ms(dispatch);
@@ -338,6 +344,7 @@ amy__job_start(struct amy__job *job, struct amy__pool_lane *pool,
     job->run = NULL;
     job->timeout_ms = timeout_ms == 0 ? TIMEOUT_MS : timeout_ms;
     job->entered_us = amy__mono_us(pool->dispatch->clock);
+    job->ticket.cost_us = amy__costs_expect(&pool->costs, job->cost_key);
     rc = amy__lane_enter(&pool->lane, &job->ticket, job->entered_us, &seat);
     if (rc == 1) {
         amy__run_begin(pool, job, &seat);

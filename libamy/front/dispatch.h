@@ -54,6 +54,7 @@ struct amy__job {
     int64_t entered_us;
     int64_t seated_us; /* 0: it never had a slot */
     uint32_t timeout_ms;
+    uint32_t cost_key;  /* front/costs.h; set before the start, 0: none */
     uint32_t tunnel_ms; /* set before it starts: of silence after 101 */
     char worker[28];    /* "web/1.0": who had it last */
 };

@@ -3,6 +3,7 @@
 #ifndef AMY_FRONT_DISPATCH_INTERNAL_H
 #define AMY_FRONT_DISPATCH_INTERNAL_H
 
+#include "front/costs.h"
 #include "front/dispatch.h"
 #include "serve/slab.h"
 
@@ -18,6 +19,7 @@ struct amy__run {
     struct amy__call *call;
     int64_t started_ms;
     int64_t progress_ms;
+    uint32_t cost_key;
     bool answered;
     bool paused; /* the silence is ours */
     bool tunnel; /* 101 came */
@@ -37,12 +39,14 @@ struct amy__pool_lane {
     LIST_ENTRY(amy__pool_lane) link;
     struct amy__dispatch *dispatch;
     struct amy__lane lane;
-    struct amy__timer *deadline; /* of the first that waits */
+    struct amy__timer *deadline; /* the soonest of those that wait */
+    bool watched; /* it is armed, and not too late for any of them */
     struct amy__timer *forgive;
     int64_t age_ms;
     uint32_t tunnels;
     int64_t down_since_ms; /* no worker can be asked since then; 0: one can */
     char *name;
+    struct amy__costs costs;
 };
 
 struct amy__dispatch {
@@ -79,7 +83,7 @@ void amy__run_begin(struct amy__pool_lane *pool, struct amy__job *job,
 /* lanes.c */
 /* Those that wait get the slots that are free. */
 void amy__pool_lane_serve(struct amy__pool_lane *pool);
-/* The first in the queue is the oldest: its deadline comes first. */
+/* After one came or went: keep an eye on the deadlines of those that wait. */
 void amy__pool_lane_watch(struct amy__pool_lane *pool);
 /* Only a worker that is new, or that answers, ends the outage: one that may be
  * asked again after its avoidance has shown nothing yet. */

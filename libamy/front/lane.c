@@ -7,7 +7,16 @@
 #include "core/alloc.h"
 #include "core/check.h"
 
+#include <string.h>
+
 #define QUEUE_DEFAULT 1000U
+#define CHEAP_US 16000U
+/* Nothing is free: what costs least has to stand in line too. */
+#define COST_MIN_US 1000U
+/* Between processes age decides, and how much longer than its cost a request
+ * may be asked to wait for others. */
+#define HANDICAP 4
+#define HANDICAP_MAX_US 5000000
 
 static void
 drop_worker(struct amy__lane *lane, struct amy__lane_worker *worker)
@@ -241,12 +250,23 @@ take_seat(struct amy__lane *lane, struct amy__seat *ret_seat)
     }
 }
 
+/* Ranks are of one process; what all compare is the age of each one's first,
+ * which counts less where it is likely to take long. */
+static int64_t
+urgency_us(const struct amy__ticket *ticket)
+{
+    int64_t handicap = (int64_t)ticket->cost_us * HANDICAP;
+
+    return ticket->since_us +
+           (handicap < HANDICAP_MAX_US ? handicap : HANDICAP_MAX_US);
+}
+
 static void
 publish(struct amy__lane *lane)
 {
     if (lane->pool != AMY__POOL_UNKNOWN) {
         amy__slots_wait(lane->borrow_slots, lane->pool, lane->process,
-                        lane->first == NULL ? 0 : lane->first->since_us);
+                        lane->first == NULL ? 0 : urgency_us(lane->first));
     }
 }
 
@@ -260,13 +280,43 @@ amy__lane_set_pool(struct amy__lane *lane, uint32_t pool)
     publish(lane);
 }
 
-/* Tickets stand in the order of their age; a bounced one is old. */
+static unsigned
+group_of(uint32_t cost_us)
+{
+    unsigned group = 0;
+
+    for (uint64_t limit = CHEAP_US; cost_us >= limit; limit *= 4) {
+        if (++group == AMY__LANE_GROUPS - 1) {
+            break;
+        }
+    }
+    return group;
+}
+
+/* Where the last of its group would be over, were the groups served evenly. */
+static int64_t
+rank_of(struct amy__lane *lane, uint32_t cost_us)
+{
+    int64_t *owed = &lane->owed[group_of(cost_us)];
+    int64_t rank = *owed > lane->turn ? *owed : lane->turn;
+
+    *owed = rank + (cost_us > COST_MIN_US ? cost_us : COST_MIN_US);
+    return rank;
+}
+
+static bool
+goes_before(const struct amy__ticket *a, const struct amy__ticket *b)
+{
+    return a->rank < b->rank ||
+           (a->rank == b->rank && a->since_us < b->since_us);
+}
+
 static void
 enqueue(struct amy__lane *lane, struct amy__ticket *ticket)
 {
     struct amy__ticket *after = lane->last;
 
-    while (after != NULL && after->since_us > ticket->since_us) {
+    while (after != NULL && goes_before(ticket, after)) {
         after = after->prev;
     }
     ticket->prev = after;
@@ -288,6 +338,11 @@ amy__lane_forget(struct amy__lane *lane, struct amy__ticket *ticket)
     *(ticket->next == NULL ? &lane->last : &ticket->next->prev) = ticket->prev;
     *ticket = (struct amy__ticket){0};
     lane->waiting--;
+    if (lane->first == NULL) {
+        /* Nobody waits: nobody has been kept waiting. */
+        lane->turn = 0;
+        memset(lane->owed, 0, sizeof(lane->owed));
+    }
     if (was_first) {
         publish(lane);
     }
@@ -310,6 +365,7 @@ amy__lane_next(struct amy__lane *lane, struct amy__ticket **ret_ticket,
             return false;
         }
         *ret_ticket = lane->first;
+        lane->turn = lane->first->rank;
         amy__lane_forget(lane, lane->first);
         return true;
     }
@@ -338,6 +394,7 @@ amy__lane_enter(struct amy__lane *lane, struct amy__ticket *ticket,
         return AMY_ELIMIT;
     }
     ticket->since_us = now_us;
+    ticket->rank = rank_of(lane, ticket->cost_us);
     enqueue(lane, ticket);
     /* A slot that was freed before the waiting word was there rang nobody. */
     if (lane->first == ticket && amy__lane_next(lane, &next, ret_seat)) {
@@ -381,7 +438,7 @@ amy__lane_bounce(struct amy__lane *lane, const struct amy__seat *seat,
                  struct amy__ticket *ticket, int64_t since_us)
 {
     seat->worker->avoid = true;
-    ticket->since_us = since_us;
+    *ticket = (struct amy__ticket){.since_us = since_us, .rank = lane->turn};
     enqueue(lane, ticket);
     (void)free_seat(lane, seat);
 }

@@ -35,7 +35,13 @@ struct amy__ticket {
     struct amy__ticket *prev;
     struct amy__ticket *next;
     int64_t since_us; /* above 0 while it waits */
+    int64_t rank;     /* its place: lower goes first */
+    uint32_t cost_us; /* what it is likely to take; 0: unknown. Set to enter */
 };
+
+/* Requests are grouped by what they are likely to cost: below 16 ms, and four
+ * times as much for each further group. */
+#define AMY__LANE_GROUPS 6U
 
 /* A pool that no worker was announced of yet has no words. */
 #define AMY__POOL_UNKNOWN UINT32_MAX
@@ -47,8 +53,10 @@ struct amy__lane {
     struct amy__lane_worker **workers;
     size_t worker_count;
     size_t worker_cap;
-    struct amy__ticket *first;
+    struct amy__ticket *first; /* by rank, then by age */
     struct amy__ticket *last;
+    int64_t turn;                   /* rank of who was served last */
+    int64_t owed[AMY__LANE_GROUPS]; /* rank of a group's next request */
     uint32_t waiting;
     uint32_t limit; /* most tickets [0: 1000] */
     /* Wake that process (never this one). */
@@ -73,10 +81,13 @@ size_t amy__lane_ready(const struct amy__lane *lane);
 void amy__lane_forgive(struct amy__lane *lane);
 
 /* A request comes. 1: it has a seat; 0: it waits; AMY_ELIMIT: too many do.
- * Who comes while others of this process wait is behind them. */
+ * Groups of requests that wait share the workers' time evenly (start-time fair
+ * queueing), in the order in which they came within a group: a few that take
+ * seconds do not keep back the many that take milliseconds, and cannot be
+ * kept back by them either (docs/decisions/0072). */
 int amy__lane_enter(struct amy__lane *lane, struct amy__ticket *ticket,
                     int64_t now_us, struct amy__seat *ret_seat);
-/* After a ring, a new worker, or when a call here says so: the oldest waiting
+/* After a ring, a new worker, or when a call here says so: the first waiting
  * request with a seat for it. Call until it is false: only then is the ring
  * passed on where slots are left. */
 bool amy__lane_next(struct amy__lane *lane, struct amy__ticket **ret_ticket,
@@ -87,7 +98,7 @@ void amy__lane_forget(struct amy__lane *lane, struct amy__ticket *ticket);
  * amy__lane_next. */
 bool amy__lane_leave(struct amy__lane *lane, const struct amy__seat *seat);
 /* The seat's worker took no connection: avoid it, and put the request back
- * where it was in the queue. Ask amy__lane_next then. */
+ * at the head of the queue. Ask amy__lane_next then. */
 void amy__lane_bounce(struct amy__lane *lane, const struct amy__seat *seat,
                       struct amy__ticket *ticket, int64_t since_us);
 

@@ -42,6 +42,7 @@ amy__pool_lane_down(struct amy__pool_lane *pool)
 {
     if (pool->down_since_ms == 0 && amy__lane_ready(&pool->lane) == 0) {
         pool->down_since_ms = amy__dispatch_now_ms(pool->dispatch);
+        pool->watched = false; /* deadlines have come nearer */
     }
 }
 
@@ -60,18 +61,52 @@ deadline_ms(const struct amy__pool_lane *pool, const struct amy__job *job)
     return down_ms < late_ms ? down_ms : late_ms;
 }
 
-/* The first in the queue is the oldest: its deadline comes first. */
+/* The queue is in the order of ranks: the oldest, whose deadline comes first,
+ * may be anywhere. NULL: nobody waits. */
+static struct amy__job *
+oldest(const struct amy__pool_lane *pool)
+{
+    struct amy__job *found = NULL;
+
+    for (struct amy__ticket *t = pool->lane.first; t != NULL; t = t->next) {
+        struct amy__job *job = amy__job_of(t);
+
+        if (found == NULL || job->entered_us < found->entered_us) {
+            found = job;
+        }
+    }
+    return found;
+}
+
+static struct amy__job *
+first_late(const struct amy__pool_lane *pool, int64_t now_ms)
+{
+    for (struct amy__ticket *t = pool->lane.first; t != NULL; t = t->next) {
+        if (now_ms >= deadline_ms(pool, amy__job_of(t))) {
+            return amy__job_of(t);
+        }
+    }
+    return NULL;
+}
+
+/* A newcomer's deadline is the latest, and who leaves makes none sooner: a
+ * timer that is armed fires too early at worst. So a queue is searched once for
+ * each time it fires, and not for each request. */
 void
 amy__pool_lane_watch(struct amy__pool_lane *pool)
 {
     if (pool->lane.first == NULL) {
         amy__timer_cancel(pool->deadline);
+        pool->watched = false;
         return;
     }
-    (void)amy__timer_arm(pool->deadline,
-                         deadline_ms(pool, amy__job_of(pool->lane.first)) -
-                             amy__mono_ms(pool->dispatch->clock),
-                         NULL);
+    if (pool->watched) {
+        return;
+    }
+    pool->watched = amy__timer_arm(pool->deadline,
+                                   deadline_ms(pool, oldest(pool)) -
+                                       amy__mono_ms(pool->dispatch->clock),
+                                   NULL) == 0;
 }
 
 void
@@ -94,13 +129,11 @@ on_deadline(void *user)
 {
     struct amy__pool_lane *pool = user;
     int64_t now_ms = amy__dispatch_now_ms(pool->dispatch);
+    struct amy__job *job = NULL;
 
-    while (pool->lane.first != NULL) {
-        struct amy__job *job = amy__job_of(pool->lane.first);
-
-        if (now_ms < deadline_ms(pool, job)) {
-            break;
-        }
+    pool->watched = false;
+    /* What failing sets off may change the queue: from its head each time. */
+    while ((void)(job = first_late(pool, now_ms)), job != NULL) {
         amy__lane_forget(&pool->lane, &job->ticket);
         job->borrow_events->on_fail(
             job, pool->down_since_ms != 0 ? AMY__JOB_DOWN : AMY__JOB_LATE,
@@ -218,7 +251,7 @@ amy__pool_lane_figures(const struct amy__pool_lane *pool,
     };
     if (pool->lane.first != NULL) {
         ret->oldest_ms = amy__mono_ms(pool->dispatch->clock) -
-                         amy__job_of(pool->lane.first)->entered_us / 1000;
+                         oldest(pool)->entered_us / 1000;
     }
 }
 

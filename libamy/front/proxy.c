@@ -2,6 +2,7 @@
  * taken off the worker at once and kept for a client that is slower. Not for
  * queues and slots: that is dispatch.c. */
 #include "front/accel.h"
+#include "front/costs.h"
 #include "front/state.h"
 
 #include <string.h>
@@ -321,12 +322,14 @@ enter(struct amy__visit *v)
 {
     struct amy__pool_lane *pool =
         amy__domain_pool(v->vhost->domain, v->route->pool);
+    const struct amy__request_head *head = amy__exchange_head(v->x);
     size_t route = (size_t)(v->route - v->vhost->site->routes);
     int rc = AMY_ENOTFOUND;
 
     if (pool != NULL) {
         v->job_on = true;
         v->job.tunnel_ms = v->vhost->tunnels_ms[route];
+        v->job.cost_key = amy__costs_key(head->method_text, head->path);
         rc = amy__job_start(&v->job, pool, v->vhost->timeouts_ms[route],
                             &job_events);
     }

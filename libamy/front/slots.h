@@ -4,8 +4,9 @@
  *
  * Layout (all 64-bit words, seq_cst):
  *   word[slot]              0 free, else incarnation << 16 | process + 1
- *   waiting[pool][process]  enqueue time (us, monotonic) of the oldest request
- *                           that waits there, 0: none
+ *   waiting[pool][process]  the first request that waits there: when it came
+ *                           (us, monotonic), later where it is likely to take
+ *                           long (lane.c); 0: none waits
  *   mask[pool]              a bit per process: look at its waiting word
  * A request is queued by writing its waiting word first and looking at the
  * slots after; a slot is freed by clearing its word first and looking at the
@@ -40,11 +41,11 @@ bool amy__slot_claim(struct amy__slots *slots, uint32_t slot, uint16_t process,
  * -1. */
 int amy__slot_release(struct amy__slots *slots, uint32_t slot, uint16_t process,
                       uint64_t incarnation, uint32_t pool);
-/* Publish the age of this process' oldest waiting request of a pool; 0: none.
- * Look for a free slot after this, never before. */
+/* Publish the urgency of this process' first waiting request of a pool; 0:
+ * none. Look for a free slot after this, never before. */
 void amy__slots_wait(struct amy__slots *slots, uint32_t pool, uint16_t process,
                      int64_t oldest_us);
-/* The process with the oldest request waiting for this pool, or -1. */
+/* The process with the most urgent request waiting for this pool, or -1. */
 int amy__slots_oldest(const struct amy__slots *slots, uint32_t pool);
 /* The master, when a process died: clear its words and waiting words. Returns
  * the number cleared; every other process must be rung then. */

@@ -453,6 +453,74 @@ test_queue_has_a_longest_wait(void **state)
     end_call(0);
 }
 
+/* As start(), for a path that is known by that key. */
+static void
+start_as(struct fixture *f, struct noted *noted, uint32_t key)
+{
+    memset(noted, 0, sizeof(*noted));
+    noted->job.cost_key = key;
+    assert_int_equal(amy__job_start(&noted->job, f->pool, 60000, &events), 0);
+}
+
+/* Teach the pool that one kind of request takes a second, the other nothing. */
+static void
+teach(struct fixture *f, uint32_t slow, uint32_t fast)
+{
+    start_as(f, &f->a, slow);
+    fake_loop_advance(1000);
+    end_call(0);
+    start_as(f, &f->a, fast);
+    end_call(1);
+}
+
+static void
+test_requests_known_to_be_short_pass_those_known_to_be_long(void **state)
+{
+    struct fixture *f = *state;
+    struct noted more;
+
+    add_worker(f, 0, 1);
+    teach(f, 7, 8);
+    start_as(f, &f->a, 7);
+    start_as(f, &f->b, 7);
+    start_as(f, &more, 7);
+    start_as(f, &f->c, 8);
+    end_call(2);
+    assert_int_equal(f->b.heads, 1); /* it came first */
+    end_call(3);
+    assert_int_equal(f->c.heads, 1);
+    assert_int_equal(more.heads, 0);
+    end_call(4);
+    assert_int_equal(more.heads, 1);
+    end_call(5);
+}
+
+static void
+test_longest_wait_is_that_of_the_oldest_wherever_it_stands(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__pool_lane_figures figures;
+    struct noted more;
+
+    amy__pool_lane_set_limits(f->pool, 10, 3000);
+    add_worker(f, 0, 1);
+    teach(f, 7, 8);
+    start_as(f, &f->a, 7);
+    start_as(f, &f->b, 7);
+    start_as(f, &more, 7);
+    fake_loop_advance(1000);
+    start_as(f, &f->c, 8); /* stands before one that is a second older */
+    amy__pool_lane_figures(f->pool, &figures);
+    assert_int_equal(figures.oldest_ms, 1000);
+    fake_loop_advance(2100);
+    assert_int_equal(f->b.failure, AMY__JOB_LATE);
+    assert_int_equal(more.failure, AMY__JOB_LATE);
+    assert_int_equal(f->c.fails, 0);
+    fake_loop_advance(1000);
+    assert_int_equal(f->c.failure, AMY__JOB_LATE);
+    end_call(2);
+}
+
 static void
 test_full_queue_is_told_at_once(void **state)
 {
@@ -815,6 +883,8 @@ main(void)
         TEST(test_worker_that_comes_in_time_takes_what_waits),
         TEST(test_loss_of_all_workers_starts_the_wait_anew),
         TEST(test_queue_has_a_longest_wait),
+        TEST(test_requests_known_to_be_short_pass_those_known_to_be_long),
+        TEST(test_longest_wait_is_that_of_the_oldest_wherever_it_stands),
         TEST(test_full_queue_is_told_at_once),
         TEST(test_refused_connection_goes_to_another_worker),
         TEST(test_lone_worker_is_asked_again_until_it_is_down),

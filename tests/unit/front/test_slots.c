@@ -228,6 +228,126 @@ test_leave_rings_an_older_request_elsewhere(void **state)
     assert_int_equal(f->rung, 0);
 }
 
+/* Names of those that wait, as they would be served now. */
+static const char *
+order(struct fixture *f, const struct amy__ticket *tickets, size_t n)
+{
+    static char names[16];
+    size_t used = 0;
+
+    for (const struct amy__ticket *t = f->lane.first; t != NULL; t = t->next) {
+        assert_in_range(t - tickets, 0, n - 1);
+        names[used++] = (char)('a' + (t - tickets));
+    }
+    names[used] = '\0';
+    return names;
+}
+
+static void
+enter_with_costs(struct fixture *f, struct amy__ticket *tickets,
+                 const uint32_t *costs_us, size_t n)
+{
+    struct amy__seat seat = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        tickets[i].cost_us = costs_us[i];
+        assert_int_equal(
+            amy__lane_enter(&f->lane, &tickets[i], (int64_t)i + 1, &seat), 0);
+    }
+}
+
+static void
+test_cheap_requests_pass_dear_ones_but_the_first(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t costs[] = {1000000, 1000000, 5000, 5000, 1000000, 0};
+    struct amy__ticket tickets[6] = {{0}};
+
+    enter_with_costs(f, tickets, costs, 6);
+    assert_string_equal(order(f, tickets, 6), "acdfbe");
+    for (size_t i = 0; i < 6; i++) {
+        amy__lane_forget(&f->lane, &tickets[i]);
+    }
+}
+
+static void
+test_alike_requests_are_served_as_they_came(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t costs[] = {5000, 0, 9000, 1, 15999};
+    struct amy__ticket tickets[5] = {{0}};
+
+    enter_with_costs(f, tickets, costs, 5);
+    assert_string_equal(order(f, tickets, 5), "abcde");
+    for (size_t i = 0; i < 5; i++) {
+        amy__lane_forget(&f->lane, &tickets[i]);
+    }
+}
+
+/* Whatever comes, in whatever numbers: a group is served for as long as any
+ * other while both wait. */
+static void
+test_dear_requests_get_their_share_of_a_flood_of_cheap_ones(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__ticket cheap[8] = {{0}};
+    struct amy__ticket dear[2] = {{0}};
+    struct amy__ticket *next = NULL;
+    struct amy__seat seat = {0};
+    int64_t now_us = 1;
+    int64_t cheap_us = 0;
+    int64_t dear_us = 0;
+
+    assert_int_equal(amy__lane_add(&f->lane, 0, 1, 1, NULL), 0);
+    cheap[0].cost_us = 10000;
+    assert_int_equal(amy__lane_enter(&f->lane, &cheap[0], now_us++, &seat), 1);
+    for (unsigned served = 0; served < 2000; served++) {
+        for (size_t i = 0; i < 8; i++) {
+            struct amy__ticket *t = i < 2 ? &dear[i] : &cheap[i];
+            struct amy__seat none = {0};
+
+            if (t->since_us == 0) {
+                t->cost_us = i < 2 ? 100000 : 10000;
+                assert_int_equal(amy__lane_enter(&f->lane, t, now_us++, &none),
+                                 0);
+            }
+        }
+        assert_true(amy__lane_leave(&f->lane, &seat));
+        assert_true(amy__lane_next(&f->lane, &next, &seat));
+        *(next == &dear[0] || next == &dear[1] ? &dear_us : &cheap_us) +=
+            next == &dear[0] || next == &dear[1] ? 100000 : 10000;
+    }
+    assert_in_range(dear_us, cheap_us - 200000, cheap_us + 200000);
+    for (size_t i = 0; i < 8; i++) {
+        struct amy__ticket *t = i < 2 ? &dear[i] : &cheap[i];
+
+        if (t->since_us > 0) {
+            amy__lane_forget(&f->lane, t);
+        }
+    }
+    (void)amy__lane_leave(&f->lane, &seat);
+}
+
+static void
+test_dear_request_elsewhere_is_not_the_most_urgent(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__ticket dear = {.cost_us = 1000000};
+    struct amy__ticket very = {.cost_us = UINT32_MAX};
+    struct amy__seat seat = {0};
+
+    assert_int_equal(amy__lane_enter(&f->lane, &dear, 100, &seat), 0);
+    amy__slots_wait(f->slots, 3, 0, 4000099); /* came almost 4 s later */
+    assert_int_equal(amy__slots_oldest(f->slots, 3), 0);
+    amy__slots_wait(f->slots, 3, 0, 4000101);
+    assert_int_equal(amy__slots_oldest(f->slots, 3), 1);
+    amy__lane_forget(&f->lane, &dear);
+    assert_int_equal(amy__lane_enter(&f->lane, &very, 100, &seat), 0);
+    amy__slots_wait(f->slots, 3, 0, 5000101); /* never more than 5 s */
+    assert_int_equal(amy__slots_oldest(f->slots, 3), 1);
+    amy__lane_forget(&f->lane, &very);
+}
+
 static void
 test_bounce_avoids_the_worker_and_keeps_the_place(void **state)
 {
@@ -287,6 +407,10 @@ main(void)
         TEST(test_enter_beyond_the_limit_is_refused),
         TEST(test_newcomer_stands_behind_those_who_wait),
         TEST(test_leave_rings_an_older_request_elsewhere),
+        TEST(test_cheap_requests_pass_dear_ones_but_the_first),
+        TEST(test_alike_requests_are_served_as_they_came),
+        TEST(test_dear_requests_get_their_share_of_a_flood_of_cheap_ones),
+        TEST(test_dear_request_elsewhere_is_not_the_most_urgent),
         TEST(test_bounce_avoids_the_worker_and_keeps_the_place),
         TEST(test_removed_worker_goes_with_its_last_seat),
     };
