@@ -61,8 +61,9 @@ def describe(args, idle):
     return {
         "machine": f"{platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}",
         "peers": [version_of("nginx", "-v").split(": ")[-1],
-                  version_of("haproxy", "-v").split(" 20")[0],
-                  version_of(str(args.venv / "bin/gunicorn"), "--version")],
+                  "haproxy/" + version_of("haproxy", "-v").split()[2],
+                  "gunicorn/" + version_of(str(args.venv / "bin/python"), "-c",
+                                           "import gunicorn; print(gunicorn.__version__)")],
         "commit": commit, "rounds": args.rounds, "idle": round(idle, 2),
     }
 

@@ -1,4 +1,4 @@
-"""Fast requests among slow ones: one in twenty takes a second, the others 5 ms.
+"""One request in twenty takes a second, the others 5 ms.
 
 amy-front with amy-workers and gunicorn, and nginx with gunicorn, each with three
 workers of the same environment. Both are loaded at the same time by the same

@@ -132,19 +132,19 @@ def of(rounds, kind, server):
 def row(rounds, kind, server):
     mine = of(rounds, kind, server)
     lost = [r["lost"] for r in mine]
-    answered = statistics.median(r["answered"] for r in mine)
+    asked = statistics.median(r["answered"] + r["lost"] for r in mine)
     times = [r["first_new_s"] for r in mine if r["first_new_s"] is not None]
     serves = sum(r["serves_afterwards"] for r in mine)
     first = f"{statistics.median(times):.2f} s" if times else "never"
     exits = sorted({str(r["exit"]) for r in mine if "exit" in r}) or ["-"]
     return (f"| {kind} release | {server.name} | {statistics.median(lost):,g} ({min(lost):,} to "
-            f"{max(lost):,}) of {answered:,g} | {first} | {serves} of {len(mine)} "
+            f"{max(lost):,}) of {asked:,g} | {first} | {serves} of {len(mine)} "
             f"| {', '.join(exits)} |")
 
 
 def report(result):
     rounds = result["rounds"]
-    yield from __doc__.strip().splitlines()
+    yield from __doc__.strip().splitlines()[2:]
     yield ""
     yield "| | | lost: median (min to max) | first new answer | serves afterwards | exit status |"
     yield "| --- | --- | --- | --- | --- | --- |"
