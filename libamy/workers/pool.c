@@ -20,6 +20,20 @@
 #define WORKER_UMASK 022
 #define WORKER_OOM_SCORE 200 /* workers go before the daemons */
 
+/* What a former supervisor left. Whether anybody listens there is asked by
+ * connecting, and our own workers are not to be disturbed by that. */
+static void
+sweep_sockets(const struct amy__workers_pool *pool)
+{
+    uint64_t oldest = pool->generation;
+
+    for (const struct amy__workers_pool *other = pool->borrow_site->pools;
+         other != NULL; other = other->next) {
+        oldest = other->generation < oldest ? other->generation : oldest;
+    }
+    amy__workers_socket_sweep(pool->dir_fd, oldest);
+}
+
 /* Many a worker ends by itself when it has done its share of jobs. One that
  * serves does not, nor one that has not even begun. */
 static bool
@@ -73,7 +87,7 @@ on_event(struct amy_pool *amy_pool, const struct amy_pool_event *event,
     if (event->type == AMY_POOL_READY) {
         pool->proven = true;
         if (pool->dir_fd >= 0) {
-            amy__workers_socket_sweep(pool->dir_fd, pool->generation);
+            sweep_sockets(pool);
         }
     }
     if (pool->sockets != NULL &&
@@ -241,7 +255,7 @@ create_sockets(struct amy__workers_pool *pool, struct amy_error *err)
         pool->dir_fd = -1;
         return rc;
     }
-    amy__workers_socket_sweep(pool->dir_fd, pool->generation);
+    sweep_sockets(pool);
     pool->sockets = amy__calloc(pool->spec->count, sizeof(*pool->sockets));
     if (pool->sockets == NULL) {
         return amy__err(err, AMY_ENOMEM, "the sockets of pool '%s'",

@@ -1,0 +1,520 @@
+/* Reloads of a site that really serves: one small program behind each socket,
+ * that does what a file tells it. */
+#include "amy_test.h"
+
+#include "core/files.h"
+#include "net/unix.h"
+#include "scene.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define REPO "webapps/" DOMAIN "/repo/"
+
+/* Each line of `mode` begins with "GENERATION.POSITION ": what that worker does
+ * at its start, and with each request. */
+static const char server[] =
+    "import os, socket, sys, time\n"
+    "me = os.environ['AMY_GENERATION'] + '.' + os.environ['AMY_POSITION']\n"
+    "def mode():\n"
+    "    for line in open('mode'):\n"
+    "        if line.split()[0] == me:\n"
+    "            return line.split()[1]\n"
+    "    return '200'\n"
+    "print('up', me, flush=True)\n"
+    "if mode() == 'exit':\n"
+    "    print('cannot', flush=True); sys.exit(3)\n"
+    "if mode() == 'hang':\n"
+    "    time.sleep(1000)\n"
+    "listener = socket.socket(fileno=3); listener.setblocking(True)\n"
+    "while True:\n"
+    "    link, _ = listener.accept()\n"
+    "    link.recv(65536)\n"
+    "    status = mode()\n"
+    "    if status == 'crash':\n"
+    "        sys.exit(9)\n"
+    "    if status == 'silent':\n"
+    "        time.sleep(1000)\n"
+    "    if status == 'cut':\n"
+    "        link.close(); continue\n"
+    "    link.sendall(b'HTTP/1.1 ' + status.encode() + b' x\\r\\n'\n"
+    "                 b'Connection: close\\r\\nContent-Length: 0\\r\\n\\r\\n')\n"
+    "    link.close()\n";
+
+/* ---- the site ---- */
+
+static void
+put_mode(const struct scene *s, const char *mode)
+{
+    scene_put(s, REPO "mode.new", mode, 0644);
+    {
+        char from[128];
+        char to[128];
+
+        (void)snprintf(from, sizeof(from), "%s/" REPO "mode.new", s->path);
+        (void)snprintf(to, sizeof(to), "%s/" REPO "mode", s->path);
+        assert_int_equal(rename(from, to), 0);
+    }
+}
+
+static void
+put_serving(const struct scene *s, const char *health, const char *mode)
+{
+    char yaml[1024];
+
+    (void)snprintf(yaml, sizeof(yaml),
+                   "health: {path: /up, %s}\n"
+                   "workers:\n"
+                   "  - {name: web, command: [python3, serve.py], count: 2,\n"
+                   "     boot_timeout: 3s, timeout: 2s}\n"
+                   "routes:\n"
+                   "  - {path: /, pool: web}\n",
+                   health);
+    scene_put_site(s, "export A=1\n", yaml);
+    scene_put(s, REPO "serve.py", server, 0644);
+    put_mode(s, mode);
+}
+
+static uint32_t
+ready_of(const struct scene *s, uint64_t generation)
+{
+    const struct amy__workers_pool *web = scene_pool(s, generation, "web");
+
+    return web == NULL ? 0 : amy__workers_pool_ready(web);
+}
+
+static bool
+first_serves(const struct scene *s)
+{
+    return ready_of(s, 1) == 2;
+}
+
+static bool
+published(const struct scene *s, const char *name)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/" DOMAIN "/web/%s", s->run, name);
+    return access(path, F_OK) == 0;
+}
+
+static bool
+only_first(const struct scene *s)
+{
+    return scene_has_reloaded(s) && first_serves(s) &&
+           scene_pool(s, 2, "web") == NULL;
+}
+
+static bool
+only_second(const struct scene *s)
+{
+    return scene_has_reloaded(s) && ready_of(s, 2) == 2 &&
+           scene_pool(s, 1, "web") == NULL;
+}
+
+/* All generations together, and the fewest ever. */
+static uint32_t fewest;
+
+static void
+watch_fewest(const struct scene *s)
+{
+    uint32_t ready = ready_of(s, 1) + ready_of(s, 2);
+
+    fewest = ready < fewest ? ready : fewest;
+}
+
+static bool
+only_first_watched(const struct scene *s)
+{
+    watch_fewest(s);
+    return only_first(s);
+}
+
+static bool
+only_second_watched(const struct scene *s)
+{
+    watch_fewest(s);
+    return only_second(s);
+}
+
+static void
+serve_first(struct scene *s, const char *health, const char *mode)
+{
+    put_serving(s, health, mode);
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_run_until(s, first_serves);
+    fewest = ready_of(s, 1);
+}
+
+static void
+ask_reload(struct scene *s)
+{
+    assert_int_equal(amy_workers_reload(s->workers, scene_on_reloaded, s, NULL),
+                     0);
+}
+
+static void
+assert_reason(const struct scene *s, const char *text)
+{
+    const char *reason = scene_reload(s)->reason;
+
+    if (strstr(reason, text) == NULL) {
+        fail_msg("'%s' is not in '%s'", text, reason);
+    }
+}
+
+static uint64_t
+restarts_of(const struct scene *s, uint64_t generation, uint32_t position)
+{
+    struct amy_worker_view view = {.struct_size = sizeof(view)};
+
+    assert_int_equal(amy_pool_worker(scene_pool(s, generation, "web")->pool,
+                                     position, &view),
+                     0);
+    return view.restarts;
+}
+
+static void
+kill_worker(const struct scene *s, uint64_t generation, uint32_t position)
+{
+    struct amy_worker_view view = {.struct_size = sizeof(view)};
+
+    assert_int_equal(amy_pool_worker(scene_pool(s, generation, "web")->pool,
+                                     position, &view),
+                     0);
+    assert_true(view.pid > 1);
+    assert_int_equal(kill((pid_t)view.pid, SIGKILL), 0);
+}
+
+static bool
+bakes(const struct scene *s)
+{
+    return scene_reload(s)->roll.phase == AMY__ROLL_BAKE;
+}
+
+static bool
+has_canary(const struct scene *s)
+{
+    const struct amy__workers_pool *web = scene_pool(s, 2, "web");
+
+    return web != NULL && amy__workers_pool_state(web, 0) == AMY_WORKER_BOOT;
+}
+
+/* ---- tests ---- */
+
+static void
+test_good_generation_takes_over_one_by_one(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 100ms", "");
+    assert_true(published(s, "1.0") && published(s, "1.1"));
+    ask_reload(s);
+    scene_run_until(s, only_second_watched);
+    assert_int_equal(s->reloaded, 1);
+    assert_true(fewest >= 2);
+    assert_string_equal(scene_reload(s)->reason, "");
+    assert_true(published(s, "2.0") && published(s, "2.1"));
+    assert_false(published(s, "1.0") || published(s, "1.1"));
+}
+
+static void
+test_first_generation_may_answer_anything(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 0s", "1.0 500\n1.1 503\n");
+    assert_true(published(s, "1.0") && published(s, "1.1"));
+}
+
+static void
+test_canary_is_refused_for_what_it_does(void **state)
+{
+    static const struct {
+        const char *mode;
+        const char *reason;
+    } bad[] = {
+        {"2.0 500\n",
+         "web 0 of generation 2: the health check /up was answered "
+         "with status 500"},
+        {"2.0 302\n", "with status 302"},
+        {"2.0 cut\n", "gave no answer within 3000 ms"},
+        {"2.0 exit\n", "exited with code 3 before it was ready"},
+        {"2.0 crash\n", "exited with code 9 before it was ready"},
+    };
+
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct scene *s = *state;
+
+        serve_first(s, "bake: 0s, timeout: 1s", bad[i].mode);
+        ask_reload(s);
+        scene_run_until(s, only_first_watched);
+        assert_reason(s, bad[i].reason);
+        assert_int_equal(fewest, 2);
+        assert_false(published(s, "2.0"));
+        assert_int_equal(restarts_of(s, 1, 0) + restarts_of(s, 1, 1), 0);
+        assert_true(amy__json_count(scene_reload(s)->lines) > 0);
+        assert_int_equal(scene_tear_down(state), 0);
+        assert_int_equal(scene_set_up(state), 0);
+    }
+}
+
+static void
+test_later_position_that_does_not_come_up_takes_all_back(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 0s", "2.1 exit\n");
+    ask_reload(s);
+    scene_run_until(s, only_first_watched);
+    assert_true(fewest >= 2);
+    assert_reason(s, "web 1 of generation 2: exited with code 3");
+    assert_int_equal(s->reloaded, 1);
+    /* The first had gone for the canary's sake, and is back. */
+    assert_int_equal(restarts_of(s, 1, 0), 1);
+    assert_int_equal(restarts_of(s, 1, 1), 0);
+    assert_true(published(s, "1.0") && published(s, "1.1"));
+}
+
+static void
+test_canary_that_turns_bad_in_the_bake_ends(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 1m", "");
+    ask_reload(s);
+    scene_run_until(s, bakes);
+    assert_true(published(s, "2.0"));
+    put_mode(s, "2.0 503\n");
+    scene_run_until(s, only_first_watched);
+    assert_reason(s, "with status 503");
+    assert_int_equal(fewest, 2);
+    assert_false(published(s, "2.0"));
+}
+
+static void
+test_canary_that_falls_silent_does_not_pass(void **state)
+{
+    struct scene *s = *state;
+
+    /* The bake is long over when its last question is given up. */
+    serve_first(s, "bake: 1500ms", "");
+    ask_reload(s);
+    scene_run_until(s, bakes);
+    put_mode(s, "2.0 silent\n");
+    scene_run_until(s, only_first_watched);
+    assert_reason(s, "got no answer");
+    assert_int_equal(fewest, 2);
+}
+
+static void
+test_canary_that_is_killed_in_the_bake_ends(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 1m", "");
+    ask_reload(s);
+    scene_run_until(s, bakes);
+    kill_worker(s, 2, 0);
+    scene_run_until(s, only_first);
+    assert_reason(s, "web 0 of generation 2: killed by SIGKILL");
+}
+
+static bool
+both_died_and_are_back(const struct scene *s)
+{
+    return restarts_of(s, 1, 0) == 1 && restarts_of(s, 1, 1) == 1 &&
+           first_serves(s);
+}
+
+static void
+test_old_workers_that_die_during_a_canary_are_replaced(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 0s", "2.0 hang\n");
+    ask_reload(s);
+    scene_run_until(s, has_canary);
+    kill_worker(s, 1, 0);
+    kill_worker(s, 1, 1);
+    scene_run_until(s, both_died_and_are_back);
+    assert_int_equal(scene_reload(s)->roll.phase, AMY__ROLL_CANARY);
+    scene_run_until(s, only_first);
+    assert_reason(s, "gave no answer within 3000 ms");
+}
+
+static bool
+third_alone(const struct scene *s)
+{
+    return ready_of(s, 3) == 2 && scene_pool(s, 2, "web") == NULL &&
+           scene_pool(s, 1, "web") == NULL && s->reloaded == 10;
+}
+
+static void
+test_ten_reloads_at_once_are_two(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 300ms", "");
+    ask_reload(s);
+    scene_run_until(s, bakes);
+    for (int i = 0; i < 9; i++) {
+        ask_reload(s);
+    }
+    scene_run_until(s, third_alone);
+    assert_null(scene_pool(s, 4, "web"));
+    assert_int_equal(scene_reload(s)->generation, 3);
+}
+
+static void
+test_stop_in_the_bake_ends_both_generations(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 1m", "");
+    ask_reload(s);
+    scene_run_until(s, bakes);
+    assert_int_equal(amy_workers_stop(s->workers, 0, scene_on_stopped, s, NULL),
+                     0);
+    scene_run_until(s, scene_has_stopped);
+    assert_int_equal(s->reloaded, 1);
+    assert_false(published(s, "1.0") || published(s, "2.0"));
+}
+
+static bool
+is_gone(const struct scene *s)
+{
+    return amy__workers_site_find(s->workers, DOMAIN) == NULL;
+}
+
+static void
+test_site_that_leaves_in_the_bake_ends_both_generations(void **state)
+{
+    struct scene *s = *state;
+    char path[128];
+
+    serve_first(s, "bake: 1m", "");
+    ask_reload(s);
+    scene_run_until(s, bakes);
+    (void)snprintf(path, sizeof(path), "%s/" DOMAIN "/site.yaml", s->webapps);
+    assert_int_equal(unlink(path), 0);
+    ask_reload(s);
+    scene_run_until(s, is_gone);
+    scene_run_until(s, scene_has_reloaded);
+    assert_false(published(s, "1.0") || published(s, "2.0"));
+}
+
+static bool
+refused(const struct scene *s)
+{
+    return scene_has_reloaded(s) && scene_reload(s)->refused;
+}
+
+static void
+test_refused_environment_touches_nothing(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 0s", "");
+    scene_put(s, REPO ".venv/bin/activate", "echo no; return 4\n", 0644);
+    ask_reload(s);
+    scene_run_until(s, refused);
+    assert_reason(s, "repo/.venv/bin/activate failed with status 4: no");
+    assert_true(first_serves(s));
+    assert_int_equal(scene_reload(s)->generation, 1);
+}
+
+/* ---- what an asker is told ---- */
+
+static int
+connect_control(const struct scene *s)
+{
+    static const char request[] =
+        "POST /v1/sites/" DOMAIN "/reload HTTP/1.1\r\nHost: x\r\n\r\n";
+    int run_fd = open(s->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = amy__unix_connect_at(run_fd, "workers.sock", NULL);
+
+    amy__close(&run_fd);
+    assert_true(fd >= 0);
+    assert_int_equal(amy__write_all(fd, request, sizeof(request) - 1, NULL), 0);
+    return fd;
+}
+
+static char told[8192];
+static int told_fd;
+
+static bool
+is_told(const struct scene *s)
+{
+    size_t used = strlen(told);
+    ssize_t n =
+        recv(told_fd, told + used, sizeof(told) - 1 - used, MSG_DONTWAIT);
+
+    (void)s;
+    if (n > 0) {
+        told[used + (size_t)n] = '\0';
+    }
+    return strstr(told, "\r\n\r\n") != NULL && strchr(told, '}') != NULL;
+}
+
+static void
+ask_and_hear(struct scene *s)
+{
+    memset(told, 0, sizeof(told));
+    told_fd = connect_control(s);
+    scene_run_until(s, is_told);
+    amy__close(&told_fd);
+}
+
+static void
+assert_told(const char *text)
+{
+    if (strstr(told, text) == NULL) {
+        fail_msg("'%s' is not in '%s'", text, told);
+    }
+}
+
+static void
+test_who_asks_hears_the_reason_and_the_last_lines(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 0s", "2.0 exit\n");
+    ask_and_hear(s);
+    assert_told("HTTP/1.1 422 ");
+    assert_told("\"detail\":\"web 0 of generation 2: exited with code 3 before "
+                "it was ready\"");
+    assert_told("\"lines\":[\"up 2.0\",\"cannot\"]");
+    ask_and_hear(s);
+    assert_told("HTTP/1.1 200 ");
+    assert_told("\"done\":true,\"generation\":3,\"draining\":[]");
+}
+
+#define SCENE_TEST(test)                                                       \
+    cmocka_unit_test_setup_teardown(test, scene_set_up, scene_tear_down)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENE_TEST(test_good_generation_takes_over_one_by_one),
+        SCENE_TEST(test_first_generation_may_answer_anything),
+        SCENE_TEST(test_canary_is_refused_for_what_it_does),
+        SCENE_TEST(test_later_position_that_does_not_come_up_takes_all_back),
+        SCENE_TEST(test_canary_that_turns_bad_in_the_bake_ends),
+        SCENE_TEST(test_canary_that_falls_silent_does_not_pass),
+        SCENE_TEST(test_canary_that_is_killed_in_the_bake_ends),
+        SCENE_TEST(test_old_workers_that_die_during_a_canary_are_replaced),
+        SCENE_TEST(test_ten_reloads_at_once_are_two),
+        SCENE_TEST(test_stop_in_the_bake_ends_both_generations),
+        SCENE_TEST(test_site_that_leaves_in_the_bake_ends_both_generations),
+        SCENE_TEST(test_refused_environment_touches_nothing),
+        SCENE_TEST(test_who_asks_hears_the_reason_and_the_last_lines),
+    };
+
+    return cmocka_run_group_tests_name("workers/reload", tests, NULL, NULL);
+}
