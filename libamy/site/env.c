@@ -567,8 +567,8 @@ amy__env_start(const struct amy__env_options *opts, amy__env_fn fn, void *user,
     start->files.repo_fd = -1;
     start->result_fd = -1;
     start->chatter_fd = -1;
-    rc = amy__env_files_find(opts->site, opts->webapps_path, opts->as_person,
-                             &start->files, err);
+    rc = amy__env_files_find(opts->site, opts->webapps_path, opts->release,
+                             opts->as_person, &start->files, err);
     if (rc == 0) {
         job = new_job(opts, start, fn, user);
         rc = job == NULL ? amy__err(err, AMY_ENOMEM, "starting a shell")

@@ -9,6 +9,8 @@
 #include "core/str.h"
 #include "site/site.h"
 
+#include <limits.h>
+
 struct event_base;
 struct amy__env_job;
 
@@ -40,12 +42,19 @@ int amy__env_pin(struct amy__env *env, const char *from, const char *to,
 typedef void (*amy__env_fn)(int rc, struct amy__env *env,
                             const struct amy_error *err, void *user);
 
+/* A release by its real paths, whatever `repo` leads to now. */
+struct amy__env_release {
+    char repo_path[PATH_MAX];
+    char venv_path[PATH_MAX];
+};
+
 struct amy__env_options {
     struct event_base *base;
     const struct amy__site *site; /* read until amy__env_start returns */
     const char *webapps_path;     /* absolute; the same */
     bool as_person;               /* do not change ids */
     int64_t timeout_ms;           /* [5 s] */
+    const struct amy__env_release *release; /* NULL: what `repo` leads to */
 };
 /* Look at repo/, .venv/, activate, postactivate and python as the site's user,
  * then start the shell. Completion exactly once, from the loop; cancel gives

@@ -160,11 +160,25 @@ check_venv(int venv_fd, struct amy__env_files *files, struct amy_error *err)
 }
 
 static int
-find_as_user(const char *site_path, struct amy__env_files *files,
+open_release(const struct amy__env_release *release,
+             struct amy__env_files *files, int *ret_venv_fd,
              struct amy_error *err)
 {
+    int rc = open_real_dir(AT_FDCWD, release->repo_path, release->repo_path,
+                           &files->repo_fd, files->repo_path, err);
+
+    return rc < 0
+               ? rc
+               : open_real_dir(AT_FDCWD, release->venv_path, release->venv_path,
+                               ret_venv_fd, files->venv_path, err);
+}
+
+/* What the links lead to now. */
+static int
+open_repo(const char *site_path, struct amy__env_files *files, int *ret_venv_fd,
+          struct amy_error *err)
+{
     AMY_CLEANUP(amy__close_p) int site_fd = -1;
-    AMY_CLEANUP(amy__close_p) int venv_fd = -1;
     int rc = 0;
 
     site_fd = open(site_path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -174,19 +188,27 @@ find_as_user(const char *site_path, struct amy__env_files *files,
     rc = open_real_dir(site_fd, "repo", "repo", &files->repo_fd,
                        files->repo_path, err);
     if (rc == 0) {
-        rc = open_real_dir(files->repo_fd, ".venv", "repo/.venv", &venv_fd,
+        rc = open_real_dir(files->repo_fd, ".venv", "repo/.venv", ret_venv_fd,
                            files->venv_path, err);
-    }
-    if (rc == 0) {
-        rc = check_venv(venv_fd, files, err);
     }
     return rc;
 }
 
+static int
+find_as_user(const char *site_path, const struct amy__env_release *release,
+             struct amy__env_files *files, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__close_p) int venv_fd = -1;
+    int rc = release != NULL ? open_release(release, files, &venv_fd, err)
+                             : open_repo(site_path, files, &venv_fd, err);
+
+    return rc < 0 ? rc : check_venv(venv_fd, files, err);
+}
+
 int
 amy__env_files_find(const struct amy__site *site, const char *webapps_path,
-                    bool as_person, struct amy__env_files *ret_files,
-                    struct amy_error *err)
+                    const struct amy__env_release *release, bool as_person,
+                    struct amy__env_files *ret_files, struct amy_error *err)
 {
     struct amy__as_user saved = {.changed = false};
     struct amy__env_files files = {.repo_fd = -1};
@@ -201,7 +223,7 @@ amy__env_files_find(const struct amy__site *site, const char *webapps_path,
             return rc;
         }
     }
-    rc = find_as_user(path, &files, &why);
+    rc = find_as_user(path, release, &files, &why);
     if (!as_person) {
         amy__as_user_end(&saved);
     }

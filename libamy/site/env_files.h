@@ -4,6 +4,7 @@
 
 #include <amy/error.h>
 
+#include "site/env.h"
 #include "site/site.h"
 
 #include <limits.h>
@@ -16,11 +17,12 @@ struct amy__env_files {
     bool has_postactivate;
 };
 
-/* Look at repo/, .venv/ and what must be in it, as the site's user, so that
- * nothing is opened that this user could not open. The caller closes repo_fd
- * on success. */
+/* Look at repo/, .venv/ and what must be in it (or at those of a release), as
+ * the site's user, so that nothing is opened that this user could not open. The
+ * caller closes repo_fd on success. */
 int amy__env_files_find(const struct amy__site *site, const char *webapps_path,
-                        bool as_person, struct amy__env_files *ret_files,
+                        const struct amy__env_release *release, bool as_person,
+                        struct amy__env_files *ret_files,
                         struct amy_error *err);
 
 #endif

@@ -15,15 +15,15 @@
 
 #define NUMBER_MAX 24
 
-/* {state}/workers/sites/{domain}, beside the last accepted site.yaml. */
-static int
-open_site_state(int state_fd, const char *domain, struct amy_error *err)
+int
+amy__workers_state_dir(const struct amy_workers *workers, const char *domain,
+                       struct amy_error *err)
 {
     const char *const steps[] = {"workers", "sites", domain};
     AMY_CLEANUP(amy__close_p) int fd = -1;
 
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        int above = fd < 0 ? state_fd : fd;
+        int above = fd < 0 ? workers->state_fd : fd;
         int next = -1;
 
         if (mkdirat(above, steps[i], 0700) != 0 && errno != EEXIST) {
@@ -46,7 +46,7 @@ amy__workers_generation_next(struct amy_workers *workers, const char *domain,
                              uint64_t *ret_generation, struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p)
-    int dir_fd = open_site_state(workers->state_fd, domain, err);
+    int dir_fd = amy__workers_state_dir(workers, domain, err);
     struct amy__buf text;
     char number[NUMBER_MAX];
     uint64_t last = 0;

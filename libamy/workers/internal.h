@@ -123,8 +123,9 @@ struct amy__workers_site {
     struct amy__workers_output *output;
     struct amy__json *problems; /* array, for the status */
     char env_error[256];        /* "" or why the last renewal was refused */
-    bool seen;                  /* by the scan under way */
-    bool leaving;               /* its directory is gone: stop and forget */
+    bool resuming; /* `job` is about the release that served last */
+    bool seen;     /* by the scan under way */
+    bool leaving;  /* its directory is gone: stop and forget */
 };
 
 struct amy_workers {
@@ -257,6 +258,16 @@ void amy__workers_list_free(char **list);
 int amy__workers_generation_next(struct amy_workers *workers,
                                  const char *domain, uint64_t *ret_generation,
                                  struct amy_error *err);
+
+/* {state}/workers/sites/{domain}, beside the last accepted site.yaml. */
+int amy__workers_state_dir(const struct amy_workers *workers,
+                           const char *domain, struct amy_error *err);
+
+/* served.c: the release that served last, kept there too. */
+void amy__workers_served_write(const struct amy__workers_pool *pool);
+/* False when none is known, or `repo` leads to that one. */
+bool amy__workers_served_read(const struct amy__workers_site *site,
+                              struct amy__env_release *ret_release);
 
 /* methods.c */
 int amy__workers_methods_add(struct amy_workers *workers,

@@ -327,6 +327,19 @@ arm_timer(struct amy__workers_site *site, int64_t due_ms)
     }
 }
 
+/* For a supervisor that comes after us. */
+static void
+note_served(const struct amy__workers_site *site)
+{
+    for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
+         pool = pool->next) {
+        if (pool->generation == site->reload.generation) {
+            amy__workers_served_write(pool);
+            return;
+        }
+    }
+}
+
 static void
 run(struct amy__workers_site *site, struct amy__roll_input in)
 {
@@ -350,6 +363,10 @@ run(struct amy__workers_site *site, struct amy__roll_input in)
     enter_phase(site, before);
     if (reload->roll.phase == AMY__ROLL_IDLE && reload->pairs != NULL) {
         settle(site);
+    }
+    if (outcome == AMY__ROLL_DONE ||
+        (before == AMY__ROLL_START && reload->roll.phase == AMY__ROLL_IDLE)) {
+        note_served(site);
     }
     retire_old(site);
     arm_timer(site, out.due_ms);
@@ -633,5 +650,13 @@ amy__workers_reload_json(const struct amy__workers_site *site)
     (void)amy__json_set(
         json, "since_ms",
         amy__json_int(since_ms == 0 ? 0 : now_of(site) - since_ms));
+    for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
+         pool = pool->next) {
+        if (pool->role == AMY__POOL_CURRENT) {
+            (void)amy__json_set(json, "release",
+                                amy__json_text(pool->env->repo_path));
+            break;
+        }
+    }
     return json;
 }

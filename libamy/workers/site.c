@@ -184,11 +184,43 @@ on_environment(int rc, struct amy__env *env, const struct amy_error *err,
     } else {
         rc = begin_generation(site, env);
     }
-    if (rc < 0) {
+    if (site->resuming) {
+        /* Then what `repo` leads to has its try, as in any reload. */
+        site->resuming = false;
+        site->reload.again = true;
+    } else if (rc < 0) {
         try_again_later(site);
         amy__workers_tell_site(site);
     }
     amy__workers_ask_sweep(site->borrow_workers);
+}
+
+/* We have just started, and the link that `repo` is leads to a release that
+ * never took over: perhaps we died in the middle of its reload, perhaps it is
+ * why. What served last comes first. */
+static bool
+resume(struct amy__workers_site *site, struct amy__env_options *opts)
+{
+    struct amy_workers *workers = site->borrow_workers;
+    struct amy__env_release release;
+
+    site->resuming = false;
+    if (workers->reloading || site->generation != 0 ||
+        site->reload.askers != NULL ||
+        !amy__workers_served_read(site, &release)) {
+        return false;
+    }
+    opts->release = &release;
+    site->resuming =
+        amy__env_start(opts, on_environment, site, &site->job, NULL) == 0;
+    opts->release = NULL;
+    if (site->resuming) {
+        amy__log(&workers->log, AMY_LOG_WARN,
+                 "repo leads to a release that never took over, the one that "
+                 "served last begins site=%s release=%s",
+                 site->domain, release.repo_path);
+    }
+    return site->resuming;
 }
 
 static void
@@ -206,6 +238,9 @@ begin_environment(struct amy__workers_site *site)
     amy__env_cancel(site->job);
     site->job = NULL;
     amy__timer_cancel(site->retry);
+    if (resume(site, &opts)) {
+        return;
+    }
     if (amy__env_start(&opts, on_environment, site, &site->job, &err) < 0) {
         site->job = NULL;
         refuse_generation(site, &err);

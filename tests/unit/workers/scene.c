@@ -66,12 +66,32 @@ on_log(enum amy_log_level level, const char *line, void *user)
     print_message("%s\n", line);
 }
 
+static void
+create_supervisor(struct scene *s)
+{
+    struct amy_workers_options opts = AMY_WORKERS_OPTIONS_INIT;
+    const struct amy_log log = {.struct_size = sizeof(log), .fn = on_log};
+
+    opts.log = &log;
+    opts.base = s->base;
+    opts.config = s->config;
+    opts.webapps = s->webapps;
+    opts.run = s->run;
+    opts.state = s->state;
+    assert_int_equal(amy_workers_create(&opts, &s->workers, NULL), 0);
+}
+
+void
+scene_renew_supervisor(struct scene *s)
+{
+    amy_workers_free(s->workers);
+    create_supervisor(s);
+}
+
 int
 scene_set_up(void **state)
 {
     static struct scene s;
-    struct amy_workers_options opts = AMY_WORKERS_OPTIONS_INIT;
-    const struct amy_log log = {.struct_size = sizeof(log), .fn = on_log};
 
     s = (struct scene){.base = event_base_new()};
     (void)umask(022);
@@ -89,13 +109,7 @@ scene_set_up(void **state)
     }
     scene_put(&s, "amy.yaml", "front: {user: daemon}\n", 0644);
     scene_make(&s, "webapps");
-    opts.log = &log;
-    opts.base = s.base;
-    opts.config = s.config;
-    opts.webapps = s.webapps;
-    opts.run = s.run;
-    opts.state = s.state;
-    assert_int_equal(amy_workers_create(&opts, &s.workers, NULL), 0);
+    create_supervisor(&s);
     *state = &s;
     return 0;
 }

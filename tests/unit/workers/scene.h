@@ -23,6 +23,9 @@ struct scene {
 int scene_set_up(void **state);
 int scene_tear_down(void **state);
 
+/* Its supervisor dies, and another one is made. */
+void scene_renew_supervisor(struct scene *s);
+
 /* Below the scene's directory. */
 void scene_put(const struct scene *s, const char *name, const char *text,
                mode_t mode);

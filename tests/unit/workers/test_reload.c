@@ -25,7 +25,7 @@ static const char server[] =
     "        if line.split()[0] == me:\n"
     "            return line.split()[1]\n"
     "    return '200'\n"
-    "print('up', me, flush=True)\n"
+    "print('up', me, os.path.basename(os.getcwd()), flush=True)\n"
     "if mode() == 'exit':\n"
     "    print('cannot', flush=True); sys.exit(3)\n"
     "if mode() == 'hang':\n"
@@ -428,6 +428,135 @@ test_refused_environment_touches_nothing(void **state)
     assert_int_equal(scene_reload(s)->generation, 1);
 }
 
+/* ---- releases ---- */
+
+/* `repo` leads to that release from now on. */
+static void
+link_repo(const struct scene *s, const char *release)
+{
+    char name[64];
+    char link[128];
+    char fresh[128];
+
+    (void)snprintf(name, sizeof(name), "webapps/" DOMAIN "/releases/%s",
+                   release);
+    scene_make(s, name);
+    (void)snprintf(name, sizeof(name), "releases/%s", release);
+    (void)snprintf(link, sizeof(link), "%s/" DOMAIN "/repo", s->webapps);
+    (void)snprintf(fresh, sizeof(fresh), "%s/" DOMAIN "/repo.new", s->webapps);
+    assert_int_equal(symlink(name, fresh), 0);
+    assert_int_equal(rename(fresh, link), 0);
+}
+
+/* It says so itself; what it is in the middle of, we may not look at. */
+static bool
+runs_in(const struct scene *s, uint64_t generation, const char *release)
+{
+    const struct amy__workers_pool *web = scene_pool(s, generation, "web");
+    char expected[64];
+
+    (void)snprintf(expected, sizeof(expected), "up %u.0 %s\n",
+                   (unsigned)generation, release);
+    return web != NULL && web->places[0].tail.text != NULL &&
+           strncmp(web->places[0].tail.text, expected, strlen(expected)) == 0;
+}
+
+static bool
+first_is_back(const struct scene *s)
+{
+    return restarts_of(s, 1, 0) == 1 && first_serves(s);
+}
+
+static void
+test_crashed_worker_comes_back_with_its_own_release(void **state)
+{
+    struct scene *s = *state;
+
+    link_repo(s, "one");
+    serve_first(s, "bake: 0s", "");
+    assert_true(runs_in(s, 1, "one"));
+    link_repo(s, "two");
+    kill_worker(s, 1, 0);
+    scene_run_until(s, first_is_back);
+    assert_true(runs_in(s, 1, "one"));
+    assert_false(amy__workers_pool_changed(scene_pool(s, 1, "web")));
+}
+
+static void
+test_code_changed_in_place_is_seen(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 0s", "");
+    assert_false(amy__workers_pool_changed(scene_pool(s, 1, "web")));
+    scene_put(s, REPO "views.py", "pass\n", 0644);
+    assert_true(amy__workers_pool_changed(scene_pool(s, 1, "web")));
+    ask_reload(s);
+    scene_run_until(s, only_second);
+    assert_false(amy__workers_pool_changed(scene_pool(s, 2, "web")));
+}
+
+static bool
+resumed_and_refused(const struct scene *s)
+{
+    return ready_of(s, 2) == 2 && scene_pool(s, 3, "web") == NULL &&
+           scene_reload(s)->generation == 3;
+}
+
+static bool
+fourth_serves(const struct scene *s)
+{
+    return ready_of(s, 4) == 2 && scene_pool(s, 2, "web") == NULL;
+}
+
+static void
+test_supervisor_begins_with_the_release_that_served_last(void **state)
+{
+    struct scene *s = *state;
+
+    link_repo(s, "one");
+    serve_first(s, "bake: 0s", "");
+    link_repo(s, "two");
+    put_serving(s, "bake: 0s", "3.0 exit\n");
+    scene_renew_supervisor(s);
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_run_until(s, resumed_and_refused);
+    assert_true(runs_in(s, 2, "one"));
+    assert_reason(s, "web 0 of generation 3: exited with code 3");
+    /* Mended, it takes over, and is what the next one begins with. */
+    put_mode(s, "");
+    ask_reload(s);
+    scene_run_until(s, fourth_serves);
+    assert_true(runs_in(s, 4, "two"));
+}
+
+static bool
+release_one_is_gone(const struct scene *s)
+{
+    return ready_of(s, 2) == 2 || ready_of(s, 3) == 2;
+}
+
+static void
+test_release_that_served_last_may_be_gone(void **state)
+{
+    struct scene *s = *state;
+    char from[128];
+    char to[128];
+
+    link_repo(s, "one");
+    serve_first(s, "bake: 0s", "");
+    link_repo(s, "two");
+    put_serving(s, "bake: 0s", "");
+    (void)snprintf(from, sizeof(from), "%s/" DOMAIN "/releases/one",
+                   s->webapps);
+    (void)snprintf(to, sizeof(to), "%s/" DOMAIN "/releases/old", s->webapps);
+    assert_int_equal(rename(from, to), 0);
+    scene_renew_supervisor(s);
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_run_until(s, release_one_is_gone);
+    assert_true(runs_in(s, 2, "two") || runs_in(s, 3, "two"));
+}
+
 /* ---- what an asker is told ---- */
 
 static int
@@ -488,7 +617,7 @@ test_who_asks_hears_the_reason_and_the_last_lines(void **state)
     assert_told("HTTP/1.1 422 ");
     assert_told("\"detail\":\"web 0 of generation 2: exited with code 3 before "
                 "it was ready\"");
-    assert_told("\"lines\":[\"up 2.0\",\"cannot\"]");
+    assert_told("\"lines\":[\"up 2.0 repo\",\"cannot\"]");
     ask_and_hear(s);
     assert_told("HTTP/1.1 200 ");
     assert_told("\"done\":true,\"generation\":3,\"draining\":[]");
@@ -513,6 +642,10 @@ main(void)
         SCENE_TEST(test_stop_in_the_bake_ends_both_generations),
         SCENE_TEST(test_site_that_leaves_in_the_bake_ends_both_generations),
         SCENE_TEST(test_refused_environment_touches_nothing),
+        SCENE_TEST(test_crashed_worker_comes_back_with_its_own_release),
+        SCENE_TEST(test_code_changed_in_place_is_seen),
+        SCENE_TEST(test_supervisor_begins_with_the_release_that_served_last),
+        SCENE_TEST(test_release_that_served_last_may_be_gone),
         SCENE_TEST(test_who_asks_hears_the_reason_and_the_last_lines),
     };
 
