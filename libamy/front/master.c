@@ -284,6 +284,7 @@ amy_front_start(struct amy_front *front, struct amy_error *err)
         amy__front_shared_create,
         amy__front_certs_create,
         open_listeners,
+        amy__front_metrics_create,
         amy__front_pool_create,
     };
     int rc = 0;
@@ -466,6 +467,7 @@ amy_front_free(struct amy_front *front)
     free_sites(front);
     amy__watch_free(front->gate_watch);
     amy__control_free(front->control);
+    amy__metrics_free(front->metrics);
     amy__listeners_close(&front->listeners);
     amy__registry_free(front->registry);
     amy__front_version_free(front->staged);

@@ -8,6 +8,7 @@
 #include <amy/pool.h>
 
 #include "control/control.h"
+#include "control/metrics.h"
 #include "core/json.h"
 #include "core/loop.h"
 #include "core/user.h"
@@ -89,6 +90,7 @@ struct amy_front {
     struct amy__front_process processes[AMY__PROCESSES_MAX];
     struct amy_pool *pool;
     struct amy__control *control;
+    struct amy__metrics *metrics;
     struct amy__listeners listeners;
     struct amy__registry *registry;
     struct amy__watch *gate_watch; /* of all gates */
@@ -114,6 +116,8 @@ struct amy_front {
     struct amy__timer *certs_timer; /* after a round that was refused */
     struct amy__waiter *reload_waiters; /* for the version that is staged */
     struct amy__waiter *next_waiters;   /* for the one after it */
+    uint64_t reloads; /* that all processes serve, and others */
+    uint64_t reloads_refused;
     char refusal[256]; /* why the last reload was refused; or "" */
     uint64_t ask;      /* of STATUS */
     uint64_t asked;    /* processes that have not answered it */
@@ -203,5 +207,22 @@ void amy__front_figures_came(struct amy__front_process *process,
 void amy__front_figures_lost(struct amy_front *front, uint32_t process);
 void amy__front_get_status(struct amy__control_call *call, void *user);
 void amy__front_on_ask_timer(void *user);
+/* Have the processes tell their figures; then all who wait are answered. */
+void amy__front_ask(void *user);
+
+/* What a pool has to do. */
+struct amy__front_load {
+    int64_t total; /* slots */
+    int64_t busy;
+    int64_t queued;
+    int64_t oldest_ms;
+    int64_t tunnels;
+};
+void amy__front_pool_load(const struct amy_front *front,
+                          const struct amy__registry_pool *pool,
+                          struct amy__front_load *ret);
+
+/* master_metrics.c: the same figures, for Prometheus. */
+int amy__front_metrics_create(struct amy_front *front, struct amy_error *err);
 
 #endif

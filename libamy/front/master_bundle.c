@@ -416,6 +416,7 @@ finish_round(struct amy_front *front, bool reload)
                  front->current->bundle->site_count);
     }
     if (reload && !certs_only) {
+        front->reloads++;
         front->refusal[0] = '\0';
         amy__front_reload_over(front, 0, "");
         announce(front, 0, "");
@@ -450,6 +451,7 @@ abandon_round(struct amy_front *front, bool reload, const char *why)
         amy__front_version_free(front->staged);
         front->staged = NULL;
         front->certs_changed = true; /* maybe: it has looked at them */
+        front->reloads_refused++;
         (void)snprintf(front->refusal, sizeof(front->refusal), "%s", why);
         amy__front_reload_over(front, AMY_EPARSE, why);
         announce(front, AMY_EPARSE, why);

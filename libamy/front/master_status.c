@@ -77,15 +77,8 @@ gate_json(const struct amy__front_site *site)
     return json;
 }
 
-/* What all processes together have on a pool. */
-struct load {
-    int64_t queued;    /* requests that wait */
-    int64_t oldest_ms; /* how long the first of them does */
-    int64_t tunnels;   /* open WebSockets, also on workers that drain */
-};
-
 static void
-add_load(struct load *load, const struct amy__json *pool)
+add_load(struct amy__front_load *load, const struct amy__json *pool)
 {
     int64_t age = amy__json_get_int(pool, "oldest_ms", 0);
 
@@ -96,7 +89,7 @@ add_load(struct load *load, const struct amy__json *pool)
 
 static void
 add_loads(const struct amy_front *front, const struct amy__registry_pool *pool,
-          struct load *load)
+          struct amy__front_load *load)
 {
     for (uint32_t p = 0; p < front->process_count; p++) {
         const struct amy__json *sites =
@@ -121,24 +114,31 @@ add_loads(const struct amy_front *front, const struct amy__registry_pool *pool,
     }
 }
 
+void
+amy__front_pool_load(const struct amy_front *front,
+                     const struct amy__registry_pool *pool,
+                     struct amy__front_load *ret)
+{
+    *ret = (struct amy__front_load){0};
+    for (const struct amy__roster_worker *w = pool->roster->workers; w != NULL;
+         w = w->next) {
+        ret->total += w->slots;
+        for (uint32_t i = 0; i < w->slots; i++) {
+            ret->busy += amy__slot_owner(front->slots, w->slot + i) != 0;
+        }
+    }
+    add_loads(front, pool, ret);
+}
+
 static struct amy__json *
 pool_json(const struct amy_front *front, const struct amy__registry_pool *pool)
 {
     struct amy__json *json = amy__json_object();
-    int64_t total = 0;
-    int64_t busy = 0;
-    struct load load = {0};
+    struct amy__front_load load = {0};
 
-    for (const struct amy__roster_worker *w = pool->roster->workers; w != NULL;
-         w = w->next) {
-        total += w->slots;
-        for (uint32_t i = 0; i < w->slots; i++) {
-            busy += amy__slot_owner(front->slots, w->slot + i) != 0;
-        }
-    }
-    add_loads(front, pool, &load);
-    (void)amy__json_set(json, "total", amy__json_int(total));
-    (void)amy__json_set(json, "busy", amy__json_int(busy));
+    amy__front_pool_load(front, pool, &load);
+    (void)amy__json_set(json, "total", amy__json_int(load.total));
+    (void)amy__json_set(json, "busy", amy__json_int(load.busy));
     (void)amy__json_set(json, "queued", amy__json_int(load.queued));
     (void)amy__json_set(json, "oldest_ms", amy__json_int(load.oldest_ms));
     (void)amy__json_set(json, "tunnels", amy__json_int(load.tunnels));
@@ -215,6 +215,9 @@ answer_all(struct amy_front *front)
     while ((call = amy__front_waited(&front->status_waiters)) != NULL) {
         amy__control_reply(call, 200, status_json(front));
     }
+    if (front->metrics != NULL) {
+        amy__metrics_ready(front->metrics);
+    }
 }
 
 void
@@ -224,14 +227,12 @@ amy__front_on_ask_timer(void *user)
 }
 
 void
-amy__front_get_status(struct amy__control_call *call, void *user)
+amy__front_ask(void *user)
 {
     struct amy_front *front = user;
     struct amy__json *json = NULL;
-    bool asking = front->asked != 0;
 
-    amy__front_wait(&front->status_waiters, call);
-    if (asking) {
+    if (front->asked != 0) {
         return; /* one question serves all who want to know */
     }
     json = amy__json_object();
@@ -248,6 +249,15 @@ amy__front_get_status(struct amy__control_call *call, void *user)
         amy__timer_arm(front->ask_timer, ASK_MS, NULL) < 0) {
         answer_all(front);
     }
+}
+
+void
+amy__front_get_status(struct amy__control_call *call, void *user)
+{
+    struct amy_front *front = user;
+
+    amy__front_wait(&front->status_waiters, call);
+    amy__front_ask(front);
 }
 
 void

@@ -173,6 +173,15 @@ amy__address_host(const struct amy__address *a, char *buf, size_t size)
     return n < 0 ? 0 : (size_t)n;
 }
 
+bool
+amy__address_is_loopback(const struct amy__address *a)
+{
+    char host[64] = "";
+
+    (void)amy__address_host(a, host, sizeof(host));
+    return strncmp(host, "127.", 4) == 0 || strcmp(host, "::1") == 0;
+}
+
 uint16_t
 amy__address_port(const struct amy__address *a)
 {

@@ -24,6 +24,8 @@ int amy__address_parse(struct amy__span text, uint16_t default_port,
 /* Without port: "192.0.2.7", "2001:db8::1" (v4-mapped shown as v4), "unix:". */
 size_t amy__address_host(const struct amy__address *a, char *buf, size_t size);
 uint16_t amy__address_port(const struct amy__address *a);
+/* 127.0.0.0/8 or ::1: only this machine comes here. */
+bool amy__address_is_loopback(const struct amy__address *a);
 
 struct amy__cidr {
     uint8_t bytes[16]; /* IPv4 as ::ffff:a.b.c.d */

@@ -237,7 +237,9 @@ parse_item(const struct amy__field *field, const char *text, void *items,
         return amy__cidr_parse(span, &cidrs[index], err) == 0;
     }
     return amy__address_parse(span, (uint16_t)field->min,
-                              &((struct amy__address *)items)[index], err) == 0;
+                              &((struct amy__address *)items)[index],
+                              err) == 0 &&
+           (field->check == NULL || field->check(span, err) == 0);
 }
 
 /* A list of addresses or networks: what each means is net/'s to say. */

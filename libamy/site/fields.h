@@ -68,7 +68,7 @@ struct amy__field {
     const struct amy__field *fields; /* of AMY__FIELD_MAP and _MAPS */
     const char *short_for;     /* AMY__FIELD_MAP: the key that a single value in
                                   its place is meant for, or NULL */
-    amy__field_check_fn check; /* of each text */
+    amy__field_check_fn check; /* of each text or address */
     amy__field_set_fn set;     /* AMY__FIELD_CUSTOM */
 };
 

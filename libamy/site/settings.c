@@ -28,6 +28,8 @@
 #define DEFAULT_STATE "/var/lib/amy"
 #define HTTPS_PORT 443
 #define HTTP_PORT 80
+#define FRONT_METRICS_PORT 9480
+#define WORKERS_METRICS_PORT 9481
 #define MAX_PROCESSES 256
 
 AMY_DEFINE_CLEANUP(struct amy__settings *, amy__settings_free)
@@ -42,6 +44,33 @@ check_absolute(struct amy__span path, struct amy_error *err)
     }
     return 0;
 }
+
+/* Figures of all sites are told to whoever asks. */
+static int
+check_loopback(struct amy__span text, struct amy_error *err)
+{
+    struct amy__address address;
+
+    if (amy__address_parse(text, 0, &address, err) == 0 &&
+        !amy__address_is_loopback(&address)) {
+        return amy__err(err, AMY_EINVAL,
+                        "'" AMY_SPAN_FMT "' can be reached from elsewhere",
+                        AMY_SPAN_ARG(text));
+    }
+    return 0;
+}
+
+#define METRICS(name, member, port)                                            \
+    {                                                                          \
+        .key = (name), .kind = AMY__FIELD_ADDRESSES, .offset = AT(member),     \
+        .count_offset = AT(member##_count), .standard = "[]",                  \
+        .allowed = "addresses of loopback such as 127.0.0.1:9480",             \
+        .min = (port), .max = 8, .check = check_loopback                       \
+    }
+static const struct amy__field metrics_fields[] = {
+    METRICS("front", front_metrics, FRONT_METRICS_PORT),
+    METRICS("workers", workers_metrics, WORKERS_METRICS_PORT),
+    {.key = NULL}};
 
 static const struct amy__field front_fields[] = {
     {.key = "https",
@@ -94,6 +123,7 @@ const struct amy__field amy__settings_fields[] = {
      .allowed = "an absolute path",
      .check = check_absolute},
     {.key = "front", .kind = AMY__FIELD_MAP, .fields = front_fields},
+    {.key = "metrics", .kind = AMY__FIELD_MAP, .fields = metrics_fields},
     {.key = NULL}};
 
 void

@@ -6,6 +6,7 @@
 #include <amy/workers.h>
 
 #include "control/control.h"
+#include "control/metrics.h"
 #include "core/json.h"
 #include "core/loop.h"
 #include "serve/client.h"
@@ -140,6 +141,7 @@ struct amy_workers {
     int state_fd;
     int webapps_fd;
     struct amy__control *control;
+    struct amy__metrics *metrics;
     struct amy__workers_site *sites;
     struct amy__defer *sweep; /* frees what is gone, finishes what is over */
     int64_t started_wall_ms;
@@ -150,6 +152,10 @@ struct amy_workers {
     void *stopped_user;
     struct amy__workers_asker *askers; /* for the end of a reload of all */
 };
+
+/* metrics.c: what Prometheus is told. */
+int amy__workers_metrics_create(struct amy_workers *workers,
+                                struct amy_error *err);
 
 /* site.c */
 int amy__workers_scan(struct amy_workers *workers, struct amy_error *err);
@@ -270,6 +276,7 @@ bool amy__workers_served_read(const struct amy__workers_site *site,
                               struct amy__env_release *ret_release);
 
 /* methods.c */
+const char *amy__workers_state_name(uint32_t state);
 int amy__workers_methods_add(struct amy_workers *workers,
                              struct amy_error *err);
 

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *
-state_name(uint32_t state)
+const char *
+amy__workers_state_name(uint32_t state)
 {
     switch ((enum amy_worker_state)state) {
     case AMY_WORKER_STOPPED:
@@ -42,7 +42,8 @@ worker_json(const struct amy_worker_view *view)
 
     (void)amy__json_set(json, "position", amy__json_int(view->position));
     (void)amy__json_set(json, "pid", amy__json_int(view->pid));
-    (void)amy__json_set(json, "state", amy__json_text(state_name(view->state)));
+    (void)amy__json_set(json, "state",
+                        amy__json_text(amy__workers_state_name(view->state)));
     (void)amy__json_set(json, "age_ms", amy__json_int(view->age_ms));
     (void)amy__json_set(json, "since_ms", amy__json_int(view->since_ms));
     (void)amy__json_set(json, "restarts",

@@ -151,6 +151,7 @@ amy_workers_free(struct amy_workers *workers)
         workers->sites = next;
     }
     amy__control_free(workers->control);
+    amy__metrics_free(workers->metrics);
     amy__defer_free(workers->sweep);
     amy__close(&workers->webapps_fd);
     amy__close(&workers->run_fd);
@@ -218,7 +219,10 @@ open_control(struct amy_workers *workers, struct amy_error *err)
     };
     int rc = amy__control_create(&opts, &workers->control, err);
 
-    return rc < 0 ? rc : amy__workers_methods_add(workers, err);
+    if (rc == 0) {
+        rc = amy__workers_methods_add(workers, err);
+    }
+    return rc < 0 ? rc : amy__workers_metrics_create(workers, err);
 }
 
 static int

@@ -211,7 +211,7 @@ test_faults_are_told_at_once(void **state)
         "webapps: /srv\nspool: srv\nfront:\n  https: [localhost:1]\n"
         "  processes: 0\n  user: root\n  trusted: 10.0.0.0/8\n",
         "amy.yaml:1:1: webapps: unknown key (allowed: certificates, spool, "
-        "front)\n"
+        "front, metrics)\n"
         "amy.yaml:2:8: spool: 'srv' does not begin with '/' (allowed: an "
         "absolute path)\n"
         "amy.yaml:4:11: front.https[0]: 'localhost:1' is no address "
@@ -223,6 +223,13 @@ test_faults_are_told_at_once(void **state)
         "amy.yaml:7:12: front.trusted: a single value where a list belongs "
         "(allowed: addresses or networks such as 192.0.2.7, 10.0.0.0/8 or "
         "2001:db8::/32)\n");
+    expect("metrics: {front: [\"*:9480\"], workers: [10.0.0.1, \"[::1]\"]}\n",
+           "amy.yaml:1:19: metrics.front[0]: '*:9480' can be reached from "
+           "elsewhere (allowed: addresses of loopback such as "
+           "127.0.0.1:9480)\n"
+           "amy.yaml:1:40: metrics.workers[0]: '10.0.0.1' can be reached from "
+           "elsewhere (allowed: addresses of loopback such as "
+           "127.0.0.1:9480)\n");
     expect("[]", "amy.yaml:1:1: a list where a map belongs (allowed: keys and "
                  "values)\n");
 }
