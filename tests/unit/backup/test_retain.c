@@ -116,7 +116,7 @@ test_random_sets_stay_as_the_rules_say(void **state)
     size_t kept = 0;
 
     (void)state;
-    for (unsigned run = 0; run < 20000; run++) {
+    for (unsigned run = 0; run < 2000; run++) {
         struct amy__retain_set sets[SETS_MAX];
         size_t n = below(&random, SETS_MAX);
         int64_t now_ms = 20000 * AMY__DAY_MS + (int64_t)below(&random, 1 << 30);
@@ -150,7 +150,7 @@ test_random_sets_stay_as_the_rules_say(void **state)
             kept += sets[i].keep != NULL;
         }
     }
-    assert_true(gone > 50000 && kept > 50000);
+    assert_true(gone > 5000 && kept > 5000);
 }
 
 static void
