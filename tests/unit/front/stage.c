@@ -5,6 +5,7 @@
 
 #include "core/files.h"
 #include "core/json.h"
+#include "fake_loop.h"
 #include "front/bundle.h"
 #include "front/wire.h"
 
@@ -27,15 +28,6 @@
 
 /* ---- the loop ---- */
 
-static void
-turn(struct stage *s)
-{
-    const struct timeval soon = {0, 2000};
-
-    (void)event_base_loopexit(s->base, &soon);
-    (void)event_base_loop(s->base, EVLOOP_ONCE);
-}
-
 static int64_t
 now_ms(void)
 {
@@ -45,6 +37,29 @@ now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+/* The connections' events are the base's; timers, other descriptors and
+ * deferred calls are the fake loop's, whose clock goes as fast as the real one
+ * unless it is told to skip. */
+void
+stage_turn(struct stage *s)
+{
+    int64_t now = now_ms();
+
+    fake_loop_advance(now - s->turned_ms);
+    s->turned_ms = now;
+    (void)fake_loop_poll();
+    (void)event_base_loop(s->base, EVLOOP_NONBLOCK);
+    fake_loop_turn();
+}
+
+void
+stage_skip(struct stage *s, int64_t ms)
+{
+    stage_turn(s);
+    fake_loop_advance(ms);
+    stage_turn(s);
+}
+
 void
 stage_until(struct stage *s, const bool *flag)
 {
@@ -52,7 +67,7 @@ stage_until(struct stage *s, const bool *flag)
 
     while (!*flag) {
         assert_true(now_ms() < end);
-        turn(s);
+        stage_turn(s);
     }
 }
 
@@ -63,7 +78,7 @@ stage_wait(struct stage *s, bool (*fn)(struct stage *s))
 
     while (!fn(s)) {
         assert_true(now_ms() < end);
-        turn(s);
+        stage_turn(s);
     }
 }
 
@@ -118,7 +133,7 @@ await_ack(struct stage *s, unsigned acks)
 
     while (s->acks <= acks) {
         assert_true(now_ms() < end);
-        turn(s);
+        stage_turn(s);
     }
 }
 
@@ -147,6 +162,7 @@ stage_open(struct stage *s)
     assert_int_equal(mkdirat(s->dir_fd, "logs", 0755), 0);
     s->run_fd = openat(s->dir_fd, "run", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     s->base = event_base_new();
+    s->turned_ms = now_ms();
     assert_int_equal(amy__gate_words_create(&s->words, &s->words_fd, NULL), 0);
     s->slots_fd = memfd_create("slots", MFD_CLOEXEC);
     assert_int_equal(ftruncate(s->slots_fd, (off_t)amy__slots_bytes()), 0);
@@ -163,6 +179,7 @@ stage_open(struct stage *s)
         0);
     opts.base = s->base;
     opts.channel_fd = s->channel[1];
+    opts.borrow_clock = fake_loop_clock();
     opts.log = &log;
     opts.on_finished = on_finished;
     opts.user = s;
@@ -601,6 +618,7 @@ listen_worker(struct stage *s, struct stage_worker *w)
         .user = w,
         .borrow_spool_dir_fd = s->dir_fd,
         .limits = {.body_bytes = 1 << 30},
+        .borrow_clock = fake_loop_clock(),
     };
 
     w->listen_fd = stage_listen(s, w);
@@ -667,7 +685,7 @@ stage_send_bytes(struct stage_client *c, const void *p, size_t n)
         assert_true(now_ms() < end);
         if (sent < 0) {
             assert_int_equal(errno, EAGAIN);
-            turn(c->stage);
+            stage_turn(c->stage);
             continue;
         }
         at += sent;
@@ -739,7 +757,7 @@ stage_answer(struct stage_client *c, bool head_only, char *text, size_t size)
             fail_msg("closed within an answer: %s", c->got);
         }
         assert_true(now_ms() < end);
-        turn(c->stage);
+        stage_turn(c->stage);
     }
     assert_int_equal(sscanf(c->got, "HTTP/1.1 %3u", &status), 1);
     if (text != NULL) {
@@ -758,7 +776,7 @@ stage_eof(struct stage_client *c)
     while (!c->eof) {
         receive(c);
         assert_true(now_ms() < end);
-        turn(c->stage);
+        stage_turn(c->stage);
     }
 }
 

@@ -35,6 +35,7 @@ struct stage_worker {
 
 struct stage {
     struct event_base *base;
+    int64_t turned_ms; /* of the real clock, at the last turn */
     struct amy__front *process;
     struct amy__wire *wire;
     char dir[64];
@@ -69,6 +70,10 @@ struct stage {
 void stage_open(struct stage *s);
 void stage_close(struct stage *s);
 /* Run the loop until *flag; fails the test after 10 s. */
+/* One turn of the loop; link with `loop`, the fake one. */
+void stage_turn(struct stage *s);
+/* So much time passes at once. */
+void stage_skip(struct stage *s, int64_t ms);
 void stage_until(struct stage *s, const bool *flag);
 /* Run the loop until fn says so. */
 void stage_wait(struct stage *s, bool (*fn)(struct stage *s));

@@ -351,7 +351,7 @@ test_slot_is_free_while_the_file_is_sent(void **state)
     stage_send(&client, "GET /say HTTP/1.1\r\nHost: example.org\r\n" FILE_OF(
                             "/private/big.bin") "\r\n");
     while (f->worker.requests == 0) {
-        assert_int_equal(event_base_loop(f->stage.base, EVLOOP_ONCE), 0);
+        stage_turn(&f->stage);
     }
     stage_wait(&f->stage, slot_is_free);
     assert_int_equal(ask(f, "GET", A_TXT), 200);

@@ -60,7 +60,7 @@ tear_down(void **state)
 static void
 turn(struct fixture *f)
 {
-    (void)event_base_loop(f->stage.base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+    stage_turn(&f->stage);
 }
 
 static void
