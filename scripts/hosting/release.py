@@ -23,15 +23,19 @@ class Releases:
         self.directory = site.directory / "releases"
 
     def begin(self):
-        """Before anything is deployed: releases/1 is the site's repo."""
+        """Before anything is deployed: releases/1 is the site's repo, and the only
+        one; what an earlier run tried is gone."""
         if self.site.repo.is_dir() and not self.site.repo.is_symlink():
             shutil.rmtree(self.site.repo)  # a deployment without releases
         first = self.path(1)
         first.mkdir(parents=True, exist_ok=True)
+        for other in self.directory.iterdir():
+            if other != first:
+                shutil.rmtree(other)
         self.directory.chmod(0o755)
         first.chmod(0o755)
-        replace_link(first / ".venv", "../../venv")
         self.switch(1)
+        replace_link(first / ".venv", "../../venv")
         return self
 
     def path(self, number):

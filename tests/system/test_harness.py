@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 from hosting.load import PlainLoad, fnv1a
 from hosting.rawhttp import Broken, Connection
+from hosting.release import Releases
 from hosting.wait import Late, wait_for
 
 GOOD = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"
@@ -135,3 +136,13 @@ def test_client_refuses_half_answers(serve, answer, kind):
 def test_waiting_fails_at_the_deadline_and_says_for_what():
     with pytest.raises(Late, match="the moon"):
         wait_for(lambda: False, 0.1, "the moon")
+
+
+def test_deployment_begins_with_one_release(tmp_path):
+    site = SimpleNamespace(directory=tmp_path, repo=tmp_path / "repo")
+    releases = Releases(site).begin()
+    assert releases.deploy() == 2 and releases.deploy() == 3
+    assert site.repo.resolve() == releases.path(3) and releases.current == 3
+    releases.begin()
+    assert [path.name for path in releases.directory.iterdir()] == ["1"]
+    assert site.repo.resolve() == releases.path(1)
