@@ -112,6 +112,32 @@ def test_requests_under_way_finish_with_the_old_code(released):
     expect_whole(released, TINY)
 
 
+def look(host):
+    """At one moment: the reload's phase, what all workers of web do."""
+    site = parts(host, TINY)
+    return site["reload"]["state"], [worker["state"] for pool in site["pools"]
+                                     if pool["name"] == "web" for worker in pool["workers"]]
+
+
+def test_one_worker_at_a_time_and_never_fewer_than_the_count(released):
+    released.releases.deploy()
+    running = Reload(released, TINY)
+    seen = []
+
+    def over():
+        seen.append(look(released))
+        return running.process.poll() is not None
+
+    wait_for(over, SOON_S, "the reload is over")
+    assert running.wait().code == 0, str(running)
+    assert {"canary", "bake", "roll"} <= {phase for phase, _ in seen}, seen
+    for phase, states in seen:
+        assert states.count("ready") >= 2, (phase, states)
+        assert states.count("boot") <= 1, (phase, states)
+        if phase == "bake":
+            assert states.count("ready") == 3, "the canary among the old ones"
+
+
 def kill_worker(host, position=0, pool="web"):
     """And wait for the next one in its place."""
     victim = pids(host, TINY)[pool][position]
