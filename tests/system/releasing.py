@@ -55,8 +55,8 @@ def expect_answers_of(host, domain, release, path="/"):
 
 
 def serving(host, domain, path="/"):
-    """The number of the release that answers."""
-    return int(host.get(domain, path, tls=False).get("x-release"))
+    """The number of the release that answers; 0 while none does."""
+    return int(host.get(domain, path, tls=False).get("x-release", 0))
 
 
 def reload(host, domain, **options):

@@ -7,8 +7,9 @@ import pytest
 from hosting.host import Host
 from hosting.load import PlainLoad
 from hosting.release import BROKEN, Releases
-from releasing import (expect_answers_of, expect_reload, expect_whole, generations, parts, pids,
-                       reload, reload_state, serving)
+from hosting.wait import wait_for
+from releasing import (SOON_S, expect_answers_of, expect_reload, expect_whole, generations, parts,
+                       pids, reload, reload_state, serving)
 from support import close_host, serve_demo
 
 PATH = "/slow/?s=0"
@@ -135,6 +136,26 @@ def application(environ, start_response):
     expect_whole(host, domain)
     assert pids(host, domain) == before
     releases.switch(old)
+
+
+def test_refused_release_does_not_come_up_with_a_new_supervisor(released):
+    """As after a reboot: `repo` still leads to what was refused."""
+    host, domain = released.host, released.domain
+    releases = Releases(released.site)
+    old = serving(host, domain, PATH)
+    releases.deploy("import", base=old)
+    assert reload(host, domain).code == 1
+    with PlainLoad(host, domain, [PATH], connections=4) as load:
+        host.workers.kill()
+        host.start_workers(ready=False)
+        wait_for(lambda: reload_state(host, domain)["state"] == "failed", SOON_S, "it is refused")
+        expect_whole(host, domain)
+        report = load.stop()
+    assert report.lost == 0 and set(report.by_status) <= {200, 502, 503}, report
+    expect_answers_of(host, domain, old, PATH)
+    assert "web 0" in reload_state(host, domain)["reason"]
+    releases.switch(old)
+    expect_reload(host, domain)
 
 
 def test_status_shows_a_refused_reload_to_people(released):

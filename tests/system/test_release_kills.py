@@ -19,7 +19,8 @@ from hosting import walk
 from hosting.load import PlainLoad
 from hosting.reload import Reload
 from hosting.wait import wait_for
-from releasing import (SOON_S, expect_answers_of, expect_reload, expect_whole, parts, reload_state)
+from releasing import (SOON_S, expect_answers_of, expect_reload, expect_whole, parts,
+                       reload_state, serving)
 from support import (BEAT_WORKER, TINY, TINY_YAML, add_to_workers, command_line, deploy_released,
                      expect_one_at_a_time, is_alive, processes_below)
 
@@ -70,14 +71,17 @@ def is_at(host, step):
 
 
 class Struck:
-    """A reload under load, of which `strike` hits one step."""
+    """A reload under load, of which `strike` hits one step; with `meant` it may go
+    on after the command has ended, until that release serves."""
 
-    def __init__(self, host, step, strike):
+    def __init__(self, host, step, strike, meant=None):
         with PlainLoad(host, TINY, ["/fixed"], CONNECTIONS) as load:
             running = Reload(host, TINY)
             wait_for(lambda: is_at(host, step), SOON_S, step)
             strike(host)
             self.reload = running.wait()
+            if meant is not None:
+                wait_for(lambda: serving(host, TINY) == meant, SOON_S, f"release {meant} serves")
             expect_whole(host, TINY)
             self.report = load.stop()
         assert self.report.answered > 20, self.report
@@ -168,11 +172,12 @@ def test_new_worker_is_killed(slow, step):
 
 @pytest.mark.parametrize("step", STEPS)
 def test_supervisor_is_killed(slow, step):
+    """The next one begins with what served last, and then goes on to what is meant."""
     def strike(host):
         host.workers.kill()
         host.start_workers(ready=False)
 
-    struck = Struck(slow, step, strike)
+    struck = Struck(slow, step, strike, meant=2)
     report = struck.report
     assert report.lost == 0 and set(report.by_status) <= {200, 502, 503}, report
     assert report.by_status[502] == 0, report
