@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import signal
 from dataclasses import dataclass
 
@@ -122,7 +123,7 @@ def browser_signs_guest_book(stage):
     """A browser signs the guest book over TLS 1.3, and an rq job runs."""
     if not browsers.is_available():
         return form_signs_guest_book(stage)
-    name = f"Ada {os.getpid()}"
+    name = f"Ada {secrets.token_hex(4)}"
     certificate = stage.host.certificates / stage.domain / "fullchain.pem"
     with browsers.Browser(certificate) as browser:
         browser.open(stage.host.url(stage.domain))
@@ -142,7 +143,7 @@ def browser_signs_guest_book(stage):
 
 def form_signs_guest_book(stage):
     """The same by plain requests, where no browser is to be had."""
-    name = f"Grace {os.getpid()}"
+    name = f"Grace {secrets.token_hex(4)}"
     answer = submit(stage, "/", {"name": name, "message": "Signed by hand."})
     assert answer.status == 302, answer.status
     assert name in stage.get("/").text
