@@ -261,11 +261,36 @@ show_workers(const json_t *pools)
     table_finish(table, "  ");
 }
 
+/* Servers that no daemon of ours runs, beneath what they are together. */
+static void
+server_rows(struct table *table, const json_t *servers)
+{
+    const json_t *server = NULL;
+    size_t i = 0;
+
+    json_array_foreach(servers, i, server)
+    {
+        int64_t refused = int_at(server, "refused");
+
+        table_row(table);
+        table_cell(table, TEXT_PLAIN, "  %s", text_at(server, "address"));
+        table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(server, "total"));
+        table_cell(table, TEXT_PLAIN, "%" PRId64, int_at(server, "busy"));
+        table_cell(table, TEXT_PLAIN, "%s", "");
+        table_cell(table, TEXT_PLAIN, "%s", "");
+        table_cell(table, TEXT_PLAIN, "%s", "");
+        if (refused > 0) {
+            table_cell(table, TEXT_BAD, "refused %" PRId64 " in a row",
+                       refused);
+        }
+    }
+}
+
 static void
 show_slots(json_t *slots)
 {
     static const char *const names[] = {"slots",  "total",  "busy", "tunnels",
-                                        "queued", "oldest", NULL};
+                                        "queued", "oldest", "",     NULL};
     struct table *table = NULL;
     const json_t *slot = NULL;
     const char *pool = NULL;
@@ -273,7 +298,7 @@ show_slots(json_t *slots)
     if (json_object_size(slots) == 0) {
         return;
     }
-    table = table_create("lrrrrr");
+    table = table_create("lrrrrrl");
     heading(table, names);
     json_object_foreach(slots, pool, slot)
     {
@@ -287,6 +312,7 @@ show_slots(json_t *slots)
         table_cell(table, queued > 0 ? TEXT_WARN : TEXT_PLAIN, "%" PRId64,
                    queued);
         duration_cell(table, queued > 0 ? int_at(slot, "oldest_ms") : -1);
+        server_rows(table, json_object_get(slot, "servers"));
     }
     table_finish(table, "  ");
 }

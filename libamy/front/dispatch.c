@@ -7,6 +7,8 @@
 #include "core/loop.h"
 #include "front/dispatch_internal.h"
 
+#include <string.h>
+
 #define UPSTREAM_WAIT_MS 5000
 #define TIMEOUT_MS 60000U
 /* How often waiting for answers is looked at. */
@@ -41,6 +43,7 @@ amy__dispatch_now_ms(struct amy__dispatch *dispatch)
 static void
 show_up(struct amy__run *run)
 {
+    run->seat.worker->refusals = 0;
     if (!run->seat.worker->gone) {
         amy__pool_lane_up(run->pool);
     }
@@ -174,7 +177,7 @@ on_call_end(struct amy__call *call, void *user)
 
 /* Nothing was sent: it may go to another worker, or to this one later. */
 static void
-bounce(struct amy__run *run)
+bounce(struct amy__run *run, bool refused)
 {
     struct amy__pool_lane *pool = run->pool;
     struct amy__dispatch *dispatch = pool->dispatch;
@@ -184,13 +187,14 @@ bounce(struct amy__run *run)
     TAILQ_REMOVE(&dispatch->runs, run, link);
     dispatch->running--;
     amy__slab_give(&dispatch->run_slab, run);
+    amy__pool_lane_blame(pool, seat.worker, refused);
     if (job == NULL) {
-        seat.worker->avoid = true;
         (void)amy__lane_leave(&pool->lane, &seat);
     } else {
         amy__lane_bounce(&pool->lane, &seat, &job->ticket, job->entered_us);
     }
-    amy__pool_lane_avoid(pool);
+    amy__pool_lane_down(pool);
+    amy__pool_lane_serve(pool);
 }
 
 static enum amy__job_failure
@@ -219,7 +223,7 @@ on_call_fail(struct amy__call *call, enum amy__call_failure failure,
 
     (void)call;
     if (failure == AMY__CALL_CONNECT || failure == AMY__CALL_BUSY) {
-        bounce(run);
+        bounce(run, failure == AMY__CALL_CONNECT);
         return;
     }
     job = part(run);
@@ -309,8 +313,7 @@ amy__run_begin(struct amy__pool_lane *pool, struct amy__job *job,
         run->progress_ms = run->started_ms;
         job->run = run;
         job->seated_us = amy__mono_us(dispatch->clock);
-        (void)amy__span_copy(amy__span_of(upstream->name), job->worker,
-                             sizeof(job->worker));
+        memcpy(job->worker, upstream->label, sizeof(job->worker));
         head = job->borrow_events->head(job, &body);
         rc = dispatch->ops->start(upstream->client, head, &body,
                                   CLIENT_TIMEOUT_MS, &call_handler, run,

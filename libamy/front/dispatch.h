@@ -7,6 +7,7 @@
 #include <amy/error.h>
 
 #include "front/lane.h"
+#include "net/address.h"
 #include "serve/client.h"
 
 #include <stdbool.h>
@@ -45,6 +46,9 @@ struct amy__job_events {
                     const char *reason);
 };
 
+/* The end of what is longer: the path of a socket. */
+#define AMY__WORKER_LABEL 48
+
 /* Lives in the caller's memory until it is over. */
 struct amy__job {
     struct amy__ticket ticket;
@@ -56,7 +60,7 @@ struct amy__job {
     uint32_t timeout_ms;
     uint32_t cost_key;  /* front/costs.h; set before the start, 0: none */
     uint32_t tunnel_ms; /* set before it starts: of silence after 101 */
-    char worker[28];    /* "web/1.0": who had it last */
+    char worker[AMY__WORKER_LABEL]; /* "web/1.0": who had it last */
 };
 
 /* What a unit test replaces; NULL in options: serve/client.h. */
@@ -127,7 +131,18 @@ struct amy__worker_spec {
     uint64_t incarnation;
     int dir_fd; /* duplicated */
     const char *name;
+    /* A server of somebody else's instead, by its address (a name of its own is
+     * not beneath dir_fd); copied. Its pool takes all in turn. */
+    const struct amy__address *address;
 };
+/* The i-th of a pool's servers; false past the end, and where it has workers.
+ */
+struct amy__pool_lane_server {
+    const char *name;
+    uint32_t refusals; /* connections in a row that it did not take */
+};
+bool amy__pool_lane_server(const struct amy__pool_lane *pool, size_t i,
+                           struct amy__pool_lane_server *ret);
 int amy__pool_lane_add(struct amy__pool_lane *pool,
                        const struct amy__worker_spec *spec,
                        struct amy_error *err);

@@ -32,7 +32,8 @@ struct amy__upstream {
     struct amy__dispatch *dispatch;
     struct amy__client *client;
     int dir_fd;
-    char name[64];
+    char name[128];
+    char label[AMY__WORKER_LABEL];
 };
 
 struct amy__pool_lane {
@@ -42,6 +43,7 @@ struct amy__pool_lane {
     struct amy__timer *deadline; /* the soonest of those that wait */
     bool watched; /* it is armed, and not too late for any of them */
     struct amy__timer *forgive;
+    int64_t forgive_ms; /* when it runs; 0: it does not */
     int64_t age_ms;
     uint32_t tunnels;
     int64_t down_since_ms; /* no worker can be asked since then; 0: one can */
@@ -89,8 +91,10 @@ void amy__pool_lane_watch(struct amy__pool_lane *pool);
  * asked again after its avoidance has shown nothing yet. */
 void amy__pool_lane_up(struct amy__pool_lane *pool);
 void amy__pool_lane_down(struct amy__pool_lane *pool);
-/* A worker took no connection: it is asked again a little later. */
-void amy__pool_lane_avoid(struct amy__pool_lane *pool);
+/* A worker took no connection (refused: nobody listens; else its backlog is
+ * full): it is asked again a little later. Before its seat is given back. */
+void amy__pool_lane_blame(struct amy__pool_lane *pool,
+                          struct amy__lane_worker *worker, bool refused);
 void amy__pool_lane_free(struct amy__pool_lane *pool);
 
 #endif

@@ -133,14 +133,6 @@ amy__lane_ready(const struct amy__lane *lane)
     return ready;
 }
 
-void
-amy__lane_forgive(struct amy__lane *lane)
-{
-    for (size_t i = 0; i < lane->worker_count; i++) {
-        lane->workers[i]->avoid = false;
-    }
-}
-
 static bool
 claim(struct amy__lane *lane, struct amy__lane_worker *worker, uint32_t slot,
       struct amy__seat *ret_seat)
@@ -169,13 +161,21 @@ claim_recent(struct amy__lane *lane, struct amy__lane_worker *worker,
     return false;
 }
 
+/* In turn, the lowest slots are claimed: behind so many free ones in a row
+ * there is next to nothing, and most of a thousand words need not be read. */
+#define QUIET 64U
+
 static uint32_t
 count_busy(const struct amy__lane *lane, const struct amy__lane_worker *worker)
 {
     uint32_t busy = 0;
+    uint32_t quiet = 0;
 
-    for (uint32_t i = 0; i < worker->slots; i++) {
-        busy += amy__slot_owner(lane->borrow_slots, worker->slot + i) != 0;
+    for (uint32_t i = 0; i < worker->slots && quiet < QUIET; i++) {
+        bool taken = amy__slot_owner(lane->borrow_slots, worker->slot + i) != 0;
+
+        busy += taken ? 1 : 0;
+        quiet = taken || !lane->in_turn ? 0 : quiet + 1;
     }
     return busy;
 }
@@ -200,7 +200,8 @@ least_loaded(const struct amy__lane *lane)
     uint32_t best_busy = UINT32_MAX;
 
     for (size_t i = 0; i < lane->worker_count; i++) {
-        struct amy__lane_worker *worker = lane->workers[i];
+        struct amy__lane_worker *worker =
+            lane->workers[(lane->look_from + i) % lane->worker_count];
         uint32_t busy = takes(worker) ? count_busy(lane, worker) : UINT32_MAX;
 
         if (busy < best_busy && busy < worker->slots) {
@@ -231,10 +232,22 @@ least_used(const struct amy__lane *lane)
     return best;
 }
 
+/* Who comes next begins to look behind this one. */
+static void
+pass_turn(struct amy__lane *lane, const struct amy__lane_worker *worker)
+{
+    for (size_t i = 0; lane->in_turn && i < lane->worker_count; i++) {
+        if (lane->workers[i] == worker) {
+            lane->look_from = i + 1;
+            return;
+        }
+    }
+}
+
 static bool
 take_seat(struct amy__lane *lane, struct amy__seat *ret_seat)
 {
-    struct amy__lane_worker *worker = least_used(lane);
+    struct amy__lane_worker *worker = lane->in_turn ? NULL : least_used(lane);
 
     if (worker != NULL && claim_recent(lane, worker, ret_seat)) {
         return true;
@@ -245,6 +258,7 @@ take_seat(struct amy__lane *lane, struct amy__seat *ret_seat)
             return false;
         }
         if (claim_any(lane, worker, ret_seat)) {
+            pass_turn(lane, worker);
             return true;
         }
     }

@@ -19,9 +19,11 @@ struct amy__lane_worker {
     uint32_t in_use;   /* seats of this process */
     uint32_t recent_n; /* slots this process gave back, the last one on top */
     uint16_t *recent;
-    bool gone;  /* takes nothing any more */
-    bool avoid; /* did not take a connection just now */
-    void *user; /* the caller's: the client toward it */
+    bool gone;              /* takes nothing any more */
+    bool avoid;             /* did not take a connection just now */
+    uint32_t refusals;      /* connections in a row; for the caller to count */
+    int64_t avoid_until_ms; /* the caller's */
+    void *user;             /* the caller's: the client toward it */
 };
 
 /* A slot that was claimed. */
@@ -59,6 +61,11 @@ struct amy__lane {
     int64_t owed[AMY__LANE_GROUPS]; /* rank of a group's next request */
     uint32_t waiting;
     uint32_t limit; /* most tickets [0: 1000] */
+    /* Servers with many slots each: always the one with the fewest requests of
+     * all processes, and in turn where they are equal. Else the slots that this
+     * process had last, which are warm. */
+    bool in_turn;
+    size_t look_from; /* in turn: which worker comes next */
     /* Wake that process (never this one). */
     void (*ring)(uint16_t process, void *user);
     /* A worker's last touch: free its user. */
@@ -77,8 +84,6 @@ int amy__lane_add(struct amy__lane *lane, uint32_t slot, uint32_t slots,
 bool amy__lane_remove(struct amy__lane *lane, uint64_t incarnation);
 /* Workers that may be asked now: announced, not avoided. */
 size_t amy__lane_ready(const struct amy__lane *lane);
-/* Ask all again. */
-void amy__lane_forgive(struct amy__lane *lane);
 
 /* A request comes. 1: it has a seat; 0: it waits; AMY_ELIMIT: too many do.
  * Groups of requests that wait share the workers' time evenly (start-time fair

@@ -9,11 +9,15 @@
 #include "front/dispatch_internal.h"
 
 #include <fcntl.h>
+#include <string.h>
 #include <unistd.h>
 
 #define QUEUE_AGE_MS 30000
 /* How soon a worker that took no connection is asked again. */
 #define FORGIVE_MS 50
+/* Twice as long after each refusal of a foreign server, up to this: one that is
+ * back must be found before those who wait for it give up. */
+#define FORGIVE_MAX_MS 1000
 
 static void
 ring(uint16_t process, void *user)
@@ -144,20 +148,54 @@ on_deadline(void *user)
 }
 
 static void
+arm_forgive(struct amy__pool_lane *pool, int64_t at_ms, int64_t now_ms)
+{
+    if (pool->forgive_ms == 0 || at_ms < pool->forgive_ms) {
+        pool->forgive_ms = at_ms;
+        (void)amy__timer_arm(pool->forgive, at_ms - now_ms, NULL);
+    }
+}
+
+/* Those whose time is over are asked again. */
+static void
 on_forgive(void *user)
 {
     struct amy__pool_lane *pool = user;
+    int64_t now_ms = amy__dispatch_now_ms(pool->dispatch);
 
-    amy__lane_forgive(&pool->lane);
+    pool->forgive_ms = 0;
+    for (size_t i = 0; i < pool->lane.worker_count; i++) {
+        struct amy__lane_worker *worker = pool->lane.workers[i];
+
+        if (worker->avoid && worker->avoid_until_ms <= now_ms) {
+            worker->avoid = false;
+        } else if (worker->avoid) {
+            arm_forgive(pool, worker->avoid_until_ms, now_ms);
+        }
+    }
     amy__pool_lane_serve(pool);
 }
 
 void
-amy__pool_lane_avoid(struct amy__pool_lane *pool)
+amy__pool_lane_blame(struct amy__pool_lane *pool,
+                     struct amy__lane_worker *worker, bool refused)
 {
-    amy__pool_lane_down(pool);
-    (void)amy__timer_arm(pool->forgive, FORGIVE_MS, NULL);
-    amy__pool_lane_serve(pool);
+    int64_t now_ms = amy__dispatch_now_ms(pool->dispatch);
+    int64_t pause_ms = FORGIVE_MS;
+
+    /* A worker of ours that is gone is announced so; of a foreign server only
+     * its refusals tell. */
+    if (pool->lane.in_turn && refused) {
+        for (uint32_t i = 0; i < worker->refusals && pause_ms < FORGIVE_MAX_MS;
+             i++) {
+            pause_ms *= 2;
+        }
+        worker->refusals++;
+    }
+    worker->avoid = true;
+    worker->avoid_until_ms =
+        now_ms + (pause_ms < FORGIVE_MAX_MS ? pause_ms : FORGIVE_MAX_MS);
+    arm_forgive(pool, worker->avoid_until_ms, now_ms);
 }
 
 /* ---- pools and workers ---- */
@@ -262,6 +300,23 @@ free_upstream(struct amy__upstream *upstream)
     amy__free(upstream);
 }
 
+/* What the access log calls it: the end of it, where all is too long. */
+static void
+write_label(struct amy__upstream *upstream)
+{
+    struct amy__span name = amy__span_of(upstream->name);
+    size_t room = sizeof(upstream->label) - 1;
+
+    if (name.n > room) {
+        name.p += name.n - room + 2;
+        name.n = room - 2;
+        memcpy(upstream->label, "..", 2);
+        memcpy(upstream->label + 2, name.p, name.n);
+        return;
+    }
+    memcpy(upstream->label, name.p, name.n);
+}
+
 static int
 open_upstream(struct amy__dispatch *dispatch,
               const struct amy__worker_spec *spec,
@@ -279,15 +334,21 @@ open_upstream(struct amy__dispatch *dispatch,
         return amy__err(err, AMY_ENOMEM, "allocating a worker");
     }
     upstream->dispatch = dispatch;
-    upstream->dir_fd = fcntl(spec->dir_fd, F_DUPFD_CLOEXEC, 0);
-    if (upstream->dir_fd < 0 ||
+    upstream->dir_fd =
+        spec->address != NULL ? -1 : fcntl(spec->dir_fd, F_DUPFD_CLOEXEC, 0);
+    if ((upstream->dir_fd < 0 && spec->address == NULL) ||
         !amy__span_copy(amy__span_of(spec->name), upstream->name,
                         sizeof(upstream->name))) {
         free_upstream(upstream);
         return amy__err(err, AMY_EINVAL, "a worker's socket '%s'", spec->name);
     }
-    opts.borrow_dir_fd = upstream->dir_fd;
-    opts.unix_name = upstream->name;
+    write_label(upstream);
+    if (spec->address != NULL) {
+        opts.address = *spec->address;
+    } else {
+        opts.borrow_dir_fd = upstream->dir_fd;
+        opts.unix_name = upstream->name;
+    }
     rc = dispatch->ops->client_create(&opts, &upstream->client, err);
     if (rc < 0) {
         free_upstream(upstream);
@@ -295,6 +356,21 @@ open_upstream(struct amy__dispatch *dispatch,
     }
     *ret_upstream = upstream;
     return 0;
+}
+
+bool
+amy__pool_lane_server(const struct amy__pool_lane *pool, size_t i,
+                      struct amy__pool_lane_server *ret)
+{
+    const struct amy__upstream *upstream = NULL;
+
+    if (!pool->lane.in_turn || i >= pool->lane.worker_count) {
+        return false;
+    }
+    upstream = pool->lane.workers[i]->user;
+    *ret = (struct amy__pool_lane_server){
+        .name = upstream->name, .refusals = pool->lane.workers[i]->refusals};
+    return true;
 }
 
 int
@@ -310,6 +386,11 @@ amy__pool_lane_add(struct amy__pool_lane *pool,
     rc = open_upstream(pool->dispatch, spec, &upstream, err);
     if (rc < 0) {
         return rc;
+    }
+    if (spec->address != NULL && !pool->lane.in_turn) {
+        pool->lane.in_turn = true;
+        pool->lane.look_from =
+            pool->dispatch->process; /* not all the same first */
     }
     amy__lane_set_pool(&pool->lane, spec->pool_index);
     rc = amy__lane_add(&pool->lane, spec->slot, spec->slots, spec->incarnation,

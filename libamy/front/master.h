@@ -217,6 +217,9 @@ struct amy__front_load {
     int64_t queued;
     int64_t oldest_ms;
     int64_t tunnels;
+    /* By address: the most connections in a row that a server did not take of
+     * any process. NULL: not wanted. The caller's, set before the call. */
+    struct amy__json *refusals;
 };
 void amy__front_pool_load(const struct amy_front *front,
                           const struct amy__registry_pool *pool,

@@ -33,7 +33,7 @@ describe_worker(const struct amy__registry_pool *pool,
                 const struct amy__roster_worker *worker, bool is_new)
 {
     struct amy__json *json = amy__json_object();
-    char name[128] = "";
+    char name[AMY__ROSTER_NAME + 64] = "";
 
     (void)amy__json_set(json, "site", amy__json_text(pool->site));
     (void)amy__json_set(json, "pool", amy__json_text(pool->pool));
@@ -43,7 +43,8 @@ describe_worker(const struct amy__registry_pool *pool,
         return json;
     }
     (void)snprintf(name, sizeof(name), "%s/%s", pool->pool, worker->name);
-    (void)amy__json_set(json, "name", amy__json_text(name));
+    (void)amy__json_set(json, pool->servers ? "address" : "name",
+                        amy__json_text(pool->servers ? worker->name : name));
     (void)amy__json_set(json, "pool_index", amy__json_int(pool->roster->index));
     (void)amy__json_set(json, "slot", amy__json_int(worker->slot));
     (void)amy__json_set(json, "slots", amy__json_int(worker->slots));
@@ -331,6 +332,38 @@ amy__front_stage(struct amy_front *front, const char *only,
 
 /* ---- after a round ---- */
 
+static void
+keep_pools(struct amy_front *front, const struct amy__site *site)
+{
+    for (size_t w = 0; w < site->worker_count; w++) {
+        struct amy_error err = AMY_ERROR_INIT;
+
+        if (site->workers[w].serves &&
+            amy__registry_keep(front->registry, site->domain,
+                               site->workers[w].name, site->workers[w].slots,
+                               &err) < 0) {
+            amy__log(&front->log, AMY_LOG_ERROR, "%s", err.msg);
+        }
+    }
+}
+
+/* Those of several routes have one name. */
+static void
+keep_servers(struct amy_front *front, const struct amy__site *site)
+{
+    for (size_t i = 0; i < site->route_count; i++) {
+        const struct amy__route *route = &site->routes[i];
+        struct amy_error err = AMY_ERROR_INIT;
+
+        if (route->kind == AMY__ROUTE_UPSTREAM &&
+            amy__registry_keep_servers(front->registry, site->domain,
+                                       route->pool, route->slots,
+                                       route->upstream, &err) < 0) {
+            amy__log(&front->log, AMY_LOG_ERROR, "%s", err.msg);
+        }
+    }
+}
+
 /* Pools as the current version has them; sites that are gone go. */
 static void
 retire(struct amy_front *front)
@@ -340,18 +373,8 @@ retire(struct amy_front *front)
 
     amy__registry_begin(front->registry);
     for (size_t i = 0; i < current->bundle->site_count; i++) {
-        const struct amy__site *site = current->sites[i];
-
-        for (size_t w = 0; w < site->worker_count; w++) {
-            struct amy_error err = AMY_ERROR_INIT;
-
-            if (site->workers[w].serves &&
-                amy__registry_keep(front->registry, site->domain,
-                                   site->workers[w].name,
-                                   site->workers[w].slots, &err) < 0) {
-                amy__log(&front->log, AMY_LOG_ERROR, "%s", err.msg);
-            }
-        }
+        keep_pools(front, current->sites[i]);
+        keep_servers(front, current->sites[i]);
     }
     amy__registry_end(front->registry);
     while (*at != NULL) {

@@ -2,6 +2,7 @@
 /* Not for gathering what workers do: amy-workers tells that. */
 #include <amy/version.h>
 
+#include "core/cleanup.h"
 #include "core/clock.h"
 #include "front/master.h"
 
@@ -78,6 +79,21 @@ gate_json(const struct amy__front_site *site)
 }
 
 static void
+add_refusals(struct amy__front_load *load, const struct amy__json *refusals)
+{
+    const struct amy__json *value = NULL;
+    const char *name = NULL;
+
+    for (size_t i = 0; amy__json_pair(refusals, i, &name, &value); i++) {
+        int64_t n = amy__json_as_int(value, 0);
+
+        if (n > amy__json_get_int(load->refusals, name, 0)) {
+            (void)amy__json_set(load->refusals, name, amy__json_int(n));
+        }
+    }
+}
+
+static void
 add_load(struct amy__front_load *load, const struct amy__json *pool)
 {
     int64_t age = amy__json_get_int(pool, "oldest_ms", 0);
@@ -85,6 +101,9 @@ add_load(struct amy__front_load *load, const struct amy__json *pool)
     load->queued += amy__json_get_int(pool, "waiting", 0);
     load->tunnels += amy__json_get_int(pool, "tunnels", 0);
     load->oldest_ms = age > load->oldest_ms ? age : load->oldest_ms;
+    if (load->refusals != NULL) {
+        add_refusals(load, amy__json_get(pool, "refusals"));
+    }
 }
 
 static void
@@ -114,27 +133,63 @@ add_loads(const struct amy_front *front, const struct amy__registry_pool *pool,
     }
 }
 
+static int64_t
+count_busy(const struct amy_front *front,
+           const struct amy__roster_worker *worker)
+{
+    int64_t busy = 0;
+
+    for (uint32_t i = 0; i < worker->slots; i++) {
+        busy += amy__slot_owner(front->slots, worker->slot + i) != 0;
+    }
+    return busy;
+}
+
 void
 amy__front_pool_load(const struct amy_front *front,
                      const struct amy__registry_pool *pool,
                      struct amy__front_load *ret)
 {
-    *ret = (struct amy__front_load){0};
+    *ret = (struct amy__front_load){.refusals = ret->refusals};
     for (const struct amy__roster_worker *w = pool->roster->workers; w != NULL;
          w = w->next) {
         ret->total += w->slots;
-        for (uint32_t i = 0; i < w->slots; i++) {
-            ret->busy += amy__slot_owner(front->slots, w->slot + i) != 0;
-        }
+        ret->busy += count_busy(front, w);
     }
     add_loads(front, pool, ret);
+}
+
+/* In the order of site.yaml; the roster has the last one first. */
+static struct amy__json *
+servers_json(const struct amy_front *front,
+             const struct amy__roster_worker *worker,
+             const struct amy__json *refusals)
+{
+    struct amy__json *servers = NULL;
+    struct amy__json *json = NULL;
+
+    if (worker == NULL) {
+        return amy__json_array();
+    }
+    servers = servers_json(front, worker->next, refusals);
+    json = amy__json_object();
+    (void)amy__json_set(json, "address", amy__json_text(worker->name));
+    (void)amy__json_set(json, "total", amy__json_int(worker->slots));
+    (void)amy__json_set(json, "busy", amy__json_int(count_busy(front, worker)));
+    (void)amy__json_set(
+        json, "refused",
+        amy__json_int(amy__json_get_int(refusals, worker->name, 0)));
+    (void)amy__json_add(servers, json);
+    return servers;
 }
 
 static struct amy__json *
 pool_json(const struct amy_front *front, const struct amy__registry_pool *pool)
 {
     struct amy__json *json = amy__json_object();
-    struct amy__front_load load = {0};
+    AMY_CLEANUP(amy__json_free_p)
+    struct amy__json *refusals = pool->servers ? amy__json_object() : NULL;
+    struct amy__front_load load = {.refusals = refusals};
 
     amy__front_pool_load(front, pool, &load);
     (void)amy__json_set(json, "total", amy__json_int(load.total));
@@ -142,6 +197,11 @@ pool_json(const struct amy_front *front, const struct amy__registry_pool *pool)
     (void)amy__json_set(json, "queued", amy__json_int(load.queued));
     (void)amy__json_set(json, "oldest_ms", amy__json_int(load.oldest_ms));
     (void)amy__json_set(json, "tunnels", amy__json_int(load.tunnels));
+    if (pool->servers) {
+        (void)amy__json_set(
+            json, "servers",
+            servers_json(front, pool->roster->workers, refusals));
+    }
     return json;
 }
 

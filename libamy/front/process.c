@@ -263,6 +263,26 @@ on_page(struct amy__front *front, struct amy__wire_message *message)
 
 /* ---- workers and listeners ---- */
 
+/* Where it is: beneath the site's directory, or an address. */
+static int
+locate_worker(const struct amy__domain *domain, const struct amy__json *json,
+              struct amy__worker_spec *spec, struct amy__address *address,
+              struct amy_error *err)
+{
+    const char *text = amy__json_get_text(json, "address", "");
+
+    if (text[0] == '\0') {
+        spec->name = amy__json_get_text(json, "name", "");
+        spec->dir_fd = domain->run_fd;
+        return domain->run_fd < 0
+                   ? amy__err(err, AMY_ENOTFOUND, "no directory of workers")
+                   : 0;
+    }
+    spec->name = text;
+    spec->address = address;
+    return amy__address_parse(amy__span_of(text), 0, address, err);
+}
+
 static void
 on_worker_add(struct amy__front *front, const struct amy__json *json)
 {
@@ -270,17 +290,19 @@ on_worker_add(struct amy__front *front, const struct amy__json *json)
     struct amy__domain *domain =
         amy__front_find_domain(front, amy__json_get_text(json, "site", ""));
     struct amy__pool_lane *pool = NULL;
+    struct amy__address address = {0};
     struct amy__worker_spec spec = {
         .pool_index = (uint32_t)amy__json_get_int(json, "pool_index", -1),
         .slot = (uint32_t)amy__json_get_int(json, "slot", -1),
         .slots = (uint32_t)amy__json_get_int(json, "slots", 0),
         .incarnation = (uint64_t)amy__json_get_int(json, "incarnation", 0),
-        .name = amy__json_get_text(json, "name", ""),
+        .name = "",
     };
-    int rc = AMY_ENOTFOUND;
+    int rc = domain == NULL
+                 ? AMY_ENOTFOUND
+                 : locate_worker(domain, json, &spec, &address, &err);
 
-    if (domain != NULL && domain->run_fd >= 0) {
-        spec.dir_fd = domain->run_fd;
+    if (rc == 0) {
         rc = amy__domain_need_pool(domain, amy__json_get_text(json, "pool", ""),
                                    &pool, &err);
     }
@@ -390,6 +412,19 @@ set_number(struct amy__json *json, const char *key, uint64_t value)
     (void)amy__json_set(json, key, amy__json_int((int64_t)value));
 }
 
+/* Who does not take connections, as this process sees it. */
+static struct amy__json *
+servers_json(const struct amy__pool_lane *pool)
+{
+    struct amy__json *servers = amy__json_object();
+    struct amy__pool_lane_server server;
+
+    for (size_t i = 0; amy__pool_lane_server(pool, i, &server); i++) {
+        set_number(servers, server.name, server.refusals);
+    }
+    return servers;
+}
+
 static struct amy__json *
 pools_json(const struct amy__domain *domain)
 {
@@ -407,6 +442,7 @@ pools_json(const struct amy__domain *domain)
         set_number(pool, "oldest_ms", (uint64_t)figures.oldest_ms);
         set_number(pool, "workers", figures.workers);
         set_number(pool, "tunnels", figures.tunnels);
+        (void)amy__json_set(pool, "refusals", servers_json(domain->pools[i]));
         (void)amy__json_add(pools, pool);
     }
     return pools;

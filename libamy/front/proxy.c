@@ -320,24 +320,17 @@ static const struct amy__job_events job_events = {
 static void
 enter(struct amy__visit *v)
 {
-    struct amy__pool_lane *pool =
-        amy__domain_pool(v->vhost->domain, v->route->pool);
     const struct amy__request_head *head = amy__exchange_head(v->x);
-    size_t route = (size_t)(v->route - v->vhost->site->routes);
-    int rc = AMY_ENOTFOUND;
+    const struct amy__vhost_route *route =
+        &v->vhost->routes[v->route - v->vhost->site->routes];
 
-    if (pool != NULL) {
-        v->job_on = true;
-        v->job.tunnel_ms = v->vhost->tunnels_ms[route];
-        v->job.cost_key = amy__costs_key(head->method_text, head->path);
-        rc = amy__job_start(&v->job, pool, v->vhost->timeouts_ms[route],
-                            &job_events);
-    }
-    if (rc < 0) {
+    v->job_on = true;
+    v->job.tunnel_ms = route->tunnel_ms;
+    v->job.cost_key = amy__costs_key(head->method_text, head->path);
+    if (amy__job_start(&v->job, route->pool, route->timeout_ms, &job_events) <
+        0) {
         v->job_on = false;
-        amy__visit_fail(v, 503,
-                        rc == AMY_ELIMIT ? "too many requests wait for a worker"
-                                         : "no such pool");
+        amy__visit_fail(v, 503, "too many requests wait for a worker");
     }
 }
 

@@ -29,6 +29,7 @@ struct entry {
     uint64_t tag;
     bool kept;
     bool dirty;
+    bool servers; /* listed: there is no directory */
     struct amy__roster_pool roster;
 };
 
@@ -107,7 +108,8 @@ pass_on(const struct amy__roster_pool *roster,
         const struct amy__roster_worker *worker, bool is_new, void *user)
 {
     struct entry *entry = user;
-    struct amy__registry_pool pool = {entry->site, entry->pool, roster};
+    struct amy__registry_pool pool = {entry->site, entry->pool, roster,
+                                      entry->servers};
 
     entry->registry->opts.fn(&pool, worker, is_new, entry->registry->opts.user);
 }
@@ -144,6 +146,9 @@ look(struct entry *entry)
     DIR *dir = NULL;
 
     entry->dirty = false;
+    if (entry->servers) {
+        return;
+    }
     if ((entry->dir_fd < 0 || fstat(entry->dir_fd, &st) != 0 ||
          st.st_nlink == 0) &&
         enter(entry, NULL) < 0) {
@@ -236,19 +241,14 @@ amy__registry_begin(struct amy__registry *registry)
     }
 }
 
-int
-amy__registry_keep(struct amy__registry *registry, const char *site,
-                   const char *pool, uint32_t slots, struct amy_error *err)
+/* A new pool, not yet on the list. */
+static int
+make_entry(struct amy__registry *registry, const char *site, const char *pool,
+           uint32_t slots, struct entry **ret_entry, struct amy_error *err)
 {
-    struct entry *entry = find(registry, site, pool);
+    struct entry *entry = amy__calloc(1, sizeof(*entry));
     int rc = 0;
 
-    if (entry != NULL) {
-        entry->kept = true;
-        entry->roster.slots = slots;
-        return 0;
-    }
-    entry = amy__calloc(1, sizeof(*entry));
     if (entry == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a pool");
     }
@@ -265,11 +265,62 @@ amy__registry_keep(struct amy__registry *registry, const char *site,
         free_entry(entry);
         return amy__err(err, rc, "pool '%s' of '%s'", pool, site);
     }
+    *ret_entry = entry;
+    return 0;
+}
+
+int
+amy__registry_keep(struct amy__registry *registry, const char *site,
+                   const char *pool, uint32_t slots, struct amy_error *err)
+{
+    struct entry *entry = find(registry, site, pool);
+    int rc = 0;
+
+    if (entry != NULL) {
+        entry->kept = true;
+        entry->roster.slots = slots;
+        return 0;
+    }
+    rc = make_entry(registry, site, pool, slots, &entry, err);
+    if (rc < 0) {
+        return rc;
+    }
     rc = enter(entry, err); /* an error, but the slow look tries again */
     entry->next = registry->entries;
     registry->entries = entry;
     look(entry);
     return rc;
+}
+
+int
+amy__registry_keep_servers(struct amy__registry *registry, const char *site,
+                           const char *pool, uint32_t slots,
+                           char *const *addresses, struct amy_error *err)
+{
+    struct entry *entry = find(registry, site, pool);
+    int rc = 0;
+
+    if (entry == NULL) {
+        rc = make_entry(registry, site, pool, slots, &entry, err);
+        if (rc < 0) {
+            return rc;
+        }
+        entry->servers = true;
+        entry->next = registry->entries;
+        registry->entries = entry;
+    }
+    entry->kept = true;
+    entry->roster.slots = slots;
+    amy__roster_begin(&entry->roster);
+    for (; rc == 0 && *addresses != NULL; addresses++) {
+        rc = amy__roster_list(&registry->roster, &entry->roster, *addresses,
+                              pass_on, entry);
+    }
+    amy__roster_end(&registry->roster, &entry->roster, pass_on, entry);
+    return rc == 0 ? 0
+                   : amy__err(err, rc, "servers of '%s%s': %s", site, pool,
+                              rc == AMY_ELIMIT ? "all slots are given"
+                                               : "out of memory");
 }
 
 void
@@ -296,7 +347,8 @@ amy__registry_each(struct amy__registry *registry, amy__registry_fn fn,
                    void *user)
 {
     for (struct entry *e = registry->entries; e != NULL; e = e->next) {
-        struct amy__registry_pool pool = {e->site, e->pool, &e->roster};
+        struct amy__registry_pool pool = {e->site, e->pool, &e->roster,
+                                          e->servers};
 
         for (struct amy__roster_worker *w = e->roster.workers; w != NULL;
              w = w->next) {
@@ -316,7 +368,8 @@ amy__registry_at(const struct amy__registry *registry, size_t i,
         i--;
     }
     if (e != NULL) {
-        *ret_pool = (struct amy__registry_pool){e->site, e->pool, &e->roster};
+        *ret_pool = (struct amy__registry_pool){e->site, e->pool, &e->roster,
+                                                e->servers};
     }
     return e != NULL;
 }

@@ -23,6 +23,7 @@ struct amy__registry_pool {
     const char *site;
     const char *pool;
     const struct amy__roster_pool *roster;
+    bool servers; /* of somebody else's; their names are addresses */
 };
 
 /* A worker came (is_new) or went. */
@@ -51,6 +52,10 @@ void amy__registry_free(struct amy__registry *registry); /* tells nobody */
 void amy__registry_begin(struct amy__registry *registry);
 int amy__registry_keep(struct amy__registry *registry, const char *site,
                        const char *pool, uint32_t slots, struct amy_error *err);
+/* The same for servers that are listed (NULL-terminated) and not looked for. */
+int amy__registry_keep_servers(struct amy__registry *registry, const char *site,
+                               const char *pool, uint32_t slots,
+                               char *const *addresses, struct amy_error *err);
 void amy__registry_end(struct amy__registry *registry);
 
 /* fn (is_new) for each worker that lives. */

@@ -149,6 +149,33 @@ amy__roster_see(struct amy__roster *roster, struct amy__roster_pool *pool,
     return add_worker(roster, pool, &like, fn, user);
 }
 
+int
+amy__roster_list(struct amy__roster *roster, struct amy__roster_pool *pool,
+                 const char *address, amy__roster_fn fn, void *user)
+{
+    struct amy__roster_worker like = {.generation = 0};
+
+    if (amy__span_of(address).n >= sizeof(like.name)) {
+        return AMY_EINVAL;
+    }
+    (void)snprintf(like.name, sizeof(like.name), "%s", address);
+    for (struct amy__roster_worker **at = &pool->workers; *at != NULL;
+         at = &(*at)->next) {
+        struct amy__roster_worker *worker = *at;
+
+        if (strcmp(worker->name, address) != 0) {
+            continue;
+        }
+        if (worker->slots == pool->slots) {
+            worker->seen = true;
+            return 0;
+        }
+        remove_worker(roster, pool, at, fn, user);
+        break;
+    }
+    return add_worker(roster, pool, &like, fn, user);
+}
+
 void
 amy__roster_end(struct amy__roster *roster, struct amy__roster_pool *pool,
                 amy__roster_fn fn, void *user)

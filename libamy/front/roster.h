@@ -10,7 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define AMY__ROSTER_NAME 48 /* "{generation}.{position}" */
+/* "{generation}.{position}", or the address of a server that is no worker. */
+#define AMY__ROSTER_NAME 128
 
 struct amy__roster_worker {
     struct amy__roster_worker *next;
@@ -59,6 +60,9 @@ void amy__roster_begin(struct amy__roster_pool *pool);
 int amy__roster_see(struct amy__roster *roster, struct amy__roster_pool *pool,
                     const char *name, uint64_t inode, int64_t born_ns,
                     amy__roster_fn fn, void *user);
+/* See a server that site.yaml lists: known again by its address. */
+int amy__roster_list(struct amy__roster *roster, struct amy__roster_pool *pool,
+                     const char *address, amy__roster_fn fn, void *user);
 void amy__roster_end(struct amy__roster *roster, struct amy__roster_pool *pool,
                      amy__roster_fn fn, void *user);
 

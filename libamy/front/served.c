@@ -44,6 +44,7 @@ free_domain(struct amy__domain *domain)
     amy__access_log_free(domain->log);
     amy__error_log_free(domain->errors);
     amy__close(&domain->run_fd);
+    amy__free(domain->pools);
     amy__free(domain->name);
     amy__free(domain);
 }
@@ -113,6 +114,7 @@ int
 amy__domain_need_pool(struct amy__domain *domain, const char *name,
                       struct amy__pool_lane **ret_pool, struct amy_error *err)
 {
+    struct amy__pool_lane **grown = NULL;
     int rc = 0;
 
     *ret_pool = amy__domain_pool(domain, name);
@@ -123,6 +125,12 @@ amy__domain_need_pool(struct amy__domain *domain, const char *name,
         return amy__err(err, AMY_ELIMIT, "more than %u pools",
                         AMY__POOLS_PER_SITE);
     }
+    grown =
+        amy__realloc(domain->pools, (domain->pool_count + 1) * sizeof(*grown));
+    if (grown == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a pool");
+    }
+    domain->pools = grown;
     rc = amy__pool_lane_create(domain->front->dispatch, name, ret_pool, err);
     if (rc == 0) {
         domain->pools[domain->pool_count++] = *ret_pool;
@@ -155,8 +163,7 @@ amy__vhost_unref(struct amy__vhost *vhost)
         return;
     }
     amy__file_cache_free(vhost->files);
-    amy__free(vhost->timeouts_ms);
-    amy__free(vhost->tunnels_ms);
+    amy__free(vhost->routes);
     amy__close(&vhost->dir_fd);
     amy__site_unref(vhost->site);
     amy__free(vhost);
@@ -224,28 +231,34 @@ timeout_of(const struct amy__site *site, const struct amy__route *route)
     return timeout_ms < 1000 ? 1000 : timeout_ms;
 }
 
+/* Every pool that a route names can be waited for, before it has a worker. */
 static int
-find_timeouts(struct amy__vhost *vhost, struct amy_error *err)
+find_routes(struct amy__vhost *vhost, struct amy_error *err)
 {
     const struct amy__site *site = vhost->site;
+    int rc = 0;
 
-    vhost->timeouts_ms =
-        amy__calloc(site->route_count + 1, sizeof(*vhost->timeouts_ms));
-    vhost->tunnels_ms =
-        amy__calloc(site->route_count + 1, sizeof(*vhost->tunnels_ms));
-    if (vhost->timeouts_ms == NULL || vhost->tunnels_ms == NULL) {
+    vhost->routes = amy__calloc(site->route_count + 1, sizeof(*vhost->routes));
+    if (vhost->routes == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a site");
     }
-    for (size_t i = 0; i < site->route_count; i++) {
-        int64_t timeout_ms = timeout_of(site, &site->routes[i]);
+    for (size_t i = 0; rc == 0 && i < site->route_count; i++) {
+        const struct amy__route *route = &site->routes[i];
+        struct amy__vhost_route *plan = &vhost->routes[i];
+        int64_t timeout_ms = timeout_of(site, route);
 
-        int64_t idle_ms = site->routes[i].tunnel_idle_ms;
-
-        vhost->timeouts_ms[i] =
+        if (route->kind == AMY__ROUTE_FILES) {
+            continue;
+        }
+        plan->timeout_ms =
             timeout_ms > UINT32_MAX ? UINT32_MAX : (uint32_t)timeout_ms;
-        vhost->tunnels_ms[i] = idle_ms > 0 ? (uint32_t)idle_ms : TUNNEL_IDLE_MS;
+        plan->tunnel_ms = route->tunnel_idle_ms > 0
+                              ? (uint32_t)route->tunnel_idle_ms
+                              : TUNNEL_IDLE_MS;
+        rc =
+            amy__domain_need_pool(vhost->domain, route->pool, &plan->pool, err);
     }
-    return 0;
+    return rc;
 }
 
 static int
@@ -266,7 +279,7 @@ make_vhost(struct amy__front *front, struct amy__bundle_site *from,
     rc =
         vhost->domain == NULL ? AMY_ENOMEM : read_site(from, &vhost->site, err);
     if (rc == 0) {
-        rc = find_timeouts(vhost, err);
+        rc = find_routes(vhost, err);
     }
     if (rc == 0) {
         rc = amy__file_cache_create(0, &vhost->files, err);
@@ -276,27 +289,6 @@ make_vhost(struct amy__front *front, struct amy__bundle_site *from,
         return rc;
     }
     *ret_vhost = vhost;
-    return 0;
-}
-
-/* Every pool that a route names can be waited for. */
-static int
-need_pools(struct amy__vhost *vhost, struct amy_error *err)
-{
-    const struct amy__site *site = vhost->site;
-
-    for (size_t i = 0; i < site->route_count; i++) {
-        struct amy__pool_lane *pool = NULL;
-        int rc = 0;
-
-        if (site->routes[i].kind == AMY__ROUTE_POOL) {
-            rc = amy__domain_need_pool(vhost->domain, site->routes[i].pool,
-                                       &pool, err);
-        }
-        if (rc < 0) {
-            return rc;
-        }
-    }
     return 0;
 }
 
@@ -484,14 +476,11 @@ build_vhosts(struct amy__front *front, struct amy__served *served,
         struct amy__vhost **vhost = &served->vhosts[served->vhost_count];
         int rc = make_vhost(front, from, vhost, err);
 
-        if (rc == 0) {
-            served->vhost_count++;
-            rc = need_pools(*vhost, err);
-        }
         if (rc < 0) {
             amy__err_prefix(err, "site '%s': ", from->name);
             return rc;
         }
+        served->vhost_count++;
     }
     return 0;
 }

@@ -24,7 +24,8 @@
 
 struct amy__front;
 
-#define AMY__POOLS_PER_SITE 16U
+/* Lanes stay when site.yaml does not name them any more. */
+#define AMY__POOLS_PER_SITE 1024U
 
 /* What stays of a site while bundles come and go: its workers with their
  * queues, pages, log and figures. Kept until the process ends. */
@@ -32,7 +33,7 @@ struct amy__domain {
     struct amy__front *front;
     char *name;
     int run_fd; /* workers' sockets are beneath it */
-    struct amy__pool_lane *pools[AMY__POOLS_PER_SITE];
+    struct amy__pool_lane **pools;
     size_t pool_count;
     struct amy__page *gate_page; /* of gate_serial; never NULL */
     uint64_t gate_serial;
@@ -43,6 +44,13 @@ struct amy__domain {
     uint64_t by_class[6]; /* answers: [2] 2xx ... */
 };
 
+/* What a route to workers or servers comes to; the index is the route's. */
+struct amy__vhost_route {
+    struct amy__pool_lane *pool; /* NULL: it leads to files */
+    uint32_t timeout_ms;         /* of a worker's silence */
+    uint32_t tunnel_ms;          /* of everybody's, after 101 */
+};
+
 /* A site as one bundle has it. Exchanges keep the one they began with. */
 struct amy__vhost {
     unsigned refs;
@@ -51,8 +59,7 @@ struct amy__vhost {
     uint32_t word; /* its gate word */
     int dir_fd;
     struct amy__file_cache *files;
-    uint32_t *timeouts_ms; /* of each route, for a worker's silence */
-    uint32_t *tunnels_ms;  /* of each route, for nobody's saying anything */
+    struct amy__vhost_route *routes;
 };
 
 struct amy__front_listener {

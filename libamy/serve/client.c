@@ -11,6 +11,9 @@
 
 #include <string.h>
 
+/* A route's patience is for the answer; elsewhere there may be another server.
+ */
+#define CONNECT_MS 3000
 #define TICK_MIN_MS 10
 #define TICK_MAX_MS 1000
 #define OUT_BYTES_MAX (128U * 1024U)
@@ -75,6 +78,14 @@ amy__client_tick_within(struct amy__client *client, int64_t ms)
     (void)amy__timer_arm(client->tick, ms, NULL);
 }
 
+/* A host that does not even refuse: as if it did. */
+static bool
+is_unreached(const struct amy__call *call, int64_t now_ms)
+{
+    return call->on != NULL && call->on->connecting &&
+           now_ms - call->progress_ms >= CONNECT_MS;
+}
+
 static void
 close_old(struct amy__client *client, int64_t now_ms)
 {
@@ -105,6 +116,10 @@ on_tick(void *user)
     TAILQ_FOREACH(call, &client->calls, link)
     {
         if (call->failure != 0 || call->detached || call->paused) {
+            continue;
+        }
+        if (is_unreached(call, now_ms)) {
+            amy__call_fail(call, AMY__CALL_CONNECT, "no connection in time");
             continue;
         }
         if (now_ms - call->progress_ms >= call->timeout_ms) {

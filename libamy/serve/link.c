@@ -441,6 +441,13 @@ feed(struct amy__link *link, struct amy__span data)
     link->held_n = data.n;
 }
 
+static int
+family_of(const struct amy__client *client)
+{
+    return client->unix_name != NULL ? AF_UNIX
+                                     : client->opts.address.sa.ss_family;
+}
+
 /* On a unix socket ECONNRESET says that our bytes were still unread when the
  * other end was closed (unix(7); unix_release_sock() in the kernel): it was in
  * the backlog of a server that died, say. A request that has no body is read
@@ -451,7 +458,7 @@ is_unread(const struct amy__link *link, ssize_t n)
     const struct amy__call *call = link->call;
 
     return n < 0 && errno == ECONNRESET && call != NULL && !link->heard &&
-           call->body.n == 0 && link->client->opts.unix_name != NULL;
+           call->body.n == 0 && family_of(link->client) == AF_UNIX;
 }
 
 static void
@@ -599,7 +606,9 @@ connect_address(struct amy__client *client, struct amy__link *link)
     const struct amy__address *to = &client->opts.address;
     int on = 1;
 
-    (void)setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (to->sa.ss_family != AF_UNIX) {
+        (void)setsockopt(link->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    }
     if (connect(link->fd, (const struct sockaddr *)&to->sa, to->len) == 0) {
         return 0;
     }
@@ -645,14 +654,12 @@ struct amy__link *
 amy__link_open(struct amy__client *client, enum amy__call_failure *ret_failure)
 {
     struct amy__link *link = take_struct(client);
-    int family =
-        client->unix_name == NULL ? client->opts.address.sa.ss_family : AF_UNIX;
-
     *ret_failure = AMY__CALL_CONNECT;
     if (link == NULL) {
         return NULL;
     }
-    link->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    link->fd = socket(family_of(client),
+                      SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (link->fd >= 0) {
         *ret_failure = client->unix_name == NULL
                            ? connect_address(client, link)

@@ -217,6 +217,36 @@ amy__site_check_files(struct amy__span path, struct amy_error *err)
     return 0;
 }
 
+/* A server of somebody else's: numbers, or an absolute path. */
+int
+amy__site_check_upstream(struct amy__span text, struct amy_error *err)
+{
+    struct amy__address address;
+    struct amy_error ours = AMY_ERROR_INIT;
+
+    for (size_t i = 0; i < text.n; i++) {
+        if ((unsigned char)text.p[i] < 0x20 || text.p[i] == 0x7F) {
+            return amy__err(err, AMY_EINVAL, "holds a control character");
+        }
+    }
+    if (amy__span_starts(text, AMY_SPAN("unix:")) &&
+        !amy__span_starts(text, AMY_SPAN("unix:/"))) {
+        return amy__err(err, AMY_EINVAL, "is no absolute path");
+    }
+    if (amy__address_parse(text, 0, &address, &ours) < 0) {
+        return amy__err(err, AMY_EINVAL,
+                        amy__span_starts(text, AMY_SPAN("unix:"))
+                            ? "is too long for the path of a socket"
+                            : "is no address");
+    }
+    if (address.sa.ss_family != AF_UNIX &&
+        (amy__address_port(&address) == 0 || text.p[0] == '*' ||
+         text.p[0] == ':')) {
+        return amy__err(err, AMY_EINVAL, "is no address with a port");
+    }
+    return 0;
+}
+
 static bool
 is_dotted_name(struct amy__span s)
 {

@@ -347,34 +347,53 @@ static void
 check_route_kind(const struct rules *rules, size_t index,
                  const struct amy__node *node)
 {
-    bool pool = amy__node_get(node, "pool") != NULL;
-    bool files = amy__node_get(node, "files") != NULL;
+    static const struct {
+        const char *name;
+        enum amy__route_kind kind;
+    } kinds[] = {{"pool", AMY__ROUTE_POOL},
+                 {"files", AMY__ROUTE_FILES},
+                 {"upstream", AMY__ROUTE_UPSTREAM}};
+    const char *first = NULL;
     char key[KEY_SIZE];
     struct amy__place place =
         place_in(node, NULL, item_key(key, "routes", index, NULL));
 
-    rules->site->routes[index].kind =
-        files ? AMY__ROUTE_FILES : AMY__ROUTE_POOL;
-    place.allowed = "either pool or files";
-    if (pool && files) {
-        amy__report_error(rules->report, &place, "has both pool and files");
-    } else if (!pool && !files) {
-        amy__report_error(rules->report, &place, "has neither pool nor files");
+    place.allowed = "one of pool, files and upstream";
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (amy__node_get(node, kinds[i].name) == NULL) {
+            continue;
+        }
+        if (first != NULL) {
+            amy__report_error(rules->report, &place, "has both %s and %s",
+                              first, kinds[i].name);
+            return;
+        }
+        first = kinds[i].name;
+        rules->site->routes[index].kind = kinds[i].kind;
+    }
+    if (first == NULL) {
+        amy__report_error(rules->report, &place,
+                          "has neither pool nor files nor upstream");
     }
 }
 
-/* Keys that go with the other kind of route only. */
+/* Keys that go with other kinds of routes only. */
 static void
 check_route_keys(const struct rules *rules, size_t index,
                  const struct amy__node *node)
 {
     static const struct {
         const char *name;
-        const char *goes_with;
-    } only[] = {{"cache", "files"},
-                {"internal", "files"},
-                {"timeout", "pool"},
-                {"tunnel_idle", "pool"}};
+        const char *goes_with[2];
+        const char *words;
+    } only[] = {{"cache", {"files", "files"}, "files"},
+                {"internal", {"files", "files"}, "files"},
+                {"slots", {"upstream", "upstream"}, "upstream"},
+                {"timeout", {"pool", "upstream"}, "pool or upstream"},
+                {"tunnel_idle", {"pool", "upstream"}, "pool or upstream"}};
+    bool pool = amy__node_get(node, "pool") != NULL;
+    bool files = amy__node_get(node, "files") != NULL;
+    bool upstream = amy__node_get(node, "upstream") != NULL;
 
     for (size_t i = 0; i < sizeof(only) / sizeof(only[0]); i++) {
         char key[KEY_SIZE];
@@ -382,11 +401,11 @@ check_route_keys(const struct rules *rules, size_t index,
             node, only[i].name, item_key(key, "routes", index, only[i].name));
 
         if (amy__node_get(node, only[i].name) != NULL &&
-            (amy__node_get(node, "pool") != NULL ||
-             amy__node_get(node, "files") != NULL) &&
-            amy__node_get(node, only[i].goes_with) == NULL) {
+            (pool || files || upstream) &&
+            amy__node_get(node, only[i].goes_with[0]) == NULL &&
+            amy__node_get(node, only[i].goes_with[1]) == NULL) {
             amy__report_error(rules->report, &place, "goes only with %s",
-                              only[i].goes_with);
+                              only[i].words);
         }
     }
 }
@@ -470,6 +489,70 @@ check_route_files(const struct rules *rules, size_t index,
     }
 }
 
+static bool
+same_servers(const struct amy__route *a, const struct amy__route *b)
+{
+    size_t i = 0;
+
+    if (b->upstream == NULL || a->slots != b->slots) {
+        return false;
+    }
+    while (a->upstream[i] != NULL && b->upstream[i] != NULL &&
+           strcmp(a->upstream[i], b->upstream[i]) == 0) {
+        i++;
+    }
+    return a->upstream[i] == NULL && b->upstream[i] == NULL;
+}
+
+/* Routes to the same servers share what is known of them. */
+static void
+name_upstream(const struct rules *rules, size_t index)
+{
+    const struct amy__route *routes = rules->site->routes;
+    struct amy__route *route = &rules->site->routes[index];
+    size_t first = 0;
+
+    if (route->upstream == NULL || route->pool != NULL) {
+        return;
+    }
+    while (first < index && !same_servers(route, &routes[first])) {
+        first++;
+    }
+    if (routes[first].path != NULL) {
+        route->pool = amy__strdup(routes[first].path);
+        rules->report->out_of_memory =
+            rules->report->out_of_memory || route->pool == NULL;
+    }
+}
+
+static void
+check_route_upstream(const struct rules *rules, size_t index,
+                     const struct amy__node *node)
+{
+    const struct amy__node *list = amy__node_get(node, "upstream");
+    const struct amy__node *one =
+        list == NULL || list->kind != AMY__NODE_LIST ? NULL : list->first;
+
+    for (size_t i = 0; one != NULL; i++, one = one->next) {
+        char part[32];
+        char key[KEY_SIZE];
+        struct amy__place place = {.line = one->line, .column = one->column};
+
+        (void)snprintf(part, sizeof(part), "upstream[%zu]", i);
+        place.key = item_key(key, "routes", index, part);
+        for (const struct amy__node *earlier = list->first; earlier != one;
+             earlier = earlier->next) {
+            if (one->text != NULL && earlier->text != NULL &&
+                strcmp(one->text, earlier->text) == 0) {
+                amy__report_error(rules->report, &place,
+                                  "'%.110s' is given twice", one->text);
+                break;
+            }
+        }
+    }
+    name_upstream(rules, index);
+}
+
 static void
 check_routes(const struct rules *rules)
 {
@@ -484,6 +567,7 @@ check_routes(const struct rules *rules)
             check_route_path(rules, i, node);
             check_route_pool(rules, i, node);
             check_route_files(rules, i, node);
+            check_route_upstream(rules, i, node);
         }
     }
 }

@@ -49,17 +49,21 @@ struct amy__site_worker {
 enum amy__route_kind {
     AMY__ROUTE_POOL = 0,
     AMY__ROUTE_FILES,
+    AMY__ROUTE_UPSTREAM, /* servers that somebody else runs */
 };
 
 struct amy__route {
     char *path; /* prefix, begins with '/'; "/static/" also matches "/static" */
     enum amy__route_kind kind;
-    char *pool;             /* AMY__ROUTE_POOL */
-    char *files;            /* AMY__ROUTE_FILES: directory beneath the site's */
-    bool immutable;         /* cache: immutable */
-    int64_t max_age_s;      /* cache: a duration; -1: none given */
-    bool internal;          /* X-Accel-Redirect only */
-    int64_t timeout_ms;     /* 0: the pool's default, 60 s */
+    char *pool; /* AMY__ROUTE_POOL; of upstreams the path of the first route to
+                   the same servers: they share a queue. No pool begins so. */
+    char **upstream;    /* AMY__ROUTE_UPSTREAM: addresses, or NULL */
+    uint32_t slots;     /* [1000] requests that each of these takes at once */
+    char *files;        /* AMY__ROUTE_FILES: directory beneath the site's */
+    bool immutable;     /* cache: immutable */
+    int64_t max_age_s;  /* cache: a duration; -1: none given */
+    bool internal;      /* X-Accel-Redirect only */
+    int64_t timeout_ms; /* 0: the pool's default, 60 s */
     int64_t tunnel_idle_ms; /* 0: 10 min */
 };
 

@@ -183,6 +183,12 @@ static const struct amy__field route_fields[] = {
      .allowed = "a path such as /reports/", .check = amy__site_check_url_path},
     {ROW("pool", TEXT, ROUTE(pool)), .allowed = "the name of workers",
      .check = amy__site_check_pool},
+    {ROW("upstream", TEXTS, ROUTE(upstream)), .flags = AMY__FIELD_SOME,
+     .allowed = "addresses such as 127.0.0.1:9000, \"[::1]:9000\" or "
+                "unix:/run/app.sock",
+     .max = 64, .check = amy__site_check_upstream},
+    {ROW("slots", COUNT, ROUTE(slots)), .standard = "1000", .min = 1,
+     .max = 10000},
     {ROW("files", TEXT, ROUTE(files)),
      .allowed = "a directory beneath the site's, such as repo/staticfiles",
      .check = amy__site_check_files},

@@ -9,6 +9,9 @@ import struct
 
 MAGIC = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 TEXT, CLOSE = 1, 8
+# What a scripted worker says to it.
+AGREED = (b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+          b"Sec-WebSocket-Accept: as-the-worker-says\r\n\r\n")
 
 
 def ask(domain, path="/", key="AAECAwQFBgcICQoLDA0ODw==", more=()):

@@ -627,6 +627,111 @@ test_worker_that_is_back_ends_the_wait(void **state)
     assert_int_equal(f->a.ends, 1);
 }
 
+/* ---- servers of somebody else's ---- */
+
+static void
+add_server(struct fixture *f, uint32_t slot, uint64_t incarnation,
+           const char *name)
+{
+    struct amy__address address = {0};
+    const struct amy__worker_spec spec = {
+        .pool_index = 2,
+        .slot = slot,
+        .slots = 4,
+        .incarnation = incarnation,
+        .name = name,
+        .address = &address,
+    };
+
+    assert_int_equal(amy__address_parse(amy__span_of(name), 0, &address, NULL),
+                     0);
+    assert_int_equal(amy__pool_lane_add(f->pool, &spec, NULL), 0);
+}
+
+static uint32_t
+refusals(struct fixture *f, size_t i)
+{
+    struct amy__pool_lane_server server = {0};
+
+    assert_true(amy__pool_lane_server(f->pool, i, &server));
+    return server.refusals;
+}
+
+static void
+test_refusing_server_is_left_alone_longer_and_longer(void **state)
+{
+    static const unsigned pauses[] = {50, 100, 200, 400, 800, 1000, 1000};
+    struct fixture *f = *state;
+    unsigned n = 0;
+
+    add_server(f, 0, 1, "127.0.0.1:9000");
+    start(f, &f->a);
+    assert_string_equal(f->a.job.worker, "127.0.0.1:9000");
+    for (size_t i = 0; i < sizeof(pauses) / sizeof(pauses[0]); i++) {
+        fail_call(n, AMY__CALL_CONNECT);
+        assert_int_equal(refusals(f, 0), i + 1);
+        fake_loop_advance(pauses[i] - 1);
+        assert_int_equal(fake.started, i + 1);
+        fake_loop_advance(1);
+        assert_int_equal(fake.started, i + 2);
+        n = (unsigned)(i + 1) % CALLS;
+    }
+    assert_int_equal(f->a.fails, 0);
+    end_call(n);
+    assert_int_equal(f->a.ends, 1);
+}
+
+static void
+test_server_that_answers_is_trusted_at_once(void **state)
+{
+    struct fixture *f = *state;
+    const struct amy__answer_head head = {.status = 200};
+
+    add_server(f, 0, 1, "127.0.0.1:9000");
+    start(f, &f->a);
+    fail_call(0, AMY__CALL_CONNECT);
+    fake_loop_advance(50);
+    assert_int_equal(fake.started, 2);
+    fake.calls[1].handler->on_answer(NULL, &head, fake.calls[1].user);
+    assert_int_equal(refusals(f, 0), 0);
+    end_call(1);
+}
+
+static void
+test_other_server_takes_what_one_refused(void **state)
+{
+    struct fixture *f = *state;
+
+    add_server(f, 0, 1, "127.0.0.1:9000");
+    add_server(f, 4, 2, "unix:/run/b.sock");
+    start(f, &f->a);
+    assert_string_equal(f->a.job.worker, "127.0.0.1:9000");
+    fail_call(0, AMY__CALL_CONNECT);
+    assert_string_equal(f->a.job.worker, "unix:/run/b.sock");
+    start(f, &f->b);
+    assert_string_equal(f->b.job.worker, "unix:/run/b.sock");
+    end_call(1);
+    end_call(2);
+    /* Its time is over: it is asked in its turn. */
+    fake_loop_advance(50);
+    start(f, &f->b);
+    assert_string_equal(f->b.job.worker, "127.0.0.1:9000");
+    end_call(3);
+}
+
+static void
+test_long_path_is_called_by_its_end(void **state)
+{
+    struct fixture *f = *state;
+
+    add_server(f, 0, 1,
+               "unix:/srv/a-rather-long-directory/for-the-sockets-of/app.sock");
+    start(f, &f->a);
+    assert_string_equal(f->a.job.worker,
+                        "..er-long-directory/for-the-sockets-of/app.sock");
+    end_call(0);
+}
+
 static void
 test_broken_answers_are_bad(void **state)
 {
@@ -891,6 +996,10 @@ main(void)
         TEST(test_newcomers_do_not_put_the_outage_off),
         TEST(test_data_read_after_a_pause_starts_no_timeout),
         TEST(test_worker_that_is_back_ends_the_wait),
+        TEST(test_refusing_server_is_left_alone_longer_and_longer),
+        TEST(test_server_that_answers_is_trusted_at_once),
+        TEST(test_other_server_takes_what_one_refused),
+        TEST(test_long_path_is_called_by_its_end),
         TEST(test_broken_answers_are_bad),
         TEST(test_call_that_cannot_start_gives_the_slot_back),
         TEST(test_timeout_keeps_the_slot_until_the_worker_is_done),

@@ -169,6 +169,35 @@ test_pools_have_numbers_of_their_own(void **state)
     assert_int_equal(amy__roster_open(roster, 1, &third), AMY_ELIMIT);
 }
 
+/* Servers that are listed keep their words while their address is there. */
+static void
+test_listed_servers_are_known_by_their_address(void **state)
+{
+    (void)state;
+    for (unsigned round = 0; round < 2; round++) {
+        amy__roster_begin(&pool);
+        assert_int_equal(
+            amy__roster_list(roster, &pool, "[::1]:1", on_worker, trace), 0);
+        assert_int_equal(
+            amy__roster_list(roster, &pool, "unix:/a", on_worker, trace), 0);
+        amy__roster_end(roster, &pool, on_worker, trace);
+    }
+    assert_string_equal(trace, "+[::1]:1@0#1 +unix:/a@2#2 ");
+    trace[0] = '\0';
+    amy__roster_begin(&pool);
+    assert_int_equal(
+        amy__roster_list(roster, &pool, "unix:/a", on_worker, trace), 0);
+    amy__roster_end(roster, &pool, on_worker, trace);
+    assert_string_equal(trace, "-[::1]:1#1 ");
+    trace[0] = '\0';
+    pool.slots = 3; /* another number is another incarnation */
+    amy__roster_begin(&pool);
+    assert_int_equal(
+        amy__roster_list(roster, &pool, "unix:/a", on_worker, trace), 0);
+    amy__roster_end(roster, &pool, on_worker, trace);
+    assert_string_equal(trace, "-unix:/a#2 +unix:/a@0#3 ");
+}
+
 static void
 test_see_without_memory_tries_again(void **state)
 {
@@ -192,6 +221,7 @@ main(void)
         ON_ROSTER(test_foreign_names_are_passed_over),
         ON_ROSTER(test_slots_run_out_without_harm),
         ON_ROSTER(test_pools_have_numbers_of_their_own),
+        ON_ROSTER(test_listed_servers_are_known_by_their_address),
         ON_ROSTER(test_see_without_memory_tries_again),
     };
 

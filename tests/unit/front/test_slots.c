@@ -364,11 +364,81 @@ test_bounce_avoids_the_worker_and_keeps_the_place(void **state)
     amy__lane_bounce(&f->lane, &seat, &first, 10);
     assert_int_equal(amy__lane_ready(&f->lane), 0);
     assert_false(amy__lane_next(&f->lane, &next, &seat));
-    amy__lane_forgive(&f->lane);
+    f->lane.workers[0]->avoid = false;
     assert_true(amy__lane_next(&f->lane, &next, &seat));
     assert_ptr_equal(next, &first);
     amy__lane_forget(&f->lane, &second);
     assert_false(amy__lane_leave(&f->lane, &seat));
+}
+
+/* Servers with many slots: equal ones take turns. */
+static void
+test_in_turn_equal_servers_alternate(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__ticket ticket = {0};
+    struct amy__seat seat = {0};
+
+    f->lane.in_turn = true;
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(amy__lane_add(&f->lane, i * 1000, 1000, i + 1, NULL),
+                         0);
+    }
+    for (uint32_t i = 0; i < 9; i++) {
+        assert_int_equal(amy__lane_enter(&f->lane, &ticket, 10, &seat), 1);
+        assert_int_equal(seat.worker->incarnation, i % 3 + 1);
+        (void)amy__lane_leave(&f->lane, &seat);
+    }
+}
+
+/* What other processes have there counts as well as our own. */
+static void
+test_in_turn_the_one_with_the_fewest_of_all_processes(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__ticket ticket = {0};
+    struct amy__seat seats[5] = {{0}};
+
+    f->lane.in_turn = true;
+    assert_int_equal(amy__lane_add(&f->lane, 0, 1000, 1, NULL), 0);
+    assert_int_equal(amy__lane_add(&f->lane, 1000, 1000, 2, NULL), 0);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_true(amy__slot_claim(f->slots, i, 5, 1));
+    }
+    for (size_t i = 0; i < 3; i++) {
+        assert_int_equal(amy__lane_enter(&f->lane, &ticket, 10, &seats[i]), 1);
+        assert_int_equal(seats[i].worker->incarnation, 2);
+    }
+    /* Three each: in turn again, and behind the other's words. */
+    assert_int_equal(amy__lane_enter(&f->lane, &ticket, 10, &seats[3]), 1);
+    assert_int_equal(amy__lane_enter(&f->lane, &ticket, 10, &seats[4]), 1);
+    assert_int_equal(seats[3].worker->incarnation, 1);
+    assert_int_equal(seats[3].slot, 3);
+    assert_int_equal(seats[4].worker->incarnation, 2);
+    for (size_t i = 0; i < 5; i++) {
+        (void)amy__lane_leave(&f->lane, &seats[i]);
+    }
+}
+
+static void
+test_in_turn_full_servers_make_wait(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__ticket tickets[3] = {{0}};
+    struct amy__ticket *next = NULL;
+    struct amy__seat seats[3] = {{0}};
+
+    f->lane.in_turn = true;
+    assert_int_equal(amy__lane_add(&f->lane, 0, 1, 1, NULL), 0);
+    assert_int_equal(amy__lane_add(&f->lane, 1, 1, 2, NULL), 0);
+    assert_int_equal(amy__lane_enter(&f->lane, &tickets[0], 10, &seats[0]), 1);
+    assert_int_equal(amy__lane_enter(&f->lane, &tickets[1], 11, &seats[1]), 1);
+    assert_int_equal(amy__lane_enter(&f->lane, &tickets[2], 12, &seats[2]), 0);
+    assert_true(amy__lane_leave(&f->lane, &seats[0]));
+    assert_true(amy__lane_next(&f->lane, &next, &seats[2]));
+    assert_ptr_equal(next, &tickets[2]);
+    (void)amy__lane_leave(&f->lane, &seats[1]);
+    (void)amy__lane_leave(&f->lane, &seats[2]);
 }
 
 static void
@@ -412,6 +482,9 @@ main(void)
         TEST(test_dear_requests_get_their_share_of_a_flood_of_cheap_ones),
         TEST(test_dear_request_elsewhere_is_not_the_most_urgent),
         TEST(test_bounce_avoids_the_worker_and_keeps_the_place),
+        TEST(test_in_turn_equal_servers_alternate),
+        TEST(test_in_turn_the_one_with_the_fewest_of_all_processes),
+        TEST(test_in_turn_full_servers_make_wait),
         TEST(test_removed_worker_goes_with_its_last_seat),
     };
 

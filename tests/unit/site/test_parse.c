@@ -229,6 +229,33 @@ test_parse_reads_certificate_files(void **state)
 }
 
 static void
+test_parse_upstreams_of_the_same_servers_share_a_name(void **state)
+{
+    struct amy__site *site =
+        good(MINIMUM "routes:\n"
+                     "  - {path: /ws/, upstream: [127.0.0.1:9000, "
+                     "'unix:/run/a']}\n"
+                     "  - {path: /, upstream: [127.0.0.1:9000, "
+                     "'unix:/run/a'], timeout: 5s}\n"
+                     "  - {path: /few/, upstream: [127.0.0.1:9000, "
+                     "'unix:/run/a'], slots: 2}\n"
+                     "  - {path: /other/, upstream: ['unix:/run/a']}\n");
+    static const char *const names[] = {"/other/", "/few/", "/ws/", "/ws/"};
+    size_t n = 0;
+
+    (void)state;
+    for (size_t i = 0; i < site->route_count; i++) {
+        if (site->routes[i].kind == AMY__ROUTE_UPSTREAM) {
+            assert_string_equal(site->routes[i].pool, names[n++]);
+            assert_int_equal(site->routes[i].slots,
+                             strcmp(names[n - 1], "/few/") == 0 ? 2 : 1000);
+        }
+    }
+    assert_int_equal(n, 4);
+    amy__site_unref(site);
+}
+
+static void
 test_parse_http_is_a_word_or_a_map(void **state)
 {
     struct amy__site *site =
@@ -272,6 +299,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_parse_upstreams_of_the_same_servers_share_a_name),
         cmocka_unit_test(test_parse_http_is_a_word_or_a_map),
         cmocka_unit_test(test_parse_of_two_keys_fills_every_default),
         cmocka_unit_test(test_parse_of_the_example_reads_its_workers),
