@@ -117,7 +117,7 @@ def test_only_worker_is_free_while_clients_read_slowly(served):
     connections = []
     for _ in range(3):
         connection = served.connect(TINY, tls=False)
-        connection.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        connection.raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 262144)
         connection.request("GET", "/accel?to=/private/large.bin", {"Host": TINY})
         connection.read_some_until(b"\r\n\r\n")
         connections.append(connection)

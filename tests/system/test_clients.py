@@ -442,25 +442,6 @@ def test_large_file_comes_whole_to_a_slow_reader(wire, tls):
             assert connection.read_response().body == wanted
 
 
-def test_file_that_shrinks_cuts_the_connection(wire):
-    file = wire.sites[WIRE].directory / "static/shrinks.bin"
-    file.write_bytes(bytes(32 << 20))
-    file.chmod(0o644)
-    with wire.connect(WIRE, tls=False) as connection:
-        narrow(connection)
-        connection.request("GET", "/static/shrinks.bin", {"Host": WIRE})
-        connection.read_some_until(b"\r\n\r\n")
-        with open(file, "r+b") as opened:
-            opened.truncate(4096)
-        received = b""
-        try:
-            while data := connection.raw.recv(65536):
-                received += data
-        except ConnectionResetError:
-            pass
-        assert len(received) < 32 << 20
-
-
 # ---- TLS
 
 

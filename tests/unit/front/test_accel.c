@@ -358,6 +358,59 @@ test_slot_is_free_while_the_file_is_sent(void **state)
     stage_disconnect(&client);
 }
 
+static bool
+is_held(struct stage *s)
+{
+    struct fixture *f = (struct fixture *)(void *)s;
+
+    return f->worker.held != NULL;
+}
+
+static bool
+is_logged(struct stage *s)
+{
+    char text[4096];
+
+    stage_read(s, "logs/access.log", text, sizeof(text));
+    return contains(text, "/hold");
+}
+
+/* The answer to a held request, for a client that may be gone. */
+static void
+let_go(struct fixture *f, const char *path)
+{
+    struct amy__answer_head head = {.status = 200, .field_count = 1};
+
+    head.fields[0] = (struct amy__field){.name = AMY_SPAN("X-Accel-Redirect"),
+                                         .value = amy__span_of(path)};
+    amy__exchange_reply(f->worker.held, &head, AMY_SPAN("x"), true);
+    f->worker.held = NULL;
+}
+
+static void
+test_client_that_left_costs_nothing(void **state)
+{
+    static const char *const ranges[] = {"", "Range: bytes=0-9,30000-\r\n"};
+    static char big[40001];
+    static struct stage_client client;
+    struct fixture *f = *state;
+
+    memset(big, 'z', sizeof(big) - 1);
+    stage_file(&f->stage, "media/private/big.bin", big);
+    for (size_t i = 0; i < 2; i++) {
+        stage_connect(&f->stage, &client);
+        stage_send(&client, "GET /hold HTTP/1.1\r\nHost: example.org\r\n");
+        stage_send(&client, ranges[i]);
+        stage_send(&client, "\r\n");
+        stage_wait(&f->stage, is_held);
+        stage_disconnect(&client);
+        let_go(f, "/private/big.bin");
+        stage_wait(&f->stage, slot_is_free);
+    }
+    stage_wait(&f->stage, is_logged);
+    assert_int_equal(ask(f, "GET", A_TXT), 200);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -374,6 +427,7 @@ main(void)
         TEST(test_answer_that_is_no_success_passes_without_the_field),
         TEST(test_from_outside_there_is_nothing),
         TEST(test_slot_is_free_while_the_file_is_sent),
+        TEST(test_client_that_left_costs_nothing),
     };
 
     return cmocka_run_group_tests_name("front/accel", tests, NULL, NULL);
