@@ -24,6 +24,18 @@ amy__workers_ask(struct amy__workers_asker **list,
     return 0;
 }
 
+void
+amy__workers_ask_now(struct amy__workers_site *site)
+{
+    struct amy__workers_asker **end = &site->reload.askers;
+
+    while (*end != NULL) {
+        end = &(*end)->next;
+    }
+    *end = site->reload.later;
+    site->reload.later = NULL;
+}
+
 static bool
 take(struct amy__workers_asker **list, struct amy__workers_asker *ret)
 {
@@ -122,13 +134,10 @@ amy__workers_tell_site(struct amy__workers_site *site)
             amy__control_reply(one.call, 200, success_json(site));
         }
     }
-    if (!site->reload.again) {
+    if (!site->reload.again && site->reload.later != NULL) {
         /* Nothing more is to come: it is over for them, too. */
-        site->reload.askers = site->reload.later;
-        site->reload.later = NULL;
-        if (site->reload.askers != NULL) {
-            amy__workers_tell_site(site);
-        }
+        amy__workers_ask_now(site);
+        amy__workers_tell_site(site);
     }
 }
 

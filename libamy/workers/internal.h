@@ -202,6 +202,8 @@ int amy__workers_reload_all(struct amy_workers *workers,
 int amy__workers_ask(struct amy__workers_asker **list,
                      const struct amy__workers_asker *asker,
                      struct amy_error *err);
+/* Who asked for the one after this one asked for the one that begins now. */
+void amy__workers_ask_now(struct amy__workers_site *site);
 /* How the reload of a site ended, to all who asked for it. */
 void amy__workers_tell_site(struct amy__workers_site *site);
 /* The reload of all is over: tell one who asked. That one may have freed the

@@ -132,6 +132,7 @@ gather(struct amy__workers_site *site)
                 .new_state = amy__workers_pool_state(pair->next, j),
                 .want_old = is_wanted(pair->now, j),
                 .want_new = is_wanted(pair->next, j),
+                .drained = pool->seats[j].drained,
             };
             if (pool->stop_first &&
                 pool->seats[j].old_state == AMY_WORKER_STOPPED) {
@@ -239,7 +240,7 @@ settle(struct amy__workers_site *site)
             pool->role = AMY__POOL_OLD;
         }
     }
-    if (!back) {
+    if (!back && !reload->refused) {
         forget_outcome(reload);
     }
     reload->roll.phase = AMY__ROLL_IDLE;
@@ -624,7 +625,8 @@ state_name(const struct amy__workers_site *site)
 {
     const struct amy__workers_reload *reload = &site->reload;
 
-    if (site->job != NULL) {
+    if (site->job != NULL ||
+        (reload->again && !amy__workers_reload_is_open(site))) {
         return "environment";
     }
     if (reload->refused ||

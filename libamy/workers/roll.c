@@ -15,6 +15,13 @@ new_ready(const struct amy__roll_seat *seat)
 }
 
 static void
+drain(struct amy__roll_seat *seat)
+{
+    seat->drained = seat->drained || seat->want_old;
+    seat->want_old = false;
+}
+
+static void
 enter(struct amy__roll *roll, enum amy__roll_phase phase, int64_t now_ms)
 {
     roll->phase = phase;
@@ -158,7 +165,7 @@ start_fresh(struct amy__roll_pool *pool)
         struct amy__roll_seat *seat = &pool->seats[i];
         bool gone = seat->old_state == AMY_WORKER_STOPPED;
 
-        seat->want_old = false;
+        drain(seat);
         if (i < pool->new_count && (gone || !pool->stop_first)) {
             seat->want_new = true;
         }
@@ -248,7 +255,7 @@ drain_replaced(struct amy__roll_pool *pool)
 
         if (seat->want_old && replaced &&
             (!old_ready(seat) || count_ready(pool) > enough)) {
-            seat->want_old = false;
+            drain(seat);
         }
     }
 }
@@ -324,7 +331,7 @@ go_back_in(struct amy__roll_pool *pool)
     }
 }
 
-/* Is the old generation what it was? */
+/* Is the old generation what it was? What was away before is not waited for. */
 static bool
 go_back(struct amy__roll *roll)
 {
@@ -336,7 +343,7 @@ go_back(struct amy__roll *roll)
         go_back_in(pool);
         for (size_t j = 0; j < pool->seat_count; j++) {
             const struct amy__roll_seat *seat = &pool->seats[j];
-            bool whole = j >= pool->old_count || pool->fresh || old_ready(seat);
+            bool whole = !seat->drained || pool->fresh || old_ready(seat);
 
             back = back && !seat->want_new && whole;
         }

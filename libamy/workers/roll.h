@@ -42,6 +42,7 @@ struct amy__roll_seat {
     uint32_t new_state;
     bool want_old; /* shall a worker run there? In and out. */
     bool want_new;
+    bool drained; /* the old one was told to go; kept from step to step */
 };
 
 struct amy__roll_pool {

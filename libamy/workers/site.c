@@ -364,6 +364,10 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain)
         site->reload.again = true;
         return 0;
     }
+    if (site != NULL) {
+        site->reload.again = false;
+        amy__workers_ask_now(site);
+    }
     if (site == NULL) {
         rc = create_site(workers, domain, &site, &err);
     }

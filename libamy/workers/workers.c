@@ -52,22 +52,6 @@ sweep_pools(struct amy__workers_site *site)
     }
 }
 
-/* Asked for while one was under way: all who did get the same one. */
-static void
-renew_again(struct amy__workers_site *site)
-{
-    struct amy__workers_reload *reload = &site->reload;
-
-    if (!reload->again || amy__workers_reload_is_open(site)) {
-        return;
-    }
-    reload->again = false;
-    reload->askers = reload->later;
-    reload->later = NULL;
-    /* What went wrong has been told, to the log and to who asked. */
-    (void)amy__workers_site_renew(site->borrow_workers, site->domain);
-}
-
 static void
 sweep_sites(struct amy_workers *workers)
 {
@@ -78,7 +62,9 @@ sweep_sites(struct amy_workers *workers)
 
         sweep_pools(site);
         amy__workers_site_step(site);
-        renew_again(site);
+        if (site->reload.again && !amy__workers_reload_is_open(site)) {
+            (void)amy__workers_site_renew(workers, site->domain);
+        }
         if (site->leaving && site->pools == NULL) {
             *link = site->next;
             amy__workers_site_free(site);

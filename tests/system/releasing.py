@@ -29,9 +29,11 @@ def generations(host, domain):
 
 
 def is_whole(host, domain):
-    """One generation of every pool, all of its workers ready, and only their
-    sockets in the registry."""
+    """One generation of every pool, all of its workers ready, only their sockets
+    in the registry, and no reload under way."""
     site = parts(host, domain)
+    if site.get("reload", {}).get("state") not in {"idle", "failed"}:
+        return False
     pools = site.get("pools", [])  # a supervisor that begins has none yet
     names = [pool["name"] for pool in pools]
     if not names or len(set(names)) != len(names) or any(pool["draining"] for pool in pools):

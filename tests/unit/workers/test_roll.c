@@ -617,6 +617,21 @@ test_an_old_generation_that_does_not_come_back_is_not_waited_for(void **state)
     assert_int_equal(s->outcomes, 1);
 }
 
+/* rq had been dying for a while. */
+static void
+test_what_was_away_before_is_not_waited_for(void **state)
+{
+    struct scene *s = scene_new();
+
+    (void)state;
+    (void)add_web(s, 1, 1);
+    add(s, 1, 1)->seats[0].old_state = AMY_WORKER_FAILED;
+    begin(s);
+    fail_seat(s, 0, 0);
+    assert_int_equal(s->told, AMY__ROLL_FAILED);
+    assert_int_equal(s->roll.phase, AMY__ROLL_IDLE);
+}
+
 static void
 test_back_in_a_stop_first_pool_the_new_one_goes_first(void **state)
 {
@@ -714,6 +729,7 @@ main(void)
         cmocka_unit_test(test_the_way_back_keeps_as_many_ready),
         cmocka_unit_test(
             test_an_old_generation_that_does_not_come_back_is_not_waited_for),
+        cmocka_unit_test(test_what_was_away_before_is_not_waited_for),
         cmocka_unit_test(test_back_in_a_stop_first_pool_the_new_one_goes_first),
         cmocka_unit_test(test_a_failure_at_any_step_leads_back),
     };
