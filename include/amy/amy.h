@@ -4,6 +4,7 @@
 #ifndef AMY_AMY_H
 #define AMY_AMY_H
 
+#include <amy/backup.h>
 #include <amy/clock.h>
 #include <amy/control.h>
 #include <amy/error.h>

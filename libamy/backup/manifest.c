@@ -124,9 +124,9 @@ amy__manifest_file(const struct amy__manifest *manifest, const char *name)
 /* --- the plain keys, as one table for both directions --- */
 
 enum kind {
-    TEXT = 0,  /* char[size] */
-    TIME,      /* int64_t ms; null: none, where size is 1 */
-    AMOUNT_MS, /* int64_t, not negative */
+    TEXT = 0, /* char[size] */
+    TIME,     /* int64_t ms; null: none, where size is 1 */
+    AMOUNT,   /* int64_t, not negative */
     FLAG,
 };
 
@@ -153,12 +153,13 @@ static const struct key keys[] = {
     TEXT_KEY(dump),
     TEXT_KEY(amy),
     TEXT_KEY(lsn),
+    {"server_number", AMOUNT, AT(server_number), 0},
     {"started", TIME, AT(started_ms), 0},
-    {"duration_ms", AMOUNT_MS, AT(duration_ms), 0},
+    {"duration_ms", AMOUNT, AT(duration_ms), 0},
     {"slot", TIME, AT(slot_ms), 1},
     TEXT_KEY(reason),
     {"verified", TIME, AT(verified_ms), 1},
-    {"restore_ms", AMOUNT_MS, AT(restore_ms), 0},
+    {"restore_ms", AMOUNT, AT(restore_ms), 0},
     {"pinned", FLAG, AT(pinned), 0},
     TEXT_KEY(warning),
 };
@@ -184,7 +185,7 @@ key_json(const struct amy__manifest *manifest, const struct key *key)
         return number == AMY__MANIFEST_NO_TIME
                    ? amy__json_null()
                    : amy__json_text(amy__format_time(number, text));
-    case AMOUNT_MS:
+    case AMOUNT:
         memcpy(&number, at, sizeof(number));
         return amy__json_int(number);
     case FLAG:
@@ -320,7 +321,7 @@ read_key(const struct amy__json *root, const struct key *key,
         good = read_time(json, key->size == 1, &number);
         memcpy(at, &number, sizeof(number));
         return good;
-    case AMOUNT_MS:
+    case AMOUNT:
         good = read_count(root, key->name, &amount);
         number = (int64_t)amount;
         memcpy(at, &number, sizeof(number));

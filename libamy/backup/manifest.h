@@ -46,10 +46,11 @@ struct amy__manifest {
     char why[16]; /* "schedule", "manual", "deploy" */
     char host[256];
     char database[256];
-    char server[64]; /* "15.18 (Debian 15.18-0+deb12u1)" */
-    char dump[128];  /* "pg_dump (PostgreSQL) 15.18" */
-    char amy[32];    /* version of libamy */
-    char lsn[32];    /* of the snapshot; "": the server would not tell */
+    char server[64];       /* "15.18 (Debian 15.18-0+deb12u1)" */
+    char dump[128];        /* "pg_dump (PostgreSQL) 15.18" */
+    char amy[32];          /* version of libamy */
+    char lsn[32];          /* of the snapshot; "": the server would not tell */
+    int64_t server_number; /* 150018 */
     int64_t started_ms;
     int64_t duration_ms;
     int64_t slot_ms; /* of the schedule; AMY__MANIFEST_NO_TIME */

@@ -41,6 +41,57 @@ amy__sha256(const void *data, size_t n, uint8_t ret_digest[32],
     return 0;
 }
 
+/* --- in pieces: an EVP_MD_CTX, under a name that needs no OpenSSL --- */
+
+static EVP_MD_CTX *
+context(struct amy__sha256 *hash)
+{
+    return (EVP_MD_CTX *)hash;
+}
+
+int
+amy__sha256_create(struct amy__sha256 **ret_hash, struct amy_error *err)
+{
+    EVP_MD_CTX *made = EVP_MD_CTX_new();
+
+    if (made == NULL) {
+        return amy__err(err, AMY_ENOMEM, "hashing");
+    }
+    if (EVP_DigestInit_ex(made, EVP_sha256(), NULL) != 1) {
+        EVP_MD_CTX_free(made);
+        return fail(err, "hashing");
+    }
+    *ret_hash = (struct amy__sha256 *)made;
+    return 0;
+}
+
+int
+amy__sha256_update(struct amy__sha256 *hash, const void *data, size_t n,
+                   struct amy_error *err)
+{
+    return EVP_DigestUpdate(context(hash), data, n) == 1 ? 0
+                                                         : fail(err, "hashing");
+}
+
+int
+amy__sha256_finish(struct amy__sha256 *hash, char ret_hex[65],
+                   struct amy_error *err)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE] = {0};
+
+    if (EVP_DigestFinal_ex(context(hash), digest, NULL) != 1) {
+        return fail(err, "hashing");
+    }
+    amy__hex(digest, 32, ret_hex);
+    return 0;
+}
+
+void
+amy__sha256_free(struct amy__sha256 *hash)
+{
+    EVP_MD_CTX_free(context(hash));
+}
+
 int
 amy__random(void *ret, size_t n, struct amy_error *err)
 {

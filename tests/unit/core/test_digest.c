@@ -23,6 +23,25 @@ test_sha256_of_known_texts(void **state)
 }
 
 static void
+test_sha256_in_pieces_is_that_of_the_whole(void **state)
+{
+    struct amy__sha256 *hash = NULL;
+    char hex[65] = "";
+
+    (void)state;
+    assert_int_equal(amy__sha256_create(&hash, NULL), 0);
+    assert_int_equal(amy__sha256_update(hash, "a", 1, NULL), 0);
+    assert_int_equal(amy__sha256_update(hash, "", 0, NULL), 0);
+    assert_int_equal(amy__sha256_update(hash, "bc", 2, NULL), 0);
+    assert_int_equal(amy__sha256_finish(hash, hex, NULL), 0);
+    assert_string_equal(
+        hex,
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    amy__sha256_free(hash);
+    amy__sha256_free(NULL);
+}
+
+static void
 test_random_differs_and_has_a_bound(void **state)
 {
     uint8_t a[16] = {0};
@@ -52,6 +71,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sha256_of_known_texts),
+        cmocka_unit_test(test_sha256_in_pieces_is_that_of_the_whole),
         cmocka_unit_test(test_random_differs_and_has_a_bound),
         cmocka_unit_test(test_secrets_compare_and_vanish),
     };

@@ -1,0 +1,215 @@
+/* A set's data on its way into pg_restore. */
+/* Not for what comes out again: verify.c counts it. */
+#include "backup/job.h"
+#include "backup/zstream.h"
+#include "core/alloc.h"
+#include "core/cleanup.h"
+#include "core/error.h"
+#include "core/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define LOOK_MS 500
+#define END_MS 600000 /* pg_restore may build indexes after its input's end */
+#define PIECE ((size_t)128 * 1024)
+
+AMY_DEFINE_CLEANUP(struct amy__zreader *, amy__zreader_free)
+
+static int
+open_file(const struct amy__job *job, const struct amy__manifest *manifest,
+          const char *file, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__close_p)
+    int set_fd = openat(job->sets_fd, manifest->name,
+                        O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    int fd = -1;
+
+    if (set_fd >= 0) {
+        fd = openat(set_fd, file,
+                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    }
+    if (fd < 0 && errno == ENOENT) {
+        return amy__err(err, AMY_EPARSE, "%s is missing", file);
+    }
+    return fd < 0 ? amy__err_sys(err, errno, "opening '%s'", file) : fd;
+}
+
+static int
+compare(const struct amy__manifest_file *file, uint64_t bytes,
+        const char *sha256, struct amy_error *err)
+{
+    if (bytes != file->bytes) {
+        return amy__err(err, AMY_EPARSE, "%s has %llu bytes, not %llu",
+                        file->name, (unsigned long long)bytes,
+                        (unsigned long long)file->bytes);
+    }
+    if (strcmp(sha256, file->sha256) != 0) {
+        return amy__err(err, AMY_EPARSE,
+                        "%s is not what was written: its hash differs",
+                        file->name);
+    }
+    return 0;
+}
+
+static int
+check_file(struct amy__job *job, const struct amy__manifest *manifest,
+           const struct amy__manifest_file *file, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__zreader_free_p) struct amy__zreader *reader = NULL;
+    AMY_CLEANUP(amy__close_p)
+    int fd = open_file(job, manifest, file->name, err);
+    char sha256[65] = "";
+    uint64_t bytes = 0;
+    int rc = fd < 0 ? fd : amy__zreader_create(fd, &reader, err);
+
+    if (rc == 0) {
+        rc = amy__zreader_finish(reader, &bytes, sha256, err);
+    }
+    return rc < 0 ? rc : compare(file, bytes, sha256, err);
+}
+
+int
+amy__feed_check(struct amy__job *job, const struct amy__manifest *manifest,
+                struct amy_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < manifest->file_count && rc == 0; i++) {
+        rc = check_file(job, manifest, &manifest->files[i], err);
+    }
+    return rc;
+}
+
+/* --- between the file and the program --- */
+
+struct way {
+    const struct amy__feed *feed;
+    struct amy__zreader *reader;
+    struct amy__span piece; /* not written yet */
+    uint64_t raw_bytes;     /* read so far */
+};
+
+/* Have a piece, as long as the program wants one. */
+static int
+refill(struct way *way, struct amy_error *err)
+{
+    struct amy__tool *tool = way->feed->tool;
+    int rc = 0;
+
+    if (way->piece.n > 0 || tool->in_fd < 0) {
+        return 0;
+    }
+    rc = amy__zreader_read(way->reader, &way->piece, err);
+    if (rc == 0 && way->piece.n == 0) {
+        amy__close(&tool->in_fd); /* that was all */
+    }
+    way->raw_bytes += way->piece.n;
+    return rc;
+}
+
+static int
+push(struct way *way, struct amy_error *err)
+{
+    struct amy__tool *tool = way->feed->tool;
+    ssize_t n = write(tool->in_fd, way->piece.p, way->piece.n);
+
+    if (n >= 0) {
+        way->piece.p += n;
+        way->piece.n -= (size_t)n;
+        return 0;
+    }
+    if (errno == EAGAIN || errno == EINTR) {
+        return 0;
+    }
+    if (errno == EPIPE) { /* it has enough, or has failed: its end will tell */
+        amy__close(&tool->in_fd);
+        way->piece.n = 0;
+        return 0;
+    }
+    return amy__err_sys(err, errno, "writing to %s", tool->name);
+}
+
+static int
+pull(struct way *way, struct amy_error *err)
+{
+    struct amy__tool *tool = way->feed->tool;
+    static char bytes[PIECE]; /* one process, one thread, one job */
+    ssize_t n = read(tool->out_fd, bytes, sizeof(bytes));
+
+    if (n > 0) {
+        return way->feed->out((struct amy__span){bytes, (size_t)n},
+                              way->feed->user, err);
+    }
+    if (n == 0) {
+        amy__close(&tool->out_fd);
+        return 0;
+    }
+    return errno == EAGAIN || errno == EINTR
+               ? 0
+               : amy__err_sys(err, errno, "reading from %s", tool->name);
+}
+
+static int
+move(struct way *way, struct amy_error *err)
+{
+    struct amy__tool *tool = way->feed->tool;
+    bool with_out = tool->out_fd >= 0;
+    int rc = 0;
+
+    while (rc == 0 && (with_out ? tool->out_fd >= 0 : tool->in_fd >= 0)) {
+        int so = 0;
+
+        rc = refill(way, err);
+        if (rc < 0) {
+            break;
+        }
+        so = amy__tool_wait(tool, way->piece.n > 0, LOOK_MS, err);
+        rc = so < 0 ? so : 0;
+        if (rc == 0 && ((unsigned)so & AMY__TOOL_IN) != 0) {
+            rc = push(way, err);
+        }
+        if (rc == 0 && ((unsigned)so & AMY__TOOL_OUT) != 0) {
+            rc = pull(way, err);
+        }
+        if (rc == 0 && !with_out && tool->ended) {
+            amy__close(&tool->in_fd);
+        }
+        amy__job_progress(way->feed->job, way->feed->stage, way->raw_bytes,
+                          way->feed->manifest->files[0].raw_bytes);
+    }
+    return rc;
+}
+
+int
+amy__feed(const struct amy__feed *feed, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__zreader_free_p) struct amy__zreader *reader = NULL;
+    AMY_CLEANUP(amy__close_p) int fd = -1;
+    const struct amy__manifest_file *file =
+        amy__manifest_file(feed->manifest, AMY__SET_DATA);
+    struct way way = {.feed = feed};
+    char sha256[65] = "";
+    uint64_t bytes = 0;
+    int rc = 0;
+
+    if (file == NULL) {
+        return amy__err(err, AMY_EPARSE, "the manifest names no data");
+    }
+    fd = open_file(feed->job, feed->manifest, AMY__SET_DATA, err);
+    rc = fd < 0 ? fd : amy__zreader_create(fd, &reader, err);
+    if (rc < 0) {
+        return rc;
+    }
+    way.reader = reader;
+    rc = move(&way, err);
+    if (rc == 0) {
+        rc = amy__tool_finish(feed->tool, END_MS, err);
+    }
+    if (rc == 0) {
+        rc = amy__zreader_finish(reader, &bytes, sha256, err);
+    }
+    return rc < 0 ? rc : compare(file, bytes, sha256, err);
+}

@@ -1,0 +1,81 @@
+/* Advisory lock and interlock with others' locks. */
+/* Not for files: those are locked by set.c. */
+#include "backup/interlock.h"
+
+#include "core/error.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* One per database: "amybackp" as a number. */
+#define KEY "7020400857588132720"
+
+static int
+refuse_pooler(struct amy__pg *pg, struct amy_error *err)
+{
+    char process[32] = "";
+    int rc = amy__pg_ask(pg, "SELECT pg_backend_pid()", NULL, process,
+                         sizeof(process), err);
+
+    if (rc >= 0 && strtol(process, NULL, 10) != amy__pg_process(pg)) {
+        return amy__err(err, AMY_EUNSUPPORTED,
+                        "there is a connection pooler in front of the server, "
+                        "which backups must not go through: name the server "
+                        "itself");
+    }
+    return rc < 0 ? rc : 0;
+}
+
+int
+amy__interlock_take(struct amy__pg *pg, struct amy_error *err)
+{
+    static const char holder[] =
+        "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a"
+        " USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
+        " AND l.database = (SELECT oid FROM pg_database"
+        " WHERE datname = current_database())"
+        " AND (l.classid::bigint << 32) + l.objid::bigint = " KEY " LIMIT 1";
+    char got[8] = "";
+    char who[128] = "";
+    int rc = refuse_pooler(pg, err);
+
+    if (rc == 0) {
+        rc = amy__pg_ask(pg, "SELECT pg_try_advisory_lock(" KEY ")", NULL, got,
+                         sizeof(got), err);
+    }
+    if (rc < 0 || strcmp(got, "t") == 0) {
+        return rc < 0 ? rc : 0;
+    }
+    (void)amy__pg_ask(pg, holder, NULL, who, sizeof(who), NULL);
+    return amy__err(err, AMY_EBUSY,
+                    "this database is being backed up already%s%s",
+                    who[0] == '\0' ? "" : ", by ", who);
+}
+
+int
+amy__interlock_look(struct amy__interlock_watch *watch, struct amy__pg *pg,
+                    int64_t mono_ms, struct amy_error *err)
+{
+    static const char waiting[] =
+        "SELECT l.pid::text FROM pg_locks l JOIN pg_stat_activity d"
+        " ON d.pid = ANY (pg_blocking_pids(l.pid))"
+        " WHERE NOT l.granted AND d.application_name = $1 LIMIT 1";
+    char pid[32] = "";
+    int rc =
+        amy__pg_ask(pg, waiting, watch->application, pid, sizeof(pid), err);
+
+    if (rc <= 0) {
+        watch->since_ms = 0;
+        return rc;
+    }
+    if (watch->since_ms == 0) {
+        watch->since_ms = mono_ms;
+    }
+    if (mono_ms - watch->since_ms < AMY__INTERLOCK_PATIENCE_MS) {
+        return 0;
+    }
+    return amy__err(err, AMY_EAGAIN,
+                    "gave way: the server's process %s waited for its locks",
+                    pid);
+}

@@ -1,0 +1,540 @@
+/* Does one job from its spec to its last event. */
+/* Not for deciding that one is due: scheduler/. */
+#include "backup/job.h"
+
+#include <amy/backup.h>
+#include <amy/version.h>
+
+#include "core/alloc.h"
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SPEC_MAX ((size_t)64 * 1024)
+#define EVENT_MAX ((size_t)16 * 1024 * 1024)
+#define TELL_MS 250
+
+/* --- events and the log --- */
+
+/* Takes json over. Whoever listens may be gone: then the work goes on. */
+static void
+tell(struct amy__job *job, const char *event, struct amy__json *json)
+{
+    AMY_CLEANUP(amy__buf_clear_p) struct amy__buf line = {NULL, 0, 0, 0};
+
+    amy__buf_init(&line, EVENT_MAX);
+    (void)amy__json_set(json, "event", amy__json_text(event));
+    if (amy__json_write(json, 0, &line) == 0 &&
+        amy__buf_append_text(&line, "\n") == 0) {
+        (void)amy__write_all(job->event_fd, line.data, line.len, NULL);
+    }
+    amy__json_free(json);
+}
+
+void
+amy__job_progress(struct amy__job *job, const char *stage, uint64_t done,
+                  uint64_t of)
+{
+    int64_t now_ms = amy__mono_ms(job->borrow_clock);
+    struct amy__json *json = NULL;
+
+    if (now_ms - job->told_ms < TELL_MS) {
+        return;
+    }
+    job->told_ms = now_ms;
+    json = amy__json_object();
+    (void)amy__json_set(json, "stage", amy__json_text(stage));
+    (void)amy__json_set(json, "bytes", amy__json_int((int64_t)done));
+    (void)amy__json_set(json, "of", amy__json_int((int64_t)of));
+    tell(job, "progress", json);
+}
+
+void
+amy__job_log(const struct amy__job *job, const char *fmt, ...)
+{
+    AMY_CLEANUP(amy__close_p) int fd = -1;
+    char text[1024] = "";
+    char line[1100] = "";
+    char time[25];
+    va_list args;
+    int n = 0;
+
+    va_start(args, fmt);
+    (void)vsnprintf(text, sizeof(text), fmt, args);
+    va_end(args);
+    text[strcspn(text, "\n")] = '\0';
+    n = snprintf(line, sizeof(line), "%s %s\n",
+                 amy__format_time(amy__wall_ms(job->borrow_clock), time), text);
+    fd = amy__open_beneath(
+        job->site_fd, "logs/backup.log",
+        O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0640, NULL);
+    if (fd >= 0 && n > 0) {
+        (void)amy__write_all(fd, line, (size_t)n, NULL);
+    }
+}
+
+/* --- the database --- */
+
+int
+amy__job_target(struct amy__job *job, struct amy_error *err)
+{
+    int rc = 0;
+
+    if (job->environment != NULL) {
+        return 0;
+    }
+    if (job->spec.from[0] == '\0') {
+        return amy__err(err, AMY_EINVAL,
+                        "site.yaml does not say which database: 'database: "
+                        "{from: DATABASE_URL}'");
+    }
+    rc = amy__pg_target_read(job->spec.from, &job->target, err);
+    if (rc == 0 && job->spec.to[0] != '\0') {
+        rc = amy__pg_target_set(&job->target, "dbname", job->spec.to, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    job->environment = amy__pg_environment(&job->target);
+    return job->environment == NULL
+               ? amy__err(err, AMY_ENOMEM, "preparing an environment")
+               : 0;
+}
+
+static void
+host_name(char *buf, size_t size)
+{
+    if (gethostname(buf, size) != 0) {
+        (void)snprintf(buf, size, "localhost");
+    }
+    buf[size - 1] = '\0';
+}
+
+int
+amy__job_connect(struct amy__job *job, struct amy__pg **ret_pg,
+                 struct amy_error *err)
+{
+    char host[40] = "";
+    char name[64] = "";
+    int rc = amy__job_target(job, err);
+
+    host_name(host, sizeof(host));
+    (void)snprintf(name, sizeof(name), "amy-backup on %s", host);
+    if (rc == 0) {
+        rc = amy__pg_target_set(&job->target, "application_name", name, err);
+    }
+    return rc < 0 ? rc : amy__pg_open(&job->target, ret_pg, err);
+}
+
+/* --- what the last event says --- */
+
+static struct amy__json *
+time_json(int64_t ms)
+{
+    char text[25];
+
+    return ms == AMY__MANIFEST_NO_TIME
+               ? amy__json_null()
+               : amy__json_text(amy__format_time(ms, text));
+}
+
+/* A set in a list. */
+static struct amy__json *
+set_json(const struct amy__manifest *m)
+{
+    struct amy__json *json = amy__json_object();
+
+    (void)amy__json_set(json, "name", amy__json_text(m->name));
+    (void)amy__json_set(json, "why", amy__json_text(m->why));
+    (void)amy__json_set(json, "started", time_json(m->started_ms));
+    (void)amy__json_set(json, "slot", time_json(m->slot_ms));
+    (void)amy__json_set(json, "duration_ms", amy__json_int(m->duration_ms));
+    (void)amy__json_set(json, "bytes",
+                        amy__json_int((int64_t)amy__manifest_bytes(m)));
+    (void)amy__json_set(json, "tables", amy__json_int((int64_t)m->table_count));
+    (void)amy__json_set(json, "rows",
+                        amy__json_int((int64_t)amy__manifest_rows(m)));
+    (void)amy__json_set(json, "verdict",
+                        amy__json_text(amy__verdict_name(m->verdict)));
+    (void)amy__json_set(json, "verified_set",
+                        amy__json_bool(amy__verdict_is_verified(m->verdict)));
+    (void)amy__json_set(json, "reason", amy__json_text(m->reason));
+    (void)amy__json_set(json, "verified", time_json(m->verified_ms));
+    (void)amy__json_set(json, "restore_ms", amy__json_int(m->restore_ms));
+    (void)amy__json_set(json, "pinned", amy__json_bool(m->pinned));
+    (void)amy__json_set(json, "warning", amy__json_text(m->warning));
+    return json;
+}
+
+static struct amy__json *
+broken_json(const struct amy__set *set)
+{
+    struct amy__json *json = amy__json_object();
+
+    (void)amy__json_set(json, "name", amy__json_text(set->manifest.name));
+    (void)amy__json_set(json, "verdict", amy__json_text("damaged"));
+    (void)amy__json_set(json, "verified_set", amy__json_bool(false));
+    (void)amy__json_set(json, "reason", amy__json_text(set->broken));
+    return json;
+}
+
+/* --- the actions --- */
+
+static int
+run_list(struct amy__job *job)
+{
+    struct amy__json *sets = amy__json_array();
+
+    for (size_t i = 0; i < job->sets.count; i++) {
+        const struct amy__set *set = &job->sets.items[i];
+
+        (void)amy__json_add(sets, set->broken[0] == '\0'
+                                      ? set_json(&set->manifest)
+                                      : broken_json(set));
+    }
+    (void)amy__json_set(job->result, "sets", sets);
+    (void)amy__json_set(job->result, "foreign",
+                        amy__json_int((int64_t)job->sets.foreign));
+    (void)amy__json_set(job->result, "partial",
+                        amy__json_int((int64_t)job->sets.partial));
+    return 0;
+}
+
+/* The one that is named, or the newest that counts. */
+static int
+read_named(struct amy__job *job, struct amy__manifest *ret,
+           struct amy_error *err)
+{
+    const struct amy__set *good = amy__sets_good(&job->sets);
+
+    if (job->spec.set[0] != '\0') {
+        return amy__set_read(job->sets_fd, job->spec.set, ret, err);
+    }
+    if (good == NULL) {
+        return amy__err(err, AMY_ENOTFOUND, "there is no verified backup");
+    }
+    return amy__set_read(job->sets_fd, good->manifest.name, ret, err);
+}
+
+static void
+tell_set(struct amy__job *job, const struct amy__manifest *manifest)
+{
+    (void)amy__json_set(job->result, "set", set_json(manifest));
+}
+
+static int
+run_show(struct amy__job *job, const struct amy__manifest *manifest,
+         struct amy_error *err)
+{
+    AMY_CLEANUP(amy__buf_clear_p) struct amy__buf text = {NULL, 0, 0, 0};
+    struct amy__json *json = NULL;
+    int rc = 0;
+
+    amy__buf_init(&text, AMY__MANIFEST_MAX);
+    rc = amy__manifest_write(manifest, &text, err);
+    if (rc == 0) {
+        rc = amy__json_parse(amy__buf_span(&text), &json, err);
+    }
+    return rc < 0 ? rc : amy__json_set(job->result, "manifest", json);
+}
+
+static int
+run_accept(struct amy__job *job, struct amy__manifest *manifest,
+           struct amy_error *err)
+{
+    if (manifest->verdict != AMY__VERDICT_SUSPECT) {
+        return amy__err(err, AMY_ESTATE, "'%s' is not suspect but %s",
+                        manifest->name, amy__verdict_name(manifest->verdict));
+    }
+    manifest->verdict = AMY__VERDICT_PARSED;
+    manifest->reason[0] = '\0';
+    return amy__set_save(job->sets_fd, manifest, err);
+}
+
+static int
+run_pin(struct amy__job *job, struct amy__manifest *manifest,
+        struct amy_error *err)
+{
+    manifest->pinned = job->spec.action == AMY__JOB_PIN;
+    return amy__set_save(job->sets_fd, manifest, err);
+}
+
+/* verify, drill: what is wrong with the set is its verdict, and still a
+ * failure of the job. */
+static int
+run_verify(struct amy__job *job, struct amy__manifest *manifest,
+           struct amy_error *err)
+{
+    int rc = amy__job_target(job, err);
+
+    rc = rc < 0 ? rc : amy__verify(job, manifest, err);
+    if (rc == 0 && job->spec.action == AMY__JOB_DRILL &&
+        manifest->verdict != AMY__VERDICT_DAMAGED) {
+        rc = amy__drill(job, manifest, err);
+    }
+    if (rc < 0) {
+        amy__job_log(job, "%s not verified: %s", manifest->name,
+                     err == NULL ? "" : err->msg);
+        return rc;
+    }
+    amy__job_log(job, "%s %s %s", manifest->name,
+                 amy__verdict_name(manifest->verdict), manifest->reason);
+    return manifest->verdict == AMY__VERDICT_DAMAGED
+               ? amy__err(err, AMY_EPARSE, "'%s' is damaged: %s",
+                          manifest->name, manifest->reason)
+               : 0;
+}
+
+static int
+run_restore(struct amy__job *job, const struct amy__manifest *manifest,
+            struct amy_error *err)
+{
+    int rc = 0;
+
+    if (manifest->verdict == AMY__VERDICT_DAMAGED) {
+        return amy__err(err, AMY_ESTATE, "'%s' is damaged: %s", manifest->name,
+                        manifest->reason);
+    }
+    rc = amy__restore(job, manifest, err);
+    if (rc < 0) {
+        amy__job_log(job, "%s not restored: %s", manifest->name,
+                     err == NULL ? "" : err->msg);
+    } else {
+        amy__job_log(job, "%s restored", manifest->name);
+    }
+    return rc;
+}
+
+static int
+run_on_set(struct amy__job *job, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__manifest_clear_p) struct amy__manifest manifest;
+    int rc = 0;
+
+    amy__manifest_init(&manifest);
+    rc = read_named(job, &manifest, err);
+    if (rc < 0) {
+        return rc;
+    }
+    switch (job->spec.action) {
+    case AMY__JOB_SHOW:
+        return run_show(job, &manifest, err);
+    case AMY__JOB_PIN:
+    case AMY__JOB_UNPIN:
+        rc = run_pin(job, &manifest, err);
+        break;
+    case AMY__JOB_ACCEPT:
+        rc = run_accept(job, &manifest, err);
+        break;
+    case AMY__JOB_VERIFY:
+    case AMY__JOB_DRILL:
+        rc = run_verify(job, &manifest, err);
+        break;
+    case AMY__JOB_RESTORE:
+        rc = run_restore(job, &manifest, err);
+        break;
+    case AMY__JOB_DUMP:
+    case AMY__JOB_LIST:
+    case AMY__JOB_PRUNE:
+        break;
+    }
+    tell_set(job, &manifest);
+    return rc;
+}
+
+static int
+run_prune(struct amy__job *job, bool dry_run, struct amy_error *err)
+{
+    struct amy__json *gone = amy__json_array();
+    int rc = amy__prune(job, dry_run, gone, err);
+
+    (void)amy__json_set(job->result, "removed", gone);
+    return rc;
+}
+
+/* --- a dump --- */
+
+static void
+begin_manifest(const struct amy__job *job, int64_t now_ms,
+               struct amy__manifest *m)
+{
+    amy__manifest_init(m);
+    (void)snprintf(m->site, sizeof(m->site), "%s", job->spec.site);
+    (void)snprintf(m->why, sizeof(m->why), "%s", job->spec.why);
+    (void)snprintf(m->amy, sizeof(m->amy), "%s", amy_version());
+    host_name(m->host, sizeof(m->host));
+    m->started_ms = now_ms;
+    m->slot_ms = job->spec.slot_ms;
+}
+
+/* From nothing to a set that is on the disk under its name. */
+static int
+make_set(struct amy__job *job, struct amy__manifest *m, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__close_p) int set_fd = -1;
+    int64_t began_ms = amy__mono_ms(job->borrow_clock);
+    int rc = 0;
+
+    begin_manifest(job, amy__wall_ms(job->borrow_clock), m);
+    set_fd = amy__set_begin(job->sets_fd, m->started_ms, m->name, err);
+    if (set_fd < 0) {
+        return set_fd;
+    }
+    rc = amy__dump(job, m, set_fd, err);
+    if (rc == 0) {
+        m->duration_ms = amy__mono_ms(job->borrow_clock) - began_ms;
+        rc = amy__set_commit(job->sets_fd, set_fd, m, err);
+    }
+    if (rc < 0) {
+        amy__set_abandon(job->sets_fd, m->name);
+    }
+    return rc;
+}
+
+static int
+run_dump(struct amy__job *job, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__manifest_clear_p) struct amy__manifest m;
+    int rc = amy__job_target(job, err);
+
+    amy__manifest_init(&m);
+    rc = rc < 0 ? rc : make_set(job, &m, err);
+    if (rc < 0) {
+        amy__job_log(job, "no backup: %s", err == NULL ? "" : err->msg);
+        return rc;
+    }
+    amy__job_log(job, "%s written: %llu bytes in %lld ms%s%s", m.name,
+                 (unsigned long long)amy__manifest_bytes(&m),
+                 (long long)m.duration_ms, m.warning[0] == '\0' ? "" : "; ",
+                 m.warning);
+    rc = run_verify(job, &m, err);
+    tell_set(job, &m);
+    if (rc < 0) {
+        return rc;
+    }
+    return run_prune(job, false, err);
+}
+
+/* --- from spec to end --- */
+
+static bool
+changes_sets(enum amy__job_action action)
+{
+    return action != AMY__JOB_LIST && action != AMY__JOB_SHOW;
+}
+
+static int
+run(struct amy__job *job, struct amy_error *err)
+{
+    int rc = 0;
+
+    job->sets_fd = amy__sets_open(job->site_fd, err);
+    rc = job->sets_fd < 0 ? job->sets_fd : 0;
+    if (rc == 0 && changes_sets(job->spec.action)) {
+        rc = amy__sets_lock(job->sets_fd, err);
+        rc = rc < 0 ? rc : amy__sets_sweep(job->sets_fd, err);
+    }
+    rc = rc < 0 ? rc : amy__sets_read(job->sets_fd, &job->sets, err);
+    if (rc < 0) {
+        if (changes_sets(job->spec.action)) {
+            amy__job_log(job, "%s: %s", amy__job_action_name(job->spec.action),
+                         err->msg);
+        }
+        return rc;
+    }
+    switch (job->spec.action) {
+    case AMY__JOB_DUMP:
+        return run_dump(job, err);
+    case AMY__JOB_LIST:
+        return run_list(job);
+    case AMY__JOB_PRUNE:
+        return run_prune(job, job->spec.dry_run, err);
+    case AMY__JOB_VERIFY:
+    case AMY__JOB_DRILL:
+    case AMY__JOB_RESTORE:
+    case AMY__JOB_SHOW:
+    case AMY__JOB_PIN:
+    case AMY__JOB_UNPIN:
+    case AMY__JOB_ACCEPT:
+        break;
+    }
+    return run_on_set(job, err);
+}
+
+static int
+read_spec(int fd, struct amy__job_spec *ret, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__buf_clear_p) struct amy__buf text = {NULL, 0, 0, 0};
+    char bytes[4096];
+    ssize_t n = 1;
+    int rc = 0;
+
+    amy__buf_init(&text, SPEC_MAX);
+    while (n > 0 && rc == 0) {
+        n = read(fd, bytes, sizeof(bytes));
+        if (n < 0) {
+            return amy__err_sys(err, errno, "reading a job");
+        }
+        rc = amy__buf_append(&text, bytes, (size_t)n);
+    }
+    return rc < 0 ? amy__err(err, rc, "reading a job")
+                  : amy__job_spec_read(amy__buf_span(&text), ret, err);
+}
+
+static void
+tell_end(struct amy__job *job, int rc, const struct amy_error *err)
+{
+    if (rc < 0) {
+        (void)amy__json_set(job->result, "code", amy__json_int(rc));
+        (void)amy__json_set(job->result, "message", amy__json_text(err->msg));
+    }
+    tell(job, rc < 0 ? "failed" : "done", job->result);
+    job->result = NULL;
+}
+
+static bool
+sigpipe_is_ignored(void)
+{
+    struct sigaction now;
+
+    return sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
+}
+
+int
+amy_backup_job(const struct amy_backup_job_options *opts, struct amy_error *err)
+{
+    struct amy__job job = {.borrow_clock = opts->borrow_clock,
+                           .site_fd = opts->directory_fd,
+                           .event_fd = opts->event_fd,
+                           .sets_fd = -1};
+    struct amy_error why = AMY_ERROR_INIT;
+    int rc = 0;
+
+    if (opts->struct_size != sizeof(*opts)) {
+        return amy__err(err, AMY_EINVAL, "options of another version");
+    }
+    if (!sigpipe_is_ignored()) {
+        return amy__err(err, AMY_ESTATE, "SIGPIPE must be ignored");
+    }
+    job.result = amy__json_object();
+    rc = read_spec(opts->spec_fd, &job.spec, &why);
+    rc = rc < 0 ? rc : run(&job, &why);
+    tell_end(&job, rc, &why);
+    amy__sets_clear(&job.sets);
+    amy__close(&job.sets_fd);
+    amy__pg_environment_free(job.environment);
+    amy__pg_target_clear(&job.target);
+    if (rc < 0 && err != NULL) {
+        *err = why;
+    }
+    return rc;
+}

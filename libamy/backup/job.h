@@ -1,0 +1,116 @@
+/* One piece of work in a site's DB_backups, done by a process of its own that
+ * runs as the site's user: what is asked for, and what all kinds of it share.
+ * It may block, use the CPU and be killed at any time. */
+#ifndef AMY_BACKUP_JOB_H
+#define AMY_BACKUP_JOB_H
+
+#include <amy/clock.h>
+#include <amy/error.h>
+
+#include "backup/pg.h"
+#include "backup/program.h"
+#include "backup/retain.h"
+#include "backup/set.h"
+#include "backup/tool.h"
+#include "core/buf.h"
+#include "core/json.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum amy__job_action {
+    AMY__JOB_DUMP = 0, /* make a set, read it through, then prune */
+    AMY__JOB_VERIFY,   /* read one through again */
+    AMY__JOB_DRILL,    /* restore it into a throw-away cluster */
+    AMY__JOB_RESTORE,  /* restore it into an empty database */
+    AMY__JOB_LIST,
+    AMY__JOB_SHOW,
+    AMY__JOB_PIN,
+    AMY__JOB_UNPIN,
+    AMY__JOB_ACCEPT, /* a suspect set is right as it is */
+    AMY__JOB_PRUNE,
+};
+
+struct amy__job_spec {
+    enum amy__job_action action;
+    char site[256];
+    char from[128];               /* which database: see amy__pg_target_read */
+    char set[AMY__SET_NAME_SIZE]; /* "": the newest that fits */
+    char why[16];
+    char to[128];    /* database to restore into; "": the site's own */
+    int64_t slot_ms; /* AMY__MANIFEST_NO_TIME */
+    bool dry_run;
+    struct amy__retain_rules rules;
+};
+
+/* The spec as one line of JSON, and back. AMY_EPARSE, AMY_ENOMEM. */
+int amy__job_spec_write(const struct amy__job_spec *spec, struct amy__buf *out);
+int amy__job_spec_read(struct amy__span json, struct amy__job_spec *ret,
+                       struct amy_error *err);
+const char *amy__job_action_name(enum amy__job_action action);
+
+struct amy__job {
+    struct amy__job_spec spec;
+    const struct amy_clock *borrow_clock;
+    int site_fd;
+    int event_fd; /* events, one JSON object a line */
+    int sets_fd;
+    struct amy__sets sets; /* as they were at the beginning */
+    struct amy__pg_target target;
+    char **environment;       /* for programs; made with the target */
+    int64_t told_ms;          /* when progress was told last */
+    struct amy__json *result; /* what the last event says besides */
+};
+
+/* Tell how far it is; now and then at most. of: 0 when nobody knows. */
+void amy__job_progress(struct amy__job *job, const char *stage, uint64_t done,
+                       uint64_t of);
+/* A line in the site's logs/backup.log; failures are left at that. */
+void amy__job_log(const struct amy__job *job, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* Read where the database is, once. */
+int amy__job_target(struct amy__job *job, struct amy_error *err);
+/* A session named after this host. */
+int amy__job_connect(struct amy__job *job, struct amy__pg **ret_pg,
+                     struct amy_error *err);
+
+/* dump.c: fill a set that was begun. */
+int amy__dump(struct amy__job *job, struct amy__manifest *manifest, int set_fd,
+              struct amy_error *err);
+/* feed.c: decompress a set's data into a program. out: called with what it
+ * writes (NULL: it has no output pipe). The hash of the file is compared with
+ * the manifest: AMY_EPARSE when the file is not what was written, AMY_EIO when
+ * the program failed. */
+typedef int (*amy__feed_fn)(struct amy__span text, void *user,
+                            struct amy_error *err);
+struct amy__feed {
+    struct amy__job *job;
+    const struct amy__manifest *manifest;
+    const char *stage; /* for progress */
+    struct amy__tool *tool;
+    amy__feed_fn out;
+    void *user;
+};
+int amy__feed(const struct amy__feed *feed, struct amy_error *err);
+/* Compare every file with the manifest. 0, AMY_EPARSE (which one), AMY_EIO */
+int amy__feed_check(struct amy__job *job, const struct amy__manifest *manifest,
+                    struct amy_error *err);
+/* verify.c: read a set through and give its verdict, which is saved. What
+ * cannot be told (a missing program) is an error, a damaged set is not. */
+int amy__verify(struct amy__job *job, struct amy__manifest *manifest,
+                struct amy_error *err);
+/* scratch.c: the same by restoring it into a throw-away cluster. */
+int amy__drill(struct amy__job *job, struct amy__manifest *manifest,
+               struct amy_error *err);
+/* restore.c: into a database that is there, and empty. */
+int amy__restore(struct amy__job *job, const struct amy__manifest *manifest,
+                 struct amy_error *err);
+/* Compare the rows of every table. 0, AMY_EPARSE (the first that differs) */
+int amy__restore_compare(struct amy__pg *pg,
+                         const struct amy__manifest *manifest,
+                         struct amy_error *err);
+/* prune.c: remove what the rules do not keep. ret_gone: how many. */
+int amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
+               struct amy_error *err);
+
+#endif

@@ -1,0 +1,77 @@
+/* Removes the sets that no rule keeps. */
+/* Not for the rules: retain.c. */
+#include "backup/job.h"
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/error.h"
+
+#include <string.h>
+
+/* What retention sees of a set. A broken one is nobody's business but a
+ * person's. */
+static void
+describe(const struct amy__set *set, struct amy__retain_set *ret)
+{
+    int64_t made_ms = 0;
+    unsigned sequence = 0;
+
+    (void)amy__set_name_parse(amy__span_of(set->manifest.name), &made_ms,
+                              &sequence);
+    *ret = (struct amy__retain_set){
+        .made_ms = made_ms,
+        .verified = set->broken[0] == '\0' &&
+                    amy__verdict_is_verified(set->manifest.verdict),
+        .pinned = set->broken[0] != '\0' || set->manifest.pinned,
+        .deploy = strcmp(set->manifest.why, "deploy") == 0,
+    };
+}
+
+static int
+remove_others(struct amy__job *job, const struct amy__sets *sets,
+              const struct amy__retain_set *facts, bool dry_run,
+              struct amy__json *ret_list, struct amy_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = sets->count; i-- > 0 && rc == 0;) { /* oldest first */
+        const char *name = sets->items[i].manifest.name;
+
+        if (facts[i].keep != NULL) {
+            continue;
+        }
+        (void)amy__json_add(ret_list, amy__json_text(name));
+        if (!dry_run) {
+            rc = amy__set_remove(job->sets_fd, name, err);
+            amy__job_log(job,
+                         rc < 0 ? "%s could not be removed"
+                                : "%s removed: no rule keeps it",
+                         name);
+        }
+    }
+    return rc;
+}
+
+int
+amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
+           struct amy_error *err)
+{
+    struct amy__sets sets;
+    struct amy__retain_set *facts = NULL;
+    int rc = amy__sets_read(job->sets_fd, &sets, err);
+
+    facts = amy__calloc(sets.count + 1, sizeof(*facts));
+    if (rc == 0 && facts == NULL) {
+        rc = amy__err(err, AMY_ENOMEM, "pruning");
+    }
+    if (rc == 0) {
+        for (size_t i = 0; i < sets.count; i++) {
+            describe(&sets.items[i], &facts[i]);
+        }
+        amy__retain(&job->spec.rules, facts, sets.count,
+                    amy__wall_ms(job->borrow_clock));
+        rc = remove_others(job, &sets, facts, dry_run, ret_list, err);
+    }
+    amy__free(facts);
+    amy__sets_clear(&sets);
+    return rc;
+}

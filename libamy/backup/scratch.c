@@ -1,0 +1,310 @@
+/* Restores a set into a cluster that is made for it and thrown away. */
+/* Not for a database that anybody uses: restore.c. */
+#include "backup/job.h"
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define START_MS 60000
+#define LOOK_MS 100
+#define PATH_SIZE 4096
+#define DATABASE "restored"
+
+struct scratch {
+    struct amy__job *job;
+    struct amy__manifest *manifest;
+    char data[PATH_SIZE]; /* its directory */
+    char socket[32];      /* that of its socket; "" while there is none */
+    struct amy__pg_target target;
+    char **environment;
+    struct amy__tool server;
+};
+
+/* The programs know paths, not descriptors. */
+static int
+find_paths(struct scratch *scratch, struct amy_error *err)
+{
+    char link[64];
+    char sets[PATH_SIZE - 64] = "";
+    ssize_t n = 0;
+
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d",
+                   scratch->job->sets_fd);
+    n = readlink(link, sets, sizeof(sets) - 1);
+    if (n <= 0) {
+        return amy__err_sys(err, errno, "finding " AMY__SETS_DIRECTORY);
+    }
+    (void)snprintf(scratch->data, sizeof(scratch->data),
+                   "%s/" AMY__SETS_SCRATCH, sets);
+    (void)snprintf(scratch->socket, sizeof(scratch->socket),
+                   "/tmp/amy-drill-XXXXXX");
+    if (mkdtemp(scratch->socket) == NULL) {
+        scratch->socket[0] = '\0';
+        return amy__err_sys(err, errno, "making a directory for a socket");
+    }
+    return 0;
+}
+
+static int
+aim(struct scratch *scratch, const char *database, struct amy_error *err)
+{
+    int rc = amy__pg_target_set(&scratch->target, "host", scratch->socket, err);
+
+    rc =
+        rc < 0 ? rc : amy__pg_target_set(&scratch->target, "port", "5432", err);
+    rc = rc < 0 ? rc
+                : amy__pg_target_set(&scratch->target, "user", "postgres", err);
+    rc = rc < 0 ? rc
+                : amy__pg_target_set(&scratch->target, "dbname", database, err);
+    amy__pg_environment_free(scratch->environment);
+    scratch->environment = amy__pg_environment(&scratch->target);
+    if (rc == 0 && scratch->environment == NULL) {
+        rc = amy__err(err, AMY_ENOMEM, "preparing a cluster");
+    }
+    return rc;
+}
+
+static int
+find(const struct scratch *scratch, const char *name, struct amy__program *ret,
+     struct amy_error *err)
+{
+    int rc = amy__program_find(name, (int)scratch->manifest->server_number,
+                               scratch->environment, ret, err);
+
+    if (rc == AMY_EUNSUPPORTED) {
+        int major = (int)(scratch->manifest->server_number / 10000);
+
+        return amy__err(err, rc,
+                        "trying a restore takes PostgreSQL's server: install "
+                        "postgresql-%d",
+                        major);
+    }
+    return rc;
+}
+
+static int
+make_cluster(struct scratch *scratch, struct amy_error *err)
+{
+    struct amy__program program;
+    char said[256] = "";
+    const char *argv[] = {program.path,
+                          "--no-sync",
+                          "-D",
+                          scratch->data,
+                          "-A",
+                          "trust",
+                          "-U",
+                          "postgres",
+                          "-E",
+                          "UTF8",
+                          "--locale=C.UTF-8",
+                          NULL};
+    int rc = find(scratch, "initdb", &program, err);
+
+    return rc < 0 ? rc
+                  : amy__tool_output(argv, scratch->environment, said,
+                                     sizeof(said), err);
+}
+
+/* Nothing of it is meant to last. */
+static int
+start_server(struct scratch *scratch, struct amy_error *err)
+{
+    struct amy__program program;
+    const char *argv[] = {program.path,
+                          "-D",
+                          scratch->data,
+                          "-k",
+                          scratch->socket,
+                          "-c",
+                          "listen_addresses=",
+                          "-c",
+                          "fsync=off",
+                          "-c",
+                          "full_page_writes=off",
+                          "-c",
+                          "synchronous_commit=off",
+                          "-c",
+                          "wal_level=minimal",
+                          "-c",
+                          "max_wal_senders=0",
+                          "-c",
+                          "autovacuum=off",
+                          "-c",
+                          "shared_buffers=64MB",
+                          NULL};
+    int rc = find(scratch, "postgres", &program, err);
+
+    return rc < 0 ? rc
+                  : amy__tool_start(&scratch->server, argv,
+                                    scratch->environment, 0, err);
+}
+
+static int
+await_server(struct scratch *scratch, struct amy__pg **ret_pg,
+             struct amy_error *err)
+{
+    const struct amy_clock *clock = scratch->job->borrow_clock;
+    int64_t until_ms = amy__mono_ms(clock) + START_MS;
+
+    for (;;) {
+        struct amy_error why = AMY_ERROR_INIT;
+        int so = 0;
+
+        if (amy__pg_open(&scratch->target, ret_pg, &why) == 0) {
+            return 0;
+        }
+        so = amy__tool_wait(&scratch->server, false, LOOK_MS, err);
+        if (so != 0 || amy__mono_ms(clock) > until_ms) {
+            return amy__err(err, AMY_ETIMEOUT,
+                            "the throw-away cluster does not start: %s",
+                            amy__tool_complaint(&scratch->server));
+        }
+    }
+}
+
+/* Their grants are left out, but policies name them. What fails is there
+ * already. */
+static void
+restore_roles(struct scratch *scratch)
+{
+    struct amy__program program;
+    char file[PATH_SIZE + 64];
+    char said[256] = "";
+    const char *argv[] = {program.path, "-X", "-q", "-f", file, NULL};
+    char *end = NULL;
+
+    if (amy__manifest_file(scratch->manifest, AMY__SET_ROLES) == NULL ||
+        find(scratch, "psql", &program, NULL) < 0) {
+        return;
+    }
+    (void)snprintf(file, sizeof(file), "%s", scratch->data);
+    end = strrchr(file, '/');
+    (void)snprintf(end, sizeof(file) - (size_t)(end - file), "/%s/%s",
+                   scratch->manifest->name, AMY__SET_ROLES);
+    (void)amy__tool_output(argv, scratch->environment, said, sizeof(said),
+                           NULL);
+}
+
+static int
+restore_data(struct scratch *scratch, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__tool_stop_p) struct amy__tool tool = AMY__TOOL_NONE;
+    struct amy__program program;
+    const char *argv[] = {
+        program.path, "--exit-on-error", "--no-owner", "--no-privileges",
+        "-d",         DATABASE,          NULL};
+    struct amy__feed feed = {.job = scratch->job,
+                             .manifest = scratch->manifest,
+                             .stage = "drill",
+                             .tool = &tool};
+    int rc = find(scratch, "pg_restore", &program, err);
+
+    if (rc == 0) {
+        rc = amy__tool_start(&tool, argv, scratch->environment, AMY__TOOL_IN,
+                             err);
+    }
+    return rc < 0 ? rc : amy__feed(&feed, err);
+}
+
+static int
+compare(struct scratch *scratch, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__pg_close_p) struct amy__pg *pg = NULL;
+    int rc = amy__pg_open(&scratch->target, &pg, err);
+
+    return rc < 0 ? rc : amy__restore_compare(pg, scratch->manifest, err);
+}
+
+static int
+try_restore(struct scratch *scratch, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__pg_close_p) struct amy__pg *pg = NULL;
+    int rc = await_server(scratch, &pg, err);
+
+    if (rc == 0) {
+        restore_roles(scratch);
+        rc = amy__pg_ask(pg, "CREATE DATABASE " DATABASE " TEMPLATE template0",
+                         NULL, NULL, 0, err);
+    }
+    rc = rc < 0 ? rc : aim(scratch, DATABASE, err);
+    rc = rc < 0 ? rc : restore_data(scratch, err);
+    return rc < 0 ? rc : compare(scratch, err);
+}
+
+static void
+clear(struct scratch *scratch)
+{
+    if (scratch->server.child.pidfd >= 0 && !scratch->server.ended) {
+        /* At once, without a checkpoint. */
+        (void)amy__child_signal(&scratch->server.child, SIGQUIT, NULL);
+    }
+    amy__tool_stop(&scratch->server);
+    (void)amy__sets_remove_scratch(scratch->job->sets_fd, NULL);
+    if (scratch->socket[0] != '\0') {
+        (void)rmdir(scratch->socket);
+    }
+    amy__pg_environment_free(scratch->environment);
+    amy__pg_target_clear(&scratch->target);
+}
+
+/* The verdict, unless it is not the set's fault. */
+static int
+judge(struct scratch *scratch, int rc, int64_t took_ms,
+      const struct amy_error *why, struct amy_error *err)
+{
+    struct amy__manifest *manifest = scratch->manifest;
+
+    if (rc < 0 && rc != AMY_EPARSE && rc != AMY_EIO) {
+        return amy__err(err, rc, "%s", why->msg);
+    }
+    manifest->verified_ms = amy__wall_ms(scratch->job->borrow_clock);
+    if (rc < 0) {
+        manifest->verdict = AMY__VERDICT_DAMAGED;
+        (void)snprintf(manifest->reason, sizeof(manifest->reason),
+                       "restoring it failed: %s", why->msg);
+    } else {
+        manifest->restore_ms = took_ms > 0 ? took_ms : 1;
+        if (manifest->verdict == AMY__VERDICT_PARSED) {
+            manifest->verdict = AMY__VERDICT_RESTORED;
+        }
+    }
+    return amy__set_save(scratch->job->sets_fd, manifest, err);
+}
+
+int
+amy__drill(struct amy__job *job, struct amy__manifest *manifest,
+           struct amy_error *err)
+{
+    struct scratch scratch = {
+        .job = job, .manifest = manifest, .server = AMY__TOOL_NONE};
+    struct amy_error why = AMY_ERROR_INIT;
+    int64_t began_ms = 0;
+    int rc = find_paths(&scratch, &why);
+
+    rc = rc < 0 ? rc : aim(&scratch, "postgres", &why);
+    if (rc == 0) {
+        rc = make_cluster(&scratch, &why);
+    }
+    if (rc == 0) {
+        rc = start_server(&scratch, &why);
+    }
+    if (rc < 0) { /* the host's fault, whatever it was */
+        clear(&scratch);
+        return amy__err(err, rc == AMY_EIO ? AMY_ESTATE : rc, "%s", why.msg);
+    }
+    began_ms = amy__mono_ms(job->borrow_clock);
+    rc = try_restore(&scratch, &why);
+    clear(&scratch);
+    return judge(&scratch, rc, amy__mono_ms(job->borrow_clock) - began_ms, &why,
+                 err);
+}

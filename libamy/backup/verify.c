@@ -1,0 +1,123 @@
+/* Verdicts by reading a set through. */
+/* Not for restoring it: scratch.c. */
+#include "backup/copycount.h"
+#include "backup/job.h"
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/error.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int
+count_text(struct amy__span text, void *user, struct amy_error *err)
+{
+    return amy__copycount_feed(user, text, err);
+}
+
+/* pg_restore writes all of it as text; its rows are counted. `fresh` gets the
+ * tables. */
+static int
+parse(struct amy__job *job, const struct amy__manifest *manifest,
+      struct amy__manifest *fresh, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__tool_stop_p) struct amy__tool tool = AMY__TOOL_NONE;
+    struct amy__program program;
+    struct amy__copycount count;
+    struct amy__feed feed = {.job = job,
+                             .manifest = manifest,
+                             .stage = "verify",
+                             .tool = &tool,
+                             .out = count_text,
+                             .user = &count};
+    const char *argv[] = {program.path, "--data-only", "-f", "-", NULL};
+    int rc = amy__program_find("pg_restore", (int)manifest->server_number,
+                               job->environment, &program, err);
+
+    if (rc == 0) {
+        rc = amy__tool_start(&tool, argv, job->environment,
+                             AMY__TOOL_IN | AMY__TOOL_OUT, err);
+    }
+    if (rc < 0) {
+        return rc;
+    }
+    amy__copycount_init(&count, fresh);
+    rc = amy__feed(&feed, err);
+    if (rc == 0) {
+        rc = amy__copycount_end(&count, err);
+    }
+    amy__copycount_clear(&count);
+    return rc;
+}
+
+/* Hand the tables over. */
+static void
+take_tables(struct amy__manifest *manifest, struct amy__manifest *fresh)
+{
+    amy__manifest_drop_tables(manifest);
+    manifest->tables = fresh->tables;
+    manifest->table_count = fresh->table_count;
+    fresh->tables = NULL;
+    fresh->table_count = 0;
+}
+
+/* The newest one that counts, other than this one. */
+static const struct amy__manifest *
+last_good(const struct amy__job *job, const struct amy__manifest *manifest)
+{
+    for (size_t i = 0; i < job->sets.count; i++) {
+        const struct amy__set *set = &job->sets.items[i];
+
+        if (set->broken[0] == '\0' &&
+            amy__verdict_is_verified(set->manifest.verdict) &&
+            strcmp(set->manifest.name, manifest->name) < 0) {
+            return &set->manifest;
+        }
+    }
+    return NULL;
+}
+
+static bool
+is_fault_of_the_set(int rc)
+{
+    return rc == AMY_EPARSE || rc == AMY_EIO || rc == AMY_ELIMIT;
+}
+
+int
+amy__verify(struct amy__job *job, struct amy__manifest *manifest,
+            struct amy_error *err)
+{
+    AMY_CLEANUP(amy__manifest_clear_p) struct amy__manifest fresh;
+    struct amy_error why = AMY_ERROR_INIT;
+    bool was_accepted = amy__verdict_is_verified(manifest->verdict);
+    int rc = amy__feed_check(job, manifest, &why);
+
+    amy__manifest_init(&fresh);
+    if (rc == 0) {
+        if (manifest->verdict == AMY__VERDICT_WRITTEN) {
+            manifest->verdict = AMY__VERDICT_HASHED; /* saved below, or not */
+        }
+        rc = parse(job, manifest, &fresh, &why);
+    }
+    if (rc < 0 && !is_fault_of_the_set(rc)) {
+        return amy__err(err, rc, "%s", why.msg);
+    }
+    manifest->reason[0] = '\0';
+    manifest->verified_ms = amy__wall_ms(job->borrow_clock);
+    if (rc < 0) {
+        manifest->verdict = AMY__VERDICT_DAMAGED;
+        (void)snprintf(manifest->reason, sizeof(manifest->reason), "%s",
+                       why.msg);
+    } else {
+        take_tables(manifest, &fresh);
+        /* One that was believed before stays so: it was accepted. */
+        if (!was_accepted && amy__manifest_is_suspect(
+                                 manifest, last_good(job, manifest),
+                                 manifest->reason, sizeof(manifest->reason))) {
+            manifest->verdict = AMY__VERDICT_SUSPECT;
+        } else if (manifest->verdict != AMY__VERDICT_RESTORED) {
+            manifest->verdict = AMY__VERDICT_PARSED;
+        }
+    }
+    return amy__set_save(job->sets_fd, manifest, err);
+}
