@@ -43,11 +43,16 @@ static void
 report_value(struct amy__fields_reader *reader, const struct amy__node *node,
              const struct amy__field *field, const char *why)
 {
+    const char *secret = strstr(node->text, "://"); /* a URL may hold one */
+    struct amy__span text = {node->text, secret == NULL
+                                             ? strlen(node->text)
+                                             : (size_t)(secret - node->text)};
     char shown[SHOWN + 1];
     char message[SHOWN + 160];
 
-    (void)amy__escape(amy__span_of(node->text), shown, sizeof(shown));
-    (void)snprintf(message, sizeof(message), "'%s' %s", shown, why);
+    (void)amy__escape(text, shown, sizeof(shown));
+    (void)snprintf(message, sizeof(message), "'%s%s' %s", shown,
+                   secret == NULL ? "" : "://...", why);
     report_node(reader, node, field, message);
 }
 

@@ -194,6 +194,55 @@ check_stage(const struct rules *rules, const struct amy__node *root)
     }
 }
 
+/* --- backup --- */
+
+static void
+check_backup_times(const struct rules *rules, const struct amy__node *backup)
+{
+    static const char *const kinds[] = {"every", "at", "cron"};
+    const char *first = NULL;
+
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        char key[KEY_SIZE];
+        struct amy__place place = {.line = 0};
+
+        if (amy__node_get(backup, kinds[i]) == NULL) {
+            continue;
+        }
+        (void)snprintf(key, sizeof(key), "backup.%s", kinds[i]);
+        place = place_in(backup, kinds[i], key);
+        place.allowed = "one of every, at and cron";
+        if (first != NULL) {
+            amy__report_error(rules->report, &place, "goes not with %s", first);
+        }
+        first = kinds[i];
+    }
+}
+
+static void
+check_backup(const struct rules *rules, const struct amy__node *root)
+{
+    const struct amy__node *backup = amy__node_get(root, "backup");
+    struct amy__place place = place_in(root, "backup", "backup");
+    char *const *command = rules->site->backup_alarm_command;
+
+    if (backup == NULL || backup->kind != AMY__NODE_MAP) {
+        return;
+    }
+    check_backup_times(rules, backup);
+    if (amy__node_get(root, "database") == NULL) {
+        place.allowed = "with 'database: {from: DATABASE_URL}'";
+        amy__report_error(rules->report, &place, "needs a database");
+    }
+    if (command != NULL && strchr(command[0], '/') == NULL) {
+        place = place_in(amy__node_get(backup, "alarm"), "command",
+                         "backup.alarm.command");
+        place.allowed = "a path such as /usr/local/bin/page-me";
+        amy__report_error(rules->report, &place, "'%.64s' is no path",
+                          command[0]);
+    }
+}
+
 /* --- workers --- */
 
 static void
@@ -669,6 +718,7 @@ amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
     check_domain(&rules, root, expect_domain);
     check_aliases(&rules, root);
     check_stage(&rules, root);
+    check_backup(&rules, root);
     check_tls(&rules, root);
     check_http(&rules, root);
     check_workers(&rules);

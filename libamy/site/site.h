@@ -109,6 +109,22 @@ struct amy__site {
     struct amy__cidr *gate_allow;
     size_t gate_allow_count;
     char **gate_except; /* paths; NULL-terminated, never NULL */
+    /* Which database is the site's, as backup/pg.h reads it, or NULL. */
+    char *database_from;
+    /* When it is backed up: at most one of the first three, or by hand only. */
+    int64_t backup_every_ms; /* 0: not so */
+    char **backup_at;        /* times of day, or NULL */
+    char *backup_cron;       /* or NULL */
+    char *backup_zone;       /* whose clocks [UTC] */
+    uint32_t backup_keep;    /* [48] */
+    int64_t backup_keep_for_ms;
+    uint32_t backup_hourly; /* thinning */
+    uint32_t backup_daily;
+    uint32_t backup_weekly;
+    uint32_t backup_monthly;
+    int64_t backup_drill_ms;     /* how often one is restored; 0: never */
+    char **backup_alarm_command; /* or NULL */
+    int64_t backup_alarm_age_ms; /* 0: twice the schedule's distance */
     /* Accepted keys this version does not act on yet, dotted. */
     char **ignored_keys; /* NULL-terminated, never NULL */
     uint8_t hash[32];    /* SHA-256 of the YAML */

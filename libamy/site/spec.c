@@ -2,6 +2,8 @@
  * Not for rules between keys (rules.c) or files and owners (site.c). */
 #include "site/spec.h"
 
+#include "backup/cron.h"
+#include "backup/zone.h"
 #include "core/alloc.h"
 #include "core/cleanup.h"
 #include "core/digest.h"
@@ -219,10 +221,60 @@ static const struct amy__field gate_fields[] = {
      .check = amy__site_check_url_path},
     END};
 
-/* The spelling is settled, the effect comes. */
+static int
+check_zone(struct amy__span text, struct amy_error *err)
+{
+    return amy__zone_check_name(text, err);
+}
+
+static int
+check_cron(struct amy__span text, struct amy_error *err)
+{
+    struct amy__cron cron;
+
+    return amy__cron_parse(text, &cron, err);
+}
+
+static int
+check_time_of_day(struct amy__span text, struct amy_error *err)
+{
+    struct amy__cron cron = {.any_day = false};
+
+    return amy__cron_add_time(text, &cron, err);
+}
+
+/* A name of a variable, "PG", or "service=NAME"; never a URL, which would be a
+ * secret in a file that everybody may read. */
+static int
+check_database(struct amy__span text, struct amy_error *err)
+{
+    struct amy__span name = text;
+    bool service = amy__span_starts(text, AMY_SPAN("service="));
+
+    if (service) {
+        name.p += 8;
+        name.n -= 8;
+    }
+    if (name.n == 0 || name.n > 100) {
+        return amy__err(err, AMY_EINVAL, "names nothing");
+    }
+    for (size_t i = 0; i < name.n; i++) {
+        char c = name.p[i];
+        bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+                    c == '_' || (i > 0 && c >= '0' && c <= '9') ||
+                    (service && (c == '-' || c == '.'));
+
+        if (!good) {
+            return amy__err(err, AMY_EINVAL, "is no such name");
+        }
+    }
+    return 0;
+}
+
 static const struct amy__field database_fields[] = {
-    {INSIDE("from", TEXT, AMY__FIELD_REQUIRED),
-     .allowed = "the name of a variable, PG, or service=NAME"},
+    {ROW("from", TEXT, SITE(database_from)), .flags = AMY__FIELD_REQUIRED,
+     .allowed = "the name of a variable, PG, or service=NAME",
+     .check = check_database},
     END};
 
 static const struct amy__field redis_fields[] = {
@@ -230,10 +282,41 @@ static const struct amy__field redis_fields[] = {
      .allowed = "the name of a variable"},
     END};
 
+static const struct amy__field thin_fields[] = {
+    {ROW("hourly", COUNT, SITE(backup_hourly)), .min = 1, .max = 100000},
+    {ROW("daily", COUNT, SITE(backup_daily)), .min = 1, .max = 100000},
+    {ROW("weekly", COUNT, SITE(backup_weekly)), .min = 1, .max = 100000},
+    {ROW("monthly", COUNT, SITE(backup_monthly)), .min = 1, .max = 100000},
+    END};
+
+static const struct amy__field alarm_fields[] = {
+    {ROW("command", TEXTS, SITE(backup_alarm_command)),
+     .flags = AMY__FIELD_SOME,
+     .allowed = "a program with a slash and its arguments, as a list",
+     .max = 64},
+    {ROW("age", DURATION, SITE(backup_alarm_age_ms)), .min = MINUTE,
+     .max = 366 * DAY},
+    END};
+
 static const struct amy__field backup_fields[] = {
-    {INSIDE("every", DURATION, 0), .min = MINUTE, .max = 31 * DAY},
-    {INSIDE("keep", COUNT, 0), .min = 1, .max = 100000},
-    {INSIDE("before_deploy", BOOL, 0)},
+    {ROW("every", DURATION, SITE(backup_every_ms)), .min = MINUTE,
+     .max = 31 * DAY},
+    {ROW("at", TEXTS, SITE(backup_at)), .flags = AMY__FIELD_SOME,
+     .allowed = "times of day such as 02:30, as a list", .max = 96,
+     .check = check_time_of_day},
+    {ROW("cron", TEXT, SITE(backup_cron)),
+     .allowed = "five fields such as '30 2 * * mon-fri'", .check = check_cron},
+    {ROW("zone", TEXT, SITE(backup_zone)), .standard = "UTC",
+     .allowed = "a time zone such as Europe/Zurich", .check = check_zone},
+    {ROW("keep", COUNT, SITE(backup_keep)), .standard = "48", .min = 1,
+     .max = 100000},
+    {ROW("keep_for", DURATION, SITE(backup_keep_for_ms)), .min = HOUR,
+     .max = 3660 * DAY},
+    {.key = "thin", .kind = AMY__FIELD_MAP, .fields = thin_fields},
+    {ROW("drill", DURATION, SITE(backup_drill_ms)), .min = HOUR,
+     .max = 366 * DAY},
+    {.key = "alarm", .kind = AMY__FIELD_MAP, .fields = alarm_fields},
+    {LATER("before_deploy", BOOL)},
     END};
 
 static const struct amy__field logs_fields[] = {
@@ -267,9 +350,9 @@ const struct amy__field amy__site_fields[] = {
      .fields = route_fields},
     {.key = "limits", .kind = AMY__FIELD_MAP, .fields = limits_fields},
     {.key = "gate", .kind = AMY__FIELD_MAP, .fields = gate_fields},
-    {LATER("database", MAP), .fields = database_fields},
+    {.key = "database", .kind = AMY__FIELD_MAP, .fields = database_fields},
     {LATER("redis", MAP), .fields = redis_fields},
-    {LATER("backup", MAP), .fields = backup_fields},
+    {.key = "backup", .kind = AMY__FIELD_MAP, .fields = backup_fields},
     {LATER("logs", MAP), .fields = logs_fields},
     END};
 

@@ -5,9 +5,9 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "site/told.h"
 #include "workers/internal.h"
 #include "workers/output.h"
-#include "workers/report.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -327,16 +327,16 @@ static int
 accept_yaml(struct amy__workers_site *site, struct amy_error *err)
 {
     struct amy_workers *workers = site->borrow_workers;
-    struct amy__workers_report report = {.log = &workers->log,
-                                         .domain = site->domain,
-                                         .list = amy__json_array()};
+    struct amy__told report = {.log = &workers->log,
+                               .domain = site->domain,
+                               .list = amy__json_array()};
     struct amy__site_source source = {
         .webapps_fd = workers->webapps_fd,
         .webapps_path = workers->settings->webapps,
         .state_fd = workers->state_fd,
         .daemon = "workers",
-        .rules = amy__workers_rules(workers->settings, workers->as_person),
-        .on_problem = amy__workers_on_problem,
+        .rules = amy__told_rules(workers->settings, workers->as_person),
+        .on_problem = amy__told_problem,
         .problem_user = &report,
     };
     struct amy__site *accepted = NULL;

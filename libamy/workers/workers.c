@@ -12,9 +12,9 @@
 #include "core/log.h"
 #include "core/options.h"
 #include "core/user.h"
+#include "site/told.h"
 #include "workers/internal.h"
 #include "workers/output.h"
-#include "workers/report.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -242,9 +242,9 @@ static int
 set_up(struct amy_workers *workers, const struct amy_workers_options *o,
        struct amy_error *err)
 {
-    struct amy__workers_report report = {.log = &workers->log};
-    int rc = load_settings(o, amy__workers_on_problem, &report,
-                           &workers->settings, err);
+    struct amy__told report = {.log = &workers->log};
+    int rc =
+        load_settings(o, amy__told_problem, &report, &workers->settings, err);
 
     if (rc == 0) {
         rc = find_front_group(workers, err);
@@ -322,7 +322,7 @@ check_site(const char *domain, void *user)
 {
     struct check *check = user;
     struct amy__site_rules rules =
-        amy__workers_rules(check->settings, geteuid() != 0);
+        amy__told_rules(check->settings, geteuid() != 0);
     struct amy_error err = AMY_ERROR_INIT;
     struct amy__site *site = NULL;
     int before = check->errors;

@@ -67,9 +67,9 @@ test_parse_of_two_keys_fills_every_default(void **state)
 }
 
 static const char whole_warnings[] =
-    "site.yaml:18:11: database: is accepted, and not acted on by this version\n"
     "site.yaml:19:8: redis: is accepted, and not acted on by this version\n"
-    "site.yaml:20:9: backup: is accepted, and not acted on by this version\n"
+    "site.yaml:20:47: backup.before_deploy: is accepted, and not acted on by "
+    "this version\n"
     "site.yaml:21:7: logs: is accepted, and not acted on by this version\n";
 
 static const char whole[] =
@@ -145,8 +145,8 @@ test_parse_of_the_example_reads_its_workers(void **state)
 static void
 test_parse_of_the_example_reads_the_rest(void **state)
 {
-    static const char *const ignored[] = {"database", "redis", "backup", "logs",
-                                          NULL};
+    static const char *const ignored[] = {"redis", "backup.before_deploy",
+                                          "logs", NULL};
     static const char *const except[] = {"/healthz", NULL};
     struct amy__site *site = good_but(whole, whole_warnings);
 
@@ -170,6 +170,11 @@ test_parse_of_the_example_reads_the_rest(void **state)
     assert_int_equal(site->health_timeout_ms, 30000);
     assert_int_equal(site->health_bake_ms, 60000);
     amy__site_unref(amy__site_ref(site));
+    assert_string_equal(site->database_from, "DATABASE_URL");
+    assert_int_equal(site->backup_every_ms, 30 * 60000);
+    assert_int_equal(site->backup_keep, 48);
+    assert_string_equal(site->backup_zone, "UTC");
+    assert_null(site->backup_at);
     amy__site_unref(site);
 }
 

@@ -1,6 +1,6 @@
 /* Problems of YAML files, told to the log and kept for the status. */
 /* Not for finding them: that is the site room. */
-#include "workers/report.h"
+#include "site/told.h"
 
 #include "core/log.h"
 
@@ -31,9 +31,9 @@ as_json(const struct amy_problem *problem)
 }
 
 void
-amy__workers_on_problem(const struct amy_problem *problem, void *user)
+amy__told_problem(const struct amy_problem *problem, void *user)
 {
-    struct amy__workers_report *report = user;
+    struct amy__told *report = user;
     bool warning = problem->severity == AMY_SEVERITY_WARNING;
     char line[LINE_MAX_BYTES];
 
@@ -46,7 +46,7 @@ amy__workers_on_problem(const struct amy_problem *problem, void *user)
 }
 
 struct amy__site_rules
-amy__workers_rules(const struct amy__settings *settings, bool as_person)
+amy__told_rules(const struct amy__settings *settings, bool as_person)
 {
     return (struct amy__site_rules){.as_person = as_person,
                                     .person = geteuid(),
