@@ -4,6 +4,7 @@
 #include <amy/version.h>
 
 #include "ctl_ask.h"
+#include "ctl_backup.h"
 #include "ctl_show.h"
 #include "ctl_text.h"
 
@@ -24,6 +25,9 @@
 struct options {
     const char *run;
     bool json;
+    bool dry_run;
+    bool drill;
+    const char *to;
 };
 
 typedef int (*command_fn)(const struct options *options, int argc, char **argv);
@@ -415,6 +419,18 @@ run_restart(const struct options *options, int argc, char **argv)
                     : restart_all(options, argv[0]);
 }
 
+static int
+run_backup(const struct options *options, int argc, char **argv)
+{
+    struct backup_options backup = {.run = options->run,
+                                    .json = options->json,
+                                    .dry_run = options->dry_run,
+                                    .drill = options->drill,
+                                    .to = options->to};
+
+    return ctl_backup(&backup, argc, argv);
+}
+
 static const struct command commands[] = {
     {"status", 0, 1, run_status, "status [SITE] [--json]",
      "sites, gates, workers, certificates, problems"},
@@ -424,6 +440,8 @@ static const struct command commands[] = {
      "new code and settings take over, or nothing changes"},
     {"restart", 1, 2, run_restart, "restart SITE [POOL]",
      "start the workers anew"},
+    {"backup", 2, 3, run_backup, "backup WHAT SITE [BACKUP]",
+     "now, list, show, verify, restore, pin, unpin, accept, prune"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -439,6 +457,9 @@ print_help(void)
         "  --run DIR    where the control sockets are"
         " [$RUNTIME_DIRECTORY, /run/amy]\n"
         "  --json       status for programs\n"
+        "  --dry-run    backup prune: only say what would go\n"
+        "  --drill      backup verify: restore it into a throw-away cluster\n"
+        "  --to NAME    backup restore: into this database, which is empty\n"
         "  --help       show this\n"
         "  --version    show the version\n\n"
         "--config, --webapps and --state are taken, so that one set of options\n"
@@ -462,6 +483,9 @@ enum option_id {
     OPTION_HELP,
     OPTION_VERSION,
     OPTION_OTHER,
+    OPTION_DRY_RUN,
+    OPTION_DRILL,
+    OPTION_TO,
 };
 
 /* An exit code, or -1 to go on. */
@@ -471,6 +495,9 @@ read_options(struct options *options, int argc, char **argv)
     static const struct option known[] = {
         {"run", required_argument, NULL, OPTION_RUN},
         {"json", no_argument, NULL, OPTION_JSON},
+        {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+        {"drill", no_argument, NULL, OPTION_DRILL},
+        {"to", required_argument, NULL, OPTION_TO},
         {"help", no_argument, NULL, OPTION_HELP},
         {"version", no_argument, NULL, OPTION_VERSION},
         {"config", required_argument, NULL, OPTION_OTHER},
@@ -486,6 +513,15 @@ read_options(struct options *options, int argc, char **argv)
             break;
         case OPTION_JSON:
             options->json = true;
+            break;
+        case OPTION_DRY_RUN:
+            options->dry_run = true;
+            break;
+        case OPTION_DRILL:
+            options->drill = true;
+            break;
+        case OPTION_TO:
+            options->to = optarg;
             break;
         case OPTION_OTHER:
             break;

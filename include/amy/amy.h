@@ -13,6 +13,7 @@
 #include <amy/gate.h>
 #include <amy/log.h>
 #include <amy/pool.h>
+#include <amy/scheduler.h>
 #include <amy/version.h>
 #include <amy/workers.h>
 

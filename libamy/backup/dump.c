@@ -192,6 +192,9 @@ dump_data(struct dump *dump, struct amy_error *err)
     }
     file = add_file(dump->manifest, AMY__SET_DATA);
     rc = amy__zwriter_finish(dump->writer, file->sha256, err);
+    if (rc < 0) {
+        amy__err_prefix(err, "writing " AMY__SET_DATA ": ");
+    }
     file->bytes = amy__zwriter_bytes(dump->writer);
     file->raw_bytes = amy__zwriter_raw_bytes(dump->writer);
     (void)snprintf(dump->manifest->warning, sizeof(dump->manifest->warning),
@@ -243,6 +246,9 @@ write_roles(struct dump *dump, struct amy__span text, struct amy_error *err)
 
     if (rc == 0) {
         rc = amy__write_all(fd, text.p, text.n, err);
+        if (rc < 0) {
+            amy__err_prefix(err, "writing " AMY__SET_ROLES ": ");
+        }
     }
     if (rc == 0) {
         rc = sync_file(fd, AMY__SET_ROLES, err);

@@ -424,7 +424,10 @@ remove_tree(const char *entry, void *user, struct amy_error *err)
     fd =
         openat(*dir_fd, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
-        return amy__err_sys(err, errno, "removing '%s'", entry);
+        /* Where nothing may be written unlink says so, also of nothing. */
+        return errno == ENOENT
+                   ? 0
+                   : amy__err_sys(err, errno, "removing '%s'", entry);
     }
     rc = each_entry(fd, remove_tree, &fd, err);
     if (rc == 0 && unlinkat(*dir_fd, entry, AT_REMOVEDIR) != 0) {

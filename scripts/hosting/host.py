@@ -41,6 +41,7 @@ class Host:
         self.sites = {}
         self.front = None
         self.workers = None
+        self.backup = None
         for directory in (self.root, self.webapps, self.run, self.state, self.certificates):
             directory.mkdir(parents=True, exist_ok=True)
             make_directory(directory)
@@ -92,6 +93,20 @@ class Host:
             wait_for(self.workers_are_ready, START_S, "all workers are ready")
         return self.workers
 
+    def start_backup(self, ready=True):
+        self.backup = self.daemon("amy-backup")
+        if ready:
+            wait_for(self.backup_is_ready, START_S, "amy-backup knows all sites")
+        return self.backup
+
+    def backup_is_ready(self):
+        """It has looked at the backups of every site that has a database."""
+        still_runs(self.backup)
+        report = self.daemon_status("backup")
+        return report and all(
+            site.get("backup", {}).get("known", True) for site in report["sites"]
+        )
+
     def front_is_ready(self):
         still_runs(self.front)
         report = self.daemon_status("front")
@@ -118,13 +133,13 @@ class Host:
     def stop(self):
         """Front first: what it passed on may finish."""
         failure = None
-        for child in (self.front, self.workers):
+        for child in (self.front, self.workers, self.backup):
             if child is not None:
                 try:
                     child.stop(number=signal.SIGTERM)
                 except AssertionError as error:
                     failure = error
-        self.front = self.workers = None
+        self.front = self.workers = self.backup = None
         if failure:
             raise failure
 

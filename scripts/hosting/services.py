@@ -55,6 +55,7 @@ class Postgres:
     """A cluster in `directory`/data, its socket in `directory`."""
 
     DATABASE = "guestbook"
+    AUTHENTICATION = "peer"
 
     def __init__(self, directory, user):
         self.directory = Path(directory)
@@ -73,7 +74,7 @@ class Postgres:
         """initdb, unless that was done in an earlier run."""
         if (self.data / "PG_VERSION").exists():
             return
-        argv = [self.bin / "initdb", "-D", self.data, "-U", self.user.name, "-A", "peer",
+        argv = [self.bin / "initdb", "-D", self.data, "-U", self.user.name, "-A", self.AUTHENTICATION,
                 "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         done = run_as(self.user, argv)
         if done.returncode != 0:

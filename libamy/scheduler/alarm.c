@@ -1,0 +1,169 @@
+/* What is wrong with a site's backups, told once for as long as it is so. */
+/* Not for single failures: those are in the log and in backup.log. */
+#include "core/alloc.h"
+#include "core/clock.h"
+#include "core/log.h"
+#include "core/str.h"
+#include "scheduler/internal.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SLACK_MS INT64_C(600000) /* a dump takes its time, too */
+
+static const char *const names[AMY__ALARM_COUNT] = {"too-old", "failed",
+                                                    "suspect"};
+
+const char *
+amy__alarm_name(enum amy__alarm_kind kind)
+{
+    return names[kind];
+}
+
+static void
+free_command(char **command)
+{
+    for (size_t i = 0; command != NULL && command[i] != NULL; i++) {
+        amy__free(command[i]);
+    }
+    amy__free(command);
+}
+
+/* The command of site.yaml, with state and sentence behind it. */
+static char **
+make_command(char *const *words, const char *state, const char *message)
+{
+    char **command = amy__calloc(AMY__RUN_ARGS, sizeof(*command));
+    size_t n = 0;
+    bool done = command != NULL;
+
+    for (; done && words[n] != NULL && n < AMY__RUN_ARGS - 3; n++) {
+        command[n] = amy__strdup(words[n]);
+        done = command[n] != NULL;
+    }
+    if (done) {
+        command[n] = amy__strdup(state);
+        command[n + 1] = command[n] == NULL ? NULL : amy__strdup(message);
+        done = command[n] != NULL && command[n + 1] != NULL;
+    }
+    if (!done) {
+        free_command(command);
+        return NULL;
+    }
+    return command;
+}
+
+static void
+run_command(struct amy__scheduler_site *site, enum amy__alarm_kind kind)
+{
+    struct amy__job_spec spec;
+    struct amy__run *run = NULL;
+    struct amy_error err = AMY_ERROR_INIT;
+    char **command = NULL;
+
+    if (site->site->backup_alarm_command == NULL) {
+        return;
+    }
+    amy__scheduler_spec(site, AMY__JOB_LIST, &spec);
+    command = make_command(site->site->backup_alarm_command, names[kind],
+                           site->alarms[kind].message);
+    if (command == NULL ||
+        amy__run_start(site, &spec, command, &run, &err) < 0) {
+        amy__log(&site->borrow_scheduler->log, AMY_LOG_ERROR,
+                 "an alarm's command cannot start site=%s reason=\"%s\"",
+                 site->domain, err.msg);
+    }
+}
+
+static void set_alarm(struct amy__scheduler_site *site,
+                      enum amy__alarm_kind kind, bool on, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+
+static void
+set_alarm(struct amy__scheduler_site *site, enum amy__alarm_kind kind, bool on,
+          const char *fmt, ...)
+{
+    struct amy_scheduler *scheduler = site->borrow_scheduler;
+    struct amy__alarm *alarm = &site->alarms[kind];
+    va_list args;
+
+    if (on == alarm->on) {
+        return;
+    }
+    alarm->on = on;
+    alarm->since_wall_ms = amy__wall_ms(scheduler->borrow_clock);
+    va_start(args, fmt);
+    (void)vsnprintf(alarm->message, sizeof(alarm->message), fmt, args);
+    va_end(args);
+    amy__log(&scheduler->log, on ? AMY_LOG_ERROR : AMY_LOG_NOTICE,
+             "alarm %s site=%s state=%s reason=\"%s\"", on ? "on" : "off",
+             site->domain, names[kind], alarm->message);
+    if (on) {
+        run_command(site, kind);
+    }
+}
+
+/* How old the newest verified one may be; 0: as old as it likes. */
+static int64_t
+age_limit(const struct amy__scheduler_site *site)
+{
+    int64_t now_ms = amy__wall_ms(site->borrow_scheduler->borrow_clock);
+    int64_t before_ms = 0;
+    int64_t next_ms = 0;
+
+    if (site->site->backup_alarm_age_ms > 0) {
+        return site->site->backup_alarm_age_ms;
+    }
+    if (!site->has_schedule ||
+        !amy__schedule_before(&site->schedule, now_ms, &before_ms) ||
+        !amy__schedule_after(&site->schedule, now_ms, &next_ms)) {
+        return 0;
+    }
+    return 2 * (next_ms - before_ms) + SLACK_MS;
+}
+
+static void
+look_at_age(struct amy__scheduler_site *site)
+{
+    struct amy_scheduler *scheduler = site->borrow_scheduler;
+    int64_t now_ms = amy__wall_ms(scheduler->borrow_clock);
+    int64_t limit_ms = age_limit(site);
+    int64_t since_ms = site->facts.good_ms;
+    char age[64] = "";
+
+    if (!site->facts.known || limit_ms == 0) {
+        return;
+    }
+    if (since_ms == AMY__MANIFEST_NO_TIME) {
+        since_ms = scheduler->started_wall_ms; /* there may be one yet */
+    }
+    (void)amy__format_duration((now_ms - since_ms) / 60000 * 60000, age,
+                               sizeof(age));
+    set_alarm(site, AMY__ALARM_AGE, now_ms - since_ms > limit_ms,
+              site->facts.good == NULL ? "there is no verified backup, for %s"
+                                       : "the newest verified backup is %s old",
+              age);
+}
+
+void
+amy__scheduler_alarms(struct amy__scheduler_site *site)
+{
+    const struct amy__scheduler_facts *facts = &site->facts;
+
+    if (site->site == NULL || site->site->database_from == NULL) {
+        return;
+    }
+    look_at_age(site);
+    set_alarm(site, AMY__ALARM_FAILED, site->failures > 0, "%s",
+              site->failures > 0 ? site->failure : "it worked again");
+    if (facts->known) {
+        bool suspect = strcmp(facts->newest_verdict, "suspect") == 0 ||
+                       strcmp(facts->newest_verdict, "damaged") == 0;
+
+        set_alarm(
+            site, AMY__ALARM_SUSPECT, suspect, "the newest backup is %s%s%s",
+            facts->newest_verdict[0] == '\0' ? "gone" : facts->newest_verdict,
+            facts->newest_reason[0] == '\0' ? "" : ": ", facts->newest_reason);
+    }
+}

@@ -1,0 +1,164 @@
+/* What the files of this room share: the scheduler, its sites, their runs. */
+#ifndef AMY_SCHEDULER_INTERNAL_H
+#define AMY_SCHEDULER_INTERNAL_H
+
+#include <amy/scheduler.h>
+
+#include "backup/job.h"
+#include "backup/schedule.h"
+#include "control/control.h"
+#include "core/json.h"
+#include "core/loop.h"
+#include "core/spawn.h"
+#include "site/env.h"
+#include "site/settings.h"
+#include "site/site.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#define AMY__RUN_ARGS 70
+
+/* One process under way in a site's name, or what became of it: a job, or the
+ * command of an alarm. */
+struct amy__run {
+    struct amy__run *next; /* of its site, newest first */
+    struct amy__scheduler_site *borrow_site;
+    uint64_t number;
+    struct amy__job_spec spec;
+    bool internal;  /* a look of ours: nobody asked for it */
+    char **command; /* an alarm's; NULL: a job */
+    struct amy__env_job *env_job;
+    struct amy__child child;
+    struct amy__io *ended_io;
+    struct amy__io *event_io;
+    int event_fd;
+    struct amy__buf events; /* the beginning of the next line */
+    struct amy__json *progress;
+    struct amy__json *result; /* of the last event */
+    bool over;
+    int code; /* 0, or why it failed */
+    char message[256];
+    int64_t began_wall_ms;
+    /* Who waits to hear of it, and until when. */
+    struct amy__control_call *waiting;
+    struct amy__timer *patience;
+};
+
+enum amy__alarm_kind {
+    AMY__ALARM_AGE = 0,
+    AMY__ALARM_FAILED,
+    AMY__ALARM_SUSPECT,
+};
+#define AMY__ALARM_COUNT 3
+
+struct amy__alarm {
+    bool on;
+    int64_t since_wall_ms;
+    char message[256];
+};
+
+/* What the last look at the sets said. */
+struct amy__scheduler_facts {
+    bool known;
+    size_t sets;
+    uint64_t bytes;
+    size_t foreign;
+    int64_t good_ms; /* when the newest verified one was made; or NO_TIME */
+    int64_t slot_ms; /* of the newest one that has a slot; or NO_TIME */
+    int64_t drilled_ms;
+    char newest_verdict[16];
+    char newest_reason[256];
+    struct amy__json *good; /* the newest verified one */
+};
+
+struct amy__scheduler_site {
+    struct amy__scheduler_site *next;
+    struct amy_scheduler *borrow_scheduler;
+    char *domain;
+    struct amy__site *site; /* accepted last; NULL: none was ever */
+    struct amy__json *problems;
+    char error[256]; /* "" or why the last site.yaml was refused */
+    struct amy__schedule schedule;
+    struct amy__zone *zone;
+    bool scheduled; /* it has one, and its state has begun */
+    bool has_schedule;
+    struct amy__schedule_state state;
+    struct amy__scheduler_facts facts;
+    struct amy__run *runs;
+    uint32_t failures; /* of scheduled dumps, in a row */
+    int64_t retry_ms;  /* mono; 0: nothing to make up for */
+    int64_t retry_slot_ms;
+    int64_t drill_ms; /* mono: no drill before */
+    char failure[256];
+    struct amy__alarm alarms[AMY__ALARM_COUNT];
+    bool seen;
+};
+
+struct amy_scheduler {
+    unsigned magic;
+    struct event_base *base;
+    const struct amy_clock *borrow_clock;
+    struct amy_log log;
+    struct amy__settings *settings;
+    char *program;
+    bool as_person;
+    int run_fd;
+    int state_fd;
+    int webapps_fd;
+    struct amy__control *control;
+    struct amy__scheduler_site *sites;
+    struct amy__timer *tick;
+    struct amy__defer *sweep;
+    uint64_t last_run;
+    int64_t started_wall_ms;
+    bool stopping;
+    amy_scheduler_done_fn on_stopped;
+    void *stopped_user;
+};
+
+/* site.c */
+int amy__scheduler_scan(struct amy_scheduler *scheduler, struct amy_error *err);
+struct amy__scheduler_site *
+amy__scheduler_site_find(const struct amy_scheduler *scheduler,
+                         const char *domain);
+void amy__scheduler_site_free(struct amy__scheduler_site *site);
+/* A spec with what the site says; the action's own parts are the caller's. */
+void amy__scheduler_spec(const struct amy__scheduler_site *site,
+                         enum amy__job_action action,
+                         struct amy__job_spec *ret);
+/* Look at what is due, once. */
+void amy__scheduler_site_tick(struct amy__scheduler_site *site);
+/* A run of this site is over. */
+void amy__scheduler_site_ended(struct amy__scheduler_site *site,
+                               struct amy__run *run);
+
+/* facts.c: what a list of sets tells. */
+void amy__scheduler_facts_read(const struct amy__json *result,
+                               struct amy__scheduler_facts *ret);
+void amy__scheduler_facts_clear(struct amy__scheduler_facts *facts);
+
+/* alarm.c: look at what is wrong; tell what is so since now. */
+void amy__scheduler_alarms(struct amy__scheduler_site *site);
+const char *amy__alarm_name(enum amy__alarm_kind kind);
+
+/* run.c */
+/* command: NULL-terminated, taken over also on failure; NULL: a job. */
+int amy__run_start(struct amy__scheduler_site *site,
+                   const struct amy__job_spec *spec, char **command,
+                   struct amy__run **ret_run, struct amy_error *err);
+void amy__run_free(struct amy__run *run);
+void amy__run_stop(struct amy__run *run);
+/* The run that changes a site's sets now, or NULL. */
+struct amy__run *amy__run_of_site(const struct amy__scheduler_site *site);
+/* Answer whoever waits: at an event, at its end, when patience ends. */
+void amy__run_answer(struct amy__run *run);
+struct amy__json *amy__run_json(const struct amy__run *run);
+/* Does a dump, a drill or a restore run for any site? They take turns. */
+bool amy__run_is_busy(const struct amy_scheduler *scheduler);
+
+/* methods.c */
+int amy__scheduler_methods_add(struct amy_scheduler *scheduler,
+                               struct amy_error *err);
+
+#endif

@@ -1,0 +1,406 @@
+/* The scheduler: opens what it needs, reads the sites, looks at the clock,
+ * stops. */
+/* Not for one site: that is site.c. */
+#include <amy/scheduler.h>
+
+#include "core/alloc.h"
+#include "core/caps.h"
+#include "core/check.h"
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "core/log.h"
+#include "core/options.h"
+#include "core/user.h"
+#include "scheduler/internal.h"
+#include "site/told.h"
+
+#include <linux/capability.h>
+#include <unistd.h>
+
+#define SCHEDULER_MAGIC 0x73636865U /* "sche" */
+#define TICK_MS 1000
+
+/* To become a site's user, and to give DB_backups to it. */
+static const int kept_caps[] = {CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_CHOWN,
+                                CAP_DAC_READ_SEARCH};
+
+/* --- what is over --- */
+
+static bool
+runs_something(const struct amy__scheduler_site *site)
+{
+    for (const struct amy__run *run = site->runs; run != NULL;
+         run = run->next) {
+        if (!run->over) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool
+is_idle(const struct amy_scheduler *scheduler)
+{
+    for (const struct amy__scheduler_site *site = scheduler->sites;
+         site != NULL; site = site->next) {
+        if (runs_something(site)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void
+on_sweep(void *user)
+{
+    struct amy_scheduler *scheduler = user;
+    struct amy__scheduler_site **link = &scheduler->sites;
+
+    while (*link != NULL) {
+        struct amy__scheduler_site *site = *link;
+
+        if (!site->seen && !runs_something(site)) {
+            *link = site->next;
+            amy__scheduler_site_free(site);
+        } else {
+            link = &site->next;
+        }
+    }
+    if (scheduler->stopping && scheduler->on_stopped != NULL &&
+        is_idle(scheduler)) {
+        amy_scheduler_done_fn fn = scheduler->on_stopped;
+
+        scheduler->on_stopped = NULL;
+        fn(scheduler, scheduler->stopped_user);
+    }
+}
+
+static void
+on_tick(void *user)
+{
+    struct amy_scheduler *scheduler = user;
+
+    for (struct amy__scheduler_site *site = scheduler->sites; site != NULL;
+         site = site->next) {
+        amy__scheduler_site_tick(site);
+    }
+    if (!scheduler->stopping) {
+        /* Cannot fail for an armed timer's own memory. */
+        (void)amy__timer_arm(scheduler->tick, TICK_MS, NULL);
+    }
+}
+
+/* --- create and free --- */
+
+void
+amy_scheduler_free(struct amy_scheduler *scheduler)
+{
+    if (scheduler == NULL) {
+        return;
+    }
+    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    scheduler->stopping = true;
+    while (scheduler->sites != NULL) {
+        struct amy__scheduler_site *next = scheduler->sites->next;
+
+        amy__scheduler_site_free(scheduler->sites);
+        scheduler->sites = next;
+    }
+    amy__control_free(scheduler->control);
+    amy__timer_free(scheduler->tick);
+    amy__defer_free(scheduler->sweep);
+    amy__close(&scheduler->webapps_fd);
+    amy__close(&scheduler->run_fd);
+    amy__close(&scheduler->state_fd);
+    amy__settings_free(scheduler->settings);
+    amy__free(scheduler->program);
+    scheduler->magic = 0;
+    amy__free(scheduler);
+}
+AMY_DEFINE_CLEANUP(struct amy_scheduler *, amy_scheduler_free)
+
+static int
+open_made(const char *path, struct amy_error *err)
+{
+    int rc = amy__make_dirs(path, 0755, err);
+
+    return rc < 0 ? rc : amy__open_dir(path, err);
+}
+
+static int
+open_directories(struct amy_scheduler *scheduler, struct amy_error *err)
+{
+    const struct amy__settings *settings = scheduler->settings;
+
+    scheduler->run_fd = open_made(settings->run, err);
+    if (scheduler->run_fd < 0) {
+        return scheduler->run_fd;
+    }
+    scheduler->state_fd = open_made(settings->state, err);
+    if (scheduler->state_fd < 0) {
+        return scheduler->state_fd;
+    }
+    scheduler->webapps_fd = amy__open_dir(settings->webapps, err);
+    return scheduler->webapps_fd < 0 ? scheduler->webapps_fd : 0;
+}
+
+static int
+open_control(struct amy_scheduler *scheduler, struct amy_error *err)
+{
+    struct amy__control_options opts = {
+        .base = scheduler->base,
+        .run_path = scheduler->settings->run,
+        .name = "backup",
+        .borrow_clock = scheduler->borrow_clock,
+        .log = &scheduler->log,
+    };
+    int rc = amy__control_create(&opts, &scheduler->control, err);
+
+    return rc < 0 ? rc : amy__scheduler_methods_add(scheduler, err);
+}
+
+static int
+load_settings(const struct amy_scheduler_options *o, amy_problem_fn on_problem,
+              void *user, struct amy__settings **ret_settings,
+              struct amy_error *err)
+{
+    struct amy__settings_args args = {.config = o->config,
+                                      .webapps = o->webapps,
+                                      .run = o->run,
+                                      .state = o->state};
+
+    return amy__settings_load(&args, on_problem, user, ret_settings, err);
+}
+
+static int
+set_up(struct amy_scheduler *scheduler, const struct amy_scheduler_options *o,
+       struct amy_error *err)
+{
+    struct amy__told told = {.log = &scheduler->log};
+    int rc =
+        load_settings(o, amy__told_problem, &told, &scheduler->settings, err);
+
+    if (rc == 0) {
+        rc = open_directories(scheduler, err);
+    }
+    if (rc == 0 && !scheduler->as_person) {
+        rc = amy__caps_keep(kept_caps, sizeof(kept_caps) / sizeof(kept_caps[0]),
+                            err);
+        rc = rc > 0 ? 0 : rc; /* a container's bounding set stays as it is */
+    }
+    if (rc == 0) {
+        rc = amy__defer_create(scheduler->base, on_sweep, scheduler,
+                               &scheduler->sweep, err);
+    }
+    if (rc == 0) {
+        rc = amy__timer_create(scheduler->base, on_tick, scheduler,
+                               &scheduler->tick, err);
+    }
+    return rc == 0 ? open_control(scheduler, err) : rc;
+}
+
+static int
+read_options(const struct amy_scheduler_options *opts,
+             struct amy_scheduler_options *ret, struct amy_error *err)
+{
+    int rc = amy__options_read(ret, sizeof(*ret), opts, sizeof(*ret), err);
+
+    if (rc == 0 && ret->base == NULL) {
+        return amy__err(err, AMY_EINVAL, "base is required");
+    }
+    return rc;
+}
+
+int
+amy_scheduler_create(const struct amy_scheduler_options *opts,
+                     struct amy_scheduler **ret_scheduler,
+                     struct amy_error *err)
+{
+    AMY_CLEANUP(amy_scheduler_free_p) struct amy_scheduler *scheduler = NULL;
+    struct amy_scheduler_options o;
+    int rc = read_options(opts, &o, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    scheduler = amy__calloc(1, sizeof(*scheduler));
+    if (scheduler == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a scheduler");
+    }
+    scheduler->magic = SCHEDULER_MAGIC;
+    scheduler->base = o.base;
+    scheduler->borrow_clock = o.borrow_clock;
+    scheduler->log = amy__log_copy(o.log);
+    scheduler->as_person = geteuid() != 0;
+    scheduler->run_fd = -1;
+    scheduler->state_fd = -1;
+    scheduler->webapps_fd = -1;
+    scheduler->started_wall_ms = amy__wall_ms(o.borrow_clock);
+    scheduler->program =
+        amy__strdup(o.program == NULL ? "/proc/self/exe" : o.program);
+    rc = scheduler->program == NULL
+             ? amy__err(err, AMY_ENOMEM, "allocating a scheduler")
+             : set_up(scheduler, &o, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_scheduler = AMY_TAKE(scheduler);
+    return 0;
+}
+
+/* --- check --- */
+
+struct check {
+    const struct amy__settings *settings;
+    int webapps_fd;
+    amy_problem_fn on_problem;
+    void *user;
+    int errors;
+};
+
+static void
+count_problem(const struct amy_problem *problem, void *user)
+{
+    struct check *check = user;
+
+    check->errors += problem->severity == AMY_SEVERITY_ERROR ? 1 : 0;
+    if (check->on_problem != NULL) {
+        check->on_problem(problem, check->user);
+    }
+}
+
+static int
+check_site(const char *domain, void *user)
+{
+    struct check *check = user;
+    struct amy__site_rules rules =
+        amy__told_rules(check->settings, geteuid() != 0);
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__site *site = NULL;
+    struct amy__zone *zone = NULL;
+    int before = check->errors;
+    int rc = amy__site_load(check->webapps_fd, check->settings->webapps, domain,
+                            &rules, count_problem, check, NULL, &site, &err);
+
+    if (rc >= 0) {
+        rc = amy__zone_load(site->backup_zone, &zone, &err);
+    }
+    if (rc < 0 && check->errors == before) {
+        struct amy_problem problem = {
+            .struct_size = sizeof(problem), .file = domain, .message = err.msg};
+
+        count_problem(&problem, check);
+    }
+    amy__zone_free(zone);
+    amy__site_unref(site);
+    return 0;
+}
+
+int
+amy_scheduler_check(const struct amy_scheduler_options *opts,
+                    amy_problem_fn on_problem, void *user,
+                    struct amy_error *err)
+{
+    struct check check = {.on_problem = on_problem, .user = user};
+    struct amy__settings *settings = NULL;
+    struct amy_scheduler_options o;
+    int rc = amy__options_read(&o, sizeof(o), opts, sizeof(size_t), err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    rc = load_settings(&o, count_problem, &check, &settings, err);
+    if (rc < 0) {
+        return check.errors > 0 ? check.errors : rc;
+    }
+    check.settings = settings;
+    check.webapps_fd = amy__open_dir(settings->webapps, err);
+    rc = check.webapps_fd;
+    if (rc >= 0) {
+        rc = amy__site_each(check.webapps_fd, check_site, &check, err);
+        if (rc == 0) {
+            rc = amy__site_expect_some(check.webapps_fd, settings->webapps,
+                                       count_problem, &check, err);
+        }
+        amy__close(&check.webapps_fd);
+    }
+    amy__settings_free(settings);
+    return rc < 0 ? rc : check.errors;
+}
+
+/* --- start, reload, stop --- */
+
+int
+amy_scheduler_start(struct amy_scheduler *scheduler, struct amy_error *err)
+{
+    int rc = 0;
+
+    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    if (scheduler->as_person) {
+        char name[64];
+
+        amy__log(&scheduler->log, AMY_LOG_NOTICE,
+                 "not root: everything runs as user=%s",
+                 amy__user_name(geteuid(), name, sizeof(name)));
+    }
+    rc = amy__scheduler_scan(scheduler, err);
+    return rc < 0 ? rc : amy__timer_arm(scheduler->tick, TICK_MS, err);
+}
+
+int
+amy_scheduler_reload(struct amy_scheduler *scheduler, struct amy_error *err)
+{
+    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    if (scheduler->stopping) {
+        return amy__err(err, AMY_ESTATE, "stopping");
+    }
+    return amy__scheduler_scan(scheduler, err);
+}
+
+int
+amy_scheduler_stop(struct amy_scheduler *scheduler,
+                   amy_scheduler_done_fn on_done, void *user,
+                   struct amy_error *err)
+{
+    bool again = false;
+
+    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    again = scheduler->stopping;
+    scheduler->stopping = true;
+    if (!again) {
+        scheduler->on_stopped = on_done;
+        scheduler->stopped_user = user;
+    }
+    amy__timer_cancel(scheduler->tick);
+    for (struct amy__scheduler_site *site = scheduler->sites; site != NULL;
+         site = site->next) {
+        for (struct amy__run *run = site->runs; run != NULL; run = run->next) {
+            amy__run_stop(run);
+        }
+    }
+    amy__defer_ask(scheduler->sweep);
+    return again ? amy__err(err, AMY_EAGAIN, "stopping already") : 0;
+}
+
+void
+amy_scheduler_count(const struct amy_scheduler *scheduler, uint32_t *ret_sites,
+                    uint32_t *ret_scheduled)
+{
+    uint32_t sites = 0;
+    uint32_t scheduled = 0;
+
+    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    for (const struct amy__scheduler_site *site = scheduler->sites;
+         site != NULL; site = site->next) {
+        sites++;
+        scheduled += site->has_schedule;
+    }
+    if (ret_sites != NULL) {
+        *ret_sites = sites;
+    }
+    if (ret_scheduled != NULL) {
+        *ret_scheduled = scheduled;
+    }
+}

@@ -1,0 +1,437 @@
+/* A site as the scheduler sees it: what is due, and what became of it. */
+/* Not for the process that does it: run.c. */
+#include "core/alloc.h"
+#include "core/cleanup.h"
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "scheduler/internal.h"
+#include "site/told.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#define RUNS_KEPT 8
+#define MINUTE_MS INT64_C(60000)
+#define JITTER_MAX_MS MINUTE_MS
+#define RETRY_FIRST_MS MINUTE_MS
+#define RETRY_MAX_MS (30 * MINUTE_MS)
+#define DEPLOY_KEPT_MS (INT64_C(7) * 24 * 60 * MINUTE_MS)
+#define DRILL_RETRY_MS (60 * MINUTE_MS)
+
+struct amy__scheduler_site *
+amy__scheduler_site_find(const struct amy_scheduler *scheduler,
+                         const char *domain)
+{
+    struct amy__scheduler_site *site = scheduler->sites;
+
+    while (site != NULL && strcmp(site->domain, domain) != 0) {
+        site = site->next;
+    }
+    return site;
+}
+
+void
+amy__scheduler_site_free(struct amy__scheduler_site *site)
+{
+    if (site == NULL) {
+        return;
+    }
+    while (site->runs != NULL) {
+        struct amy__run *next = site->runs->next;
+
+        amy__run_free(site->runs);
+        site->runs = next;
+    }
+    amy__scheduler_facts_clear(&site->facts);
+    amy__zone_free(site->zone);
+    amy__json_free(site->problems);
+    amy__site_unref(site->site);
+    amy__free(site->domain);
+    amy__free(site);
+}
+
+void
+amy__scheduler_spec(const struct amy__scheduler_site *site,
+                    enum amy__job_action action, struct amy__job_spec *ret)
+{
+    const struct amy__site *says = site->site;
+
+    *ret = (struct amy__job_spec){
+        .action = action,
+        .slot_ms = AMY__MANIFEST_NO_TIME,
+        .rules = {.count = says->backup_keep,
+                  .age_ms = says->backup_keep_for_ms,
+                  .hourly = says->backup_hourly,
+                  .daily = says->backup_daily,
+                  .weekly = says->backup_weekly,
+                  .monthly = says->backup_monthly,
+                  .deploy_age_ms = DEPLOY_KEPT_MS},
+    };
+    (void)snprintf(ret->site, sizeof(ret->site), "%s", site->domain);
+    (void)snprintf(ret->from, sizeof(ret->from), "%s",
+                   says->database_from == NULL ? "" : says->database_from);
+    (void)snprintf(ret->why, sizeof(ret->why), "manual");
+}
+
+/* --- what is due --- */
+
+static void
+forget_old_runs(struct amy__scheduler_site *site)
+{
+    struct amy__run **link = &site->runs;
+    unsigned kept = 0;
+
+    while (*link != NULL) {
+        struct amy__run *run = *link;
+
+        if (run->over &&
+            (run->internal || run->command != NULL || ++kept > RUNS_KEPT)) {
+            *link = run->next;
+            amy__run_free(run);
+        } else {
+            link = &run->next;
+        }
+    }
+}
+
+static void
+begin(struct amy__scheduler_site *site, enum amy__job_action action,
+      int64_t slot_ms)
+{
+    struct amy_scheduler *scheduler = site->borrow_scheduler;
+    struct amy__job_spec spec;
+    struct amy__run *run = NULL;
+    struct amy_error err = AMY_ERROR_INIT;
+
+    amy__scheduler_spec(site, action, &spec);
+    spec.slot_ms = slot_ms;
+    (void)snprintf(spec.why, sizeof(spec.why), "schedule");
+    if (amy__run_start(site, &spec, NULL, &run, &err) < 0) {
+        amy__log(&scheduler->log, AMY_LOG_ERROR,
+                 "a job cannot start site=%s job=%s reason=\"%s\"",
+                 site->domain, amy__job_action_name(action), err.msg);
+        (void)snprintf(site->failure, sizeof(site->failure), "%s", err.msg);
+        if (action == AMY__JOB_DUMP) {
+            site->failures++;
+            site->retry_slot_ms = slot_ms;
+            site->retry_ms =
+                amy__mono_ms(scheduler->borrow_clock) + RETRY_MAX_MS;
+        }
+        return;
+    }
+    run->internal = true;
+}
+
+/* A slot that failed is tried again, further and further apart, until the next
+ * one comes. */
+static bool
+retry_is_due(struct amy__scheduler_site *site, int64_t mono_ms)
+{
+    return site->retry_ms != 0 && mono_ms >= site->retry_ms;
+}
+
+static void
+tick_dump(struct amy__scheduler_site *site)
+{
+    const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
+    int64_t mono_ms = amy__mono_ms(clock);
+    int64_t slot_ms = 0;
+
+    if (amy__schedule_due(&site->schedule, &site->state, amy__wall_ms(clock),
+                          mono_ms, &slot_ms)) {
+        site->retry_ms = 0;
+        begin(site, AMY__JOB_DUMP, slot_ms);
+    } else if (retry_is_due(site, mono_ms)) {
+        site->retry_ms = 0;
+        begin(site, AMY__JOB_DUMP, site->retry_slot_ms);
+    }
+}
+
+static bool
+drill_is_due(const struct amy__scheduler_site *site)
+{
+    const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
+    int64_t every_ms = site->site->backup_drill_ms;
+
+    return every_ms > 0 && site->facts.good != NULL &&
+           amy__mono_ms(clock) >= site->drill_ms &&
+           (site->facts.drilled_ms == AMY__MANIFEST_NO_TIME ||
+            amy__wall_ms(clock) - site->facts.drilled_ms >= every_ms);
+}
+
+void
+amy__scheduler_site_tick(struct amy__scheduler_site *site)
+{
+    forget_old_runs(site);
+    if (site->site == NULL || site->borrow_scheduler->stopping) {
+        return;
+    }
+    if (amy__run_of_site(site) == NULL &&
+        !amy__run_is_busy(site->borrow_scheduler)) {
+        if (site->scheduled) {
+            tick_dump(site);
+        }
+        if (amy__run_of_site(site) == NULL && drill_is_due(site)) {
+            begin(site, AMY__JOB_DRILL, AMY__MANIFEST_NO_TIME);
+        }
+    }
+    amy__scheduler_alarms(site);
+}
+
+/* --- what became of it --- */
+
+static void
+look(struct amy__scheduler_site *site)
+{
+    if (!site->borrow_scheduler->stopping && site->site != NULL &&
+        site->site->database_from != NULL) {
+        begin(site, AMY__JOB_LIST, AMY__MANIFEST_NO_TIME);
+    }
+}
+
+/* Others' locks and other hosts are no failures of ours. */
+static bool
+is_failure(int code)
+{
+    return code < 0 && code != AMY_EAGAIN && code != AMY_EBUSY;
+}
+
+static void
+dump_ended(struct amy__scheduler_site *site, const struct amy__run *run)
+{
+    const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
+    int64_t wait_ms = RETRY_FIRST_MS;
+
+    if (site->scheduled) {
+        amy__schedule_end(&site->schedule, &site->state, amy__wall_ms(clock));
+    }
+    if (run->code == 0) {
+        site->failures = 0;
+        site->retry_ms = 0;
+        return;
+    }
+    if (is_failure(run->code)) {
+        for (uint32_t i = 0; i < site->failures && wait_ms < RETRY_MAX_MS;
+             i++) {
+            wait_ms *= 2;
+        }
+        site->failures++;
+        (void)snprintf(site->failure, sizeof(site->failure), "%s",
+                       run->message);
+    }
+    if (run->internal && run->code != AMY_EBUSY) {
+        site->retry_slot_ms = run->spec.slot_ms;
+        site->retry_ms = amy__mono_ms(clock) +
+                         (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
+    }
+}
+
+/* The first look says which slot was the last one; the schedule begins then. */
+static void
+list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
+{
+    const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
+
+    if (run->code == 0) {
+        amy__scheduler_facts_read(run->result, &site->facts);
+    } else {
+        (void)snprintf(site->failure, sizeof(site->failure), "%s",
+                       run->message);
+    }
+    if (site->has_schedule && !site->scheduled) {
+        amy__schedule_begin(
+            &site->schedule,
+            site->facts.slot_ms == AMY__MANIFEST_NO_TIME ? AMY__SCHEDULE_NEVER
+                                                         : site->facts.slot_ms,
+            amy__wall_ms(clock), amy__mono_ms(clock), &site->state);
+        site->scheduled = true;
+    }
+}
+
+static void
+log_end(const struct amy__scheduler_site *site, const struct amy__run *run)
+{
+    const struct amy_log *log = &site->borrow_scheduler->log;
+    const struct amy__json *set = amy__json_get(run->result, "set");
+
+    if (run->code < 0) {
+        amy__log(log, is_failure(run->code) ? AMY_LOG_ERROR : AMY_LOG_WARN,
+                 "job failed site=%s job=%s reason=\"%s\"", site->domain,
+                 amy__job_action_name(run->spec.action), run->message);
+    } else if (run->spec.action != AMY__JOB_LIST &&
+               run->spec.action != AMY__JOB_SHOW) {
+        amy__log(log, AMY_LOG_NOTICE,
+                 "job done site=%s job=%s set=%s "
+                 "verdict=%s",
+                 site->domain, amy__job_action_name(run->spec.action),
+                 amy__json_get_text(set, "name", "-"),
+                 amy__json_get_text(set, "verdict", "-"));
+    }
+}
+
+void
+amy__scheduler_site_ended(struct amy__scheduler_site *site,
+                          struct amy__run *run)
+{
+    log_end(site, run);
+    if (run->command != NULL || run->spec.action == AMY__JOB_SHOW) {
+        return;
+    }
+    if (run->spec.action == AMY__JOB_LIST) {
+        list_ended(site, run);
+        amy__scheduler_alarms(site);
+        return;
+    }
+    if (run->spec.action == AMY__JOB_DUMP) {
+        dump_ended(site, run);
+    }
+    if (run->spec.action == AMY__JOB_DRILL) {
+        site->drill_ms =
+            amy__mono_ms(site->borrow_scheduler->borrow_clock) + DRILL_RETRY_MS;
+    }
+    look(site);
+}
+
+/* --- reading the site --- */
+
+/* The schedule as site.yaml has it now; its state goes on. */
+static int
+set_schedule(struct amy__scheduler_site *site, struct amy_error *err)
+{
+    const struct amy__site *says = site->site;
+    struct amy__schedule fresh = {.every_ms = says->backup_every_ms};
+    struct amy__zone *zone = NULL;
+    int rc = 0;
+
+    site->has_schedule = says->database_from != NULL &&
+                         (says->backup_every_ms > 0 ||
+                          says->backup_at != NULL || says->backup_cron != NULL);
+    fresh.seed =
+        amy__hash(amy__span_of(site->domain), UINT64_C(14695981039346656037));
+    if (site->has_schedule && says->backup_every_ms == 0) {
+        rc = amy__zone_load(says->backup_zone, &zone, err);
+        if (rc < 0) {
+            return rc;
+        }
+        if (says->backup_cron != NULL) {
+            rc = amy__cron_parse(amy__span_of(says->backup_cron), &fresh.cron,
+                                 err);
+        }
+        for (size_t i = 0;
+             rc == 0 && says->backup_at != NULL && says->backup_at[i] != NULL;
+             i++) {
+            rc = amy__cron_add_time(amy__span_of(says->backup_at[i]),
+                                    &fresh.cron, err);
+        }
+    }
+    fresh.zone = zone;
+    fresh.jitter_ms = says->backup_every_ms / 10;
+    if (fresh.every_ms == 0 || fresh.jitter_ms > JITTER_MAX_MS) {
+        fresh.jitter_ms = JITTER_MAX_MS;
+    }
+    amy__zone_free(site->zone);
+    site->zone = zone;
+    site->schedule = fresh;
+    site->scheduled = site->scheduled && site->has_schedule;
+    return rc;
+}
+
+static int
+accept_yaml(struct amy__scheduler_site *site, struct amy_error *err)
+{
+    struct amy_scheduler *scheduler = site->borrow_scheduler;
+    struct amy__told told = {.log = &scheduler->log,
+                             .domain = site->domain,
+                             .list = amy__json_array()};
+    struct amy__site_source source = {
+        .webapps_fd = scheduler->webapps_fd,
+        .webapps_path = scheduler->settings->webapps,
+        .state_fd = scheduler->state_fd,
+        .daemon = "backup",
+        .rules = amy__told_rules(scheduler->settings, scheduler->as_person),
+        .on_problem = amy__told_problem,
+        .problem_user = &told,
+    };
+    struct amy__site *accepted = NULL;
+    int rc = amy__site_accept(&source, site->domain, NULL, &accepted, err);
+
+    amy__json_free(site->problems);
+    site->problems = told.list;
+    if (rc >= 0) {
+        amy__site_unref(site->site);
+        site->site = accepted;
+    }
+    return rc;
+}
+
+static struct amy__scheduler_site *
+find_or_make(struct amy_scheduler *scheduler, const char *domain)
+{
+    struct amy__scheduler_site *site =
+        amy__scheduler_site_find(scheduler, domain);
+
+    if (site != NULL) {
+        return site;
+    }
+    site = amy__calloc(1, sizeof(*site));
+    if (site == NULL) {
+        return NULL;
+    }
+    site->borrow_scheduler = scheduler;
+    amy__scheduler_facts_clear(&site->facts);
+    site->domain = amy__strdup(domain);
+    if (site->domain == NULL) {
+        amy__free(site);
+        return NULL;
+    }
+    site->next = scheduler->sites;
+    scheduler->sites = site;
+    return site;
+}
+
+/* A bad site must not keep the others from being read. */
+static int
+on_site_name(const char *domain, void *user)
+{
+    struct amy_scheduler *scheduler = user;
+    struct amy__scheduler_site *site = find_or_make(scheduler, domain);
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = site == NULL ? amy__err(&err, AMY_ENOMEM, "allocating a site")
+                          : accept_yaml(site, &err);
+
+    if (site == NULL) {
+        return rc;
+    }
+    site->seen = rc != AMY_ENOTFOUND;
+    site->error[0] = '\0';
+    if (rc >= 0) {
+        rc = set_schedule(site, &err);
+    }
+    if (rc < 0) {
+        (void)snprintf(site->error, sizeof(site->error), "%s", err.msg);
+        amy__log(&scheduler->log, AMY_LOG_ERROR,
+                 "a site cannot be used site=%s reason=\"%s\"", domain,
+                 err.msg);
+    } else {
+        look(site);
+    }
+    return 0;
+}
+
+int
+amy__scheduler_scan(struct amy_scheduler *scheduler, struct amy_error *err)
+{
+    int rc = 0;
+
+    for (struct amy__scheduler_site *site = scheduler->sites; site != NULL;
+         site = site->next) {
+        site->seen = false;
+    }
+    rc = amy__site_each(scheduler->webapps_fd, on_site_name, scheduler, err);
+    if (rc == 0) {
+        amy__defer_ask(scheduler->sweep); /* those that are gone */
+    }
+    return rc;
+}

@@ -1,0 +1,449 @@
+"""Backups: made, read through, restored, thinned out; and everything that is
+bad for them. Issue: a backup with a verdict."""
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from backups import (DOMAIN, GOOD, PASSWORD, Gate, Proxy, Shop, TrustingPostgres,
+                     check_restorable, cut_after, last_event)
+from hosting import users
+from hosting.site import make_directory
+from hosting.users import User, as_user, clean_environment
+from hosting.wait import wait_for
+from support import status_of_process
+
+
+@pytest.fixture(scope="session")
+def postgres(session_root):
+    """A server of ours, through which proxies may come."""
+    directory = session_root / "pg"
+    make_directory(directory, 0o700, users.site_user())
+    server = TrustingPostgres(directory, users.site_user())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def shop(new_host, postgres, django_venv):
+    return Shop(new_host(), postgres, django_venv)
+
+
+@pytest.fixture
+def proxy(shop):
+    """A function: a proxy that the site uses from now on."""
+    made = []
+
+    def new(change):
+        directory = shop.host.root / f"x{len(made)}"
+        made.append(Proxy(directory, shop.postgres, shop.host.user, change))
+        shop.set_url(shop.url(directory))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.close()
+
+
+def expect_failed(event, *words):
+    assert event["event"] == "failed", event
+    for word in words:
+        assert word in event["message"], event
+    return event
+
+
+# ---- the good days
+
+
+def test_a_backup_is_made_proven_and_restored_by_amyctl(shop):
+    shop.host.start_backup()
+    shown = shop.host.amyctl("backup", "now", DOMAIN).stdout
+    assert "parsed" in shown and "1002" in shown
+    name = shown.splitlines()[1].split()[0]
+    assert name in shop.host.amyctl("backup", "list", DOMAIN).stdout
+    manifest = json.loads(shop.host.amyctl("backup", "show", DOMAIN).stdout)
+    assert manifest["name"] == name and manifest["rows"] == 1002
+    assert {table["name"]: table["rows"] for table in manifest["tables"]} == {
+        "public.item": 1000, 'public."Odd name"': 2}
+    verified = shop.host.amyctl("backup", "verify", DOMAIN, name, "--drill").stdout
+    assert "restored" in verified
+    target = f"{shop.database}_again"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    shop.host.amyctl("backup", "restore", DOMAIN, "--to", target)
+    assert shop.counts(target) == shop.counts()
+    status = shop.host.daemon_status("backup")["sites"][0]["backup"]
+    assert status["good"]["name"] == name and status["good"]["restore_ms"] > 0
+
+
+def test_a_set_is_restored_by_the_programs_of_the_distribution(shop):
+    assert shop.run("dump")["set"]["verdict"] == "parsed"
+    (path,) = shop.sets.iterdir()
+    check_restorable(path)
+    target = f"{shop.database}_plain"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    shell = 'set -o pipefail; zstd -dcq "$0" | pg_restore --exit-on-error -h "$1" -U "$2" -d "$3"'
+    argv = ["bash", "-c", shell, path / "data.dump.zst", shop.postgres.directory,
+            shop.host.user.name, target]
+    subprocess.run(as_user(shop.host.user, argv), check=True, env=clean_environment(), cwd="/")
+    assert shop.counts(target) == shop.counts()
+    roles = (path / "roles.sql").read_text()
+    assert f'CREATE ROLE "{shop.host.user.name}"' in roles
+
+
+def test_a_full_database_is_not_restored_into(shop):
+    shop.run("dump")
+    before = shop.counts()
+    expect_failed(shop.run("restore"), "not empty", "public.")
+    assert shop.counts() == before
+
+
+def test_the_rules_decide_what_stays(shop):
+    for _ in range(5):
+        assert shop.run("dump")["event"] == "done"
+    assert len(shop.listed()) == 3
+    oldest = shop.listed()[-1]["name"]
+    assert shop.run("pin", set=oldest)["event"] == "done"
+    (shop.sets / "by-hand.sql").write_text("mine")
+    would = shop.run("prune", dry_run=True, count=1)["removed"]
+    assert len(would) == 1 and len(shop.listed()) == 3
+    assert shop.run("prune", count=1)["removed"] == would
+    assert oldest in shop.names() and "by-hand.sql" in shop.names()
+    assert shop.run("list")["foreign"] == 1
+    assert shop.expect_sound() == 2
+
+
+def test_the_password_is_in_no_argument_log_or_manifest(shop, proxy):
+    gate = Gate()
+    proxy(gate)
+    child = shop.start("dump")
+    assert gate.reached.wait(60)
+    said = b"".join(arguments_of_everybody())
+    gate.opened.set()
+    event = last_event(child.communicate(timeout=60)[0])
+    assert event["event"] == "done"
+    assert b"pg_dump" in said and PASSWORD.encode() not in said
+    expect_failed(shop.run("dump", environment=shop.environment() | {
+        "DATABASE_URL": f"postgres://x:{PASSWORD}%zz@/x"}), "DATABASE_URL")
+    for path in [*shop.sets.rglob("*.json"), shop.site.logs / "backup.log"]:
+        assert PASSWORD not in path.read_text(), path
+
+
+def arguments_of_everybody():
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            yield Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            pass
+
+
+# ---- the server
+
+
+def test_no_server_and_one_that_refuses(shop):
+    shop.set_url(shop.url(shop.host.root / "nowhere"))
+    expect_failed(shop.run("dump"), "nowhere")
+    shop.set_url(shop.url(database="no_such_database"))
+    expect_failed(shop.run("dump"), "no_such_database")
+    assert shop.names() == []
+    assert "no backup" in (shop.site.logs / "backup.log").read_text()
+
+
+def test_a_server_that_is_too_new_names_the_package(shop, proxy):
+    proxy(lambda data, passed: data.replace(b"server_version\x0015.", b"server_version\x0099."))
+    expect_failed(shop.run("dump"), "PostgreSQL 99", "install postgresql-client-99")
+    assert shop.names() == []
+
+
+def test_a_pooler_is_refused(shop, proxy):
+    """What tells it: the process that it names is not the one that answers."""
+    def rename(data, passed):
+        head, found, tail = data.partition(b"K\x00\x00\x00\x0c")
+        return head + found + b"\x00\x00\x00\x01" + tail[4:] if found else data
+
+    proxy(rename)
+    expect_failed(shop.run("dump"), "pooler")
+    assert shop.names() == []
+
+
+@pytest.mark.parametrize("limit", [0, 300, 2000, 10000, 20000, 40000, 60000, 80000])
+def test_a_connection_that_is_cut_leaves_nothing(shop, proxy, limit):
+    proxy(cut_after(limit))
+    assert shop.run("dump")["event"] == "failed"
+    assert shop.names() == []
+
+
+def test_a_dump_whose_session_is_ended_leaves_nothing(shop, proxy):
+    # More than what lies in sockets: the server is not done when it is ended.
+    shop.query("INSERT INTO item (t) SELECT repeat('x', 100) FROM generate_series(1, 50000)")
+    gate = Gate()
+    proxy(gate)
+    child = shop.start("dump")
+    assert gate.reached.wait(60)
+    shop.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+               f" WHERE datname = '{shop.database}' AND application_name LIKE 'amy-backup dump%'")
+    gate.opened.set()
+    assert last_event(child.communicate(timeout=60)[0])["event"] == "failed"
+    assert shop.names() == []
+
+
+def test_a_dump_gives_way_to_others_locks(shop, proxy):
+    gate = Gate()
+    proxy(gate)
+    child = shop.start("dump")
+    assert gate.reached.wait(60)
+    # Waits for the dump's locks, and would wait as long as the gate is closed.
+    shop.query("SET lock_timeout = '60s'; ALTER TABLE item ADD z int")
+    assert not gate.opened.is_set()
+    event = last_event(child.communicate(timeout=60)[0])
+    expect_failed(event, "gave way")
+    assert event["code"] == -9  # AMY_EAGAIN: later again
+    assert shop.names() == []
+
+
+def test_two_hosts_do_not_dump_at_once(shop, proxy, new_host, django_venv):
+    gate = Gate()
+    proxy(gate)
+    child = shop.start("dump")
+    assert gate.reached.wait(60)
+    other = Shop(new_host(), shop.postgres, django_venv, rows=0)
+    other.set_url(shop.url())
+    event = expect_failed(other.run("dump"), "already", "amy-backup on ")
+    assert event["code"] == -8  # AMY_EBUSY: skipped
+    gate.opened.set()
+    assert last_event(child.communicate(timeout=60)[0])["event"] == "done"
+    assert other.run("dump")["event"] == "done"
+
+
+# ---- the database
+
+
+def test_an_empty_database_is_suspect_and_evicts_nobody(shop):
+    for _ in range(3):
+        assert shop.run("dump")["set"]["verdict"] == "parsed"
+    before = set(shop.names())
+    shop.query('DROP TABLE item; DROP TABLE "Odd name"')
+    event = shop.run("dump")
+    assert event["event"] == "done" and event["set"]["verdict"] == "suspect"
+    assert "no tables" in event["set"]["reason"]
+    assert before < set(shop.names())
+    assert event["removed"] == []
+
+
+def test_a_suspect_one_can_be_accepted(shop):
+    shop.run("dump")
+    shop.query("DELETE FROM item WHERE id > 100")
+    event = shop.run("dump")
+    assert event["set"]["verdict"] == "suspect" and "102 rows" in event["set"]["reason"]
+    name = event["set"]["name"]
+    assert shop.run("accept", set=name)["set"]["verdict"] == "parsed"
+    assert shop.run("verify", set=name)["set"]["verdict"] == "parsed"
+    assert shop.run("dump")["set"]["verdict"] == "parsed"
+
+
+def test_a_huge_value_does_not_grow_the_job(shop):
+    shop.query("INSERT INTO item (t) SELECT string_agg(md5(i::text), '') "
+               "FROM generate_series(1, 3000000) i")  # 96 MB in one row
+    child = shop.start("dump")
+    most = 0
+    for line in child.stdout:
+        event = json.loads(line)
+        status = Path(f"/proc/{child.pid}/status")
+        if event["event"] == "progress":
+            text = status.read_text()
+            most = max(most, int(text.partition("VmHWM:")[2].split()[0]))
+    child.wait(60)
+    assert event["event"] == "done" and event["set"]["verdict"] == "parsed"
+    assert 0 < most < 64 * 1024, most
+
+
+# ---- the directory
+
+
+def test_a_directory_that_is_a_link_is_refused(shop):
+    shop.sets.rmdir()
+    shop.sets.symlink_to("/tmp")
+    expect_failed(shop.run("dump"), "symbolic link")
+
+
+@pytest.mark.root
+def test_a_directory_of_another_user_is_refused(shop):
+    os.chown(shop.sets, 0, 0)
+    assert shop.run("dump")["event"] == "failed"
+    os.chmod(shop.sets, 0o755)
+    expect_failed(shop.run("dump"), "belongs to user 0")
+
+
+def test_a_directory_that_cannot_be_written_is_told(shop):
+    if os.geteuid() == 0:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"ro,mode=700,uid={shop.host.user.uid}",
+                        "tmpfs", shop.sets], check=True)
+        words = ("Read-only",)
+    else:
+        shop.sets.chmod(0o500)
+        words = ("denied",)
+    try:
+        expect_failed(shop.run("dump"), *words)
+        assert shop.names() == []
+    finally:
+        if os.geteuid() == 0:
+            subprocess.run(["umount", shop.sets], check=True)
+
+
+@pytest.mark.root
+def test_a_full_disk_leaves_what_was_there(shop):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size=1m,mode=700,uid={shop.host.user.uid}",
+                    "tmpfs", shop.sets], check=True)
+    try:
+        assert shop.run("dump")["event"] == "done"
+        before = shop.names()
+        shop.query("INSERT INTO item (t) SELECT md5(random()::text) || md5(random()::text)"
+                   " FROM generate_series(1, 100000)")
+        expect_failed(shop.run("dump"), "data.dump.zst", "No space left")
+        assert shop.names() == before
+        assert shop.expect_sound() == 1
+        # Not even begun when the last one suggests that it will not fit.
+        (shop.sets / "ballast").write_bytes(bytes(800 * 1024))
+        shutil.copy("/dev/null", shop.sets / "more")
+        set_bytes(shop, 900 * 1024)
+        expect_failed(shop.run("dump"), "has room for")
+    finally:
+        subprocess.run(["umount", shop.sets], check=True)
+
+
+def set_bytes(shop, size):
+    """As if the only set were so large."""
+    (path,) = (path for path in shop.sets.iterdir() if path.is_dir())
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["files"][0]["bytes"] = size
+    (path / "manifest.json").write_text(json.dumps(manifest))
+
+
+# ---- what lies there
+
+
+def spoil_byte(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+def truncate(path):
+    os.truncate(path, path.stat().st_size - 1)
+
+
+@pytest.mark.parametrize("file, spoil", [
+    ("data.dump.zst", spoil_byte), ("data.dump.zst", truncate),
+    ("data.dump.zst", lambda path: path.unlink()),
+    ("roles.sql", spoil_byte), ("roles.sql", lambda path: path.unlink()),
+], ids=["flipped", "cut", "gone", "roles-flipped", "roles-gone"])
+def test_a_damaged_set_is_found_out_and_not_restored(shop, file, spoil):
+    shop.run("dump")
+    (path,) = shop.sets.iterdir()
+    spoil(path / file)
+    event = expect_failed(shop.run("verify"), "damaged", file)
+    assert event["set"]["verdict"] == "damaged"
+    target = f"{shop.database}_again"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    expect_failed(shop.run("restore", set=path.name, to=target), "damaged")
+    assert shop.query("SELECT count(*) FROM pg_class WHERE relname = 'item'", target) == "0"
+    assert [one["verified_set"] for one in shop.listed()] == [False]
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", None], ids=["empty", "cut", "bare", "gone"])
+def test_a_damaged_manifest_is_listed_and_its_set_stays(shop, text):
+    shop.run("dump")
+    (path,) = shop.sets.iterdir()
+    if text is None:
+        (path / "manifest.json").unlink()
+    else:
+        (path / "manifest.json").write_text(text)
+    (one,) = shop.listed()
+    assert one["verdict"] == "damaged" and one["reason"]
+    for _ in range(4):
+        shop.run("dump")
+    assert path.name in shop.names()  # nobody's business but a person's
+    expect_failed(shop.run("restore", set=path.name))
+
+
+# ---- the daemon
+
+
+def test_a_schedule_makes_the_first_one_at_once(shop):
+    shop.write_yaml("{every: 1m, keep: 3}")
+    shop.host.start_backup()
+    wait_for(lambda: [one for one in shop.listed() if one["verdict"] in GOOD], 60, "a backup")
+    (one,) = shop.listed()
+    assert one["why"] == "schedule" and one["slot"]
+    status = wait_for(lambda: (site := shop.host.daemon_status("backup")["sites"][0]["backup"])
+                      and site["sets"] == 1 and site, 30, "the daemon knows it")
+    assert status["scheduled"] and status["next"]
+    # A restart knows from the sets which slot was the last.
+    shop.host.backup.stop()
+    shop.host.start_backup()
+    assert len(shop.listed()) == 1
+
+
+def test_an_alarm_is_given_once(shop):
+    told = shop.site.directory / "alarms"
+    told.mkdir()
+    os.chown(told, shop.host.user.uid, shop.host.user.gid)
+    shop.write_yaml("{every: 1m, alarm: {command: [/bin/sh, -c, "
+                    "'echo \"$0 $1\" >> alarms/told']}}")
+    shop.set_url(shop.url(database="no_such_database"))
+    shop.host.start_backup()
+    text = wait_for(lambda: (told / "told").exists() and (told / "told").read_text(), 60, "an alarm")
+    assert text.startswith("failed ") and "no_such_database" in text
+    path = f"/v1/sites/{DOMAIN}/jobs"
+    for _ in range(2):
+        assert shop.ask("dump")["state"] == "failed"
+    assert (told / "told").read_text() == text
+    alarms = shop.host.daemon_status("backup")["sites"][0]["backup"]["alarms"]
+    assert [alarm["state"] for alarm in alarms] == ["failed"] and path
+    shop.set_url(shop.url())
+    assert shop.ask("dump")["state"] == "done"
+    wait_for(lambda: shop.host.daemon_status("backup")["sites"][0]["backup"]["alarms"] == [], 30,
+             "the alarm is over")
+
+
+def test_a_daemon_that_is_killed_leaves_no_set_and_the_next_one_sweeps(shop, proxy):
+    gate = Gate()
+    proxy(gate)
+    shop.host.start_backup()
+    status, _ = shop.host.control("backup", "POST", f"/v1/sites/{DOMAIN}/jobs",
+                                  {"action": "dump"})
+    assert status == 202 and gate.reached.wait(60)
+    shop.host.backup.kill()
+    assert [name.endswith(".partial") for name in shop.names()] == [True]
+    gate.opened.set()
+    shop.set_url(shop.url())
+    shop.host.start_backup()
+    wait_for(lambda: shop.ask("dump")["state"] == "done", 30, "a backup")
+    assert [name.endswith(".partial") for name in shop.names()] == [False]
+    assert shop.expect_sound() == 1
+
+
+@pytest.mark.root
+def test_jobs_run_as_the_sites_user_who_may_ask(shop, proxy):
+    gate = Gate()
+    proxy(gate)
+    shop.host.start_backup()
+    path = f"/v1/sites/{DOMAIN}/jobs"
+    status, job = shop.host.control("backup", "POST", path, {"action": "dump"})
+    assert status == 202 and gate.reached.wait(60)
+    pid = next(int(pid) for pid in filter(str.isdigit, os.listdir("/proc"))
+               if Path(f"/proc/{pid}/cmdline").exists()
+               and Path(f"/proc/{pid}/cmdline").read_bytes().endswith(b"\0--job\0"))
+    facts = status_of_process(pid)
+    assert set(facts["Uid"].split()) == {str(shop.host.user.uid)}
+    assert facts["CapPrm"] == facts["CapEff"] == "0000000000000000"
+    assert facts["NoNewPrivs"] == "1"
+    gate.opened.set()
+    shop.host.amyctl("backup", "list", DOMAIN, user=shop.host.user)
+    refused = shop.host.amyctl("backup", "list", DOMAIN, user=User.named("nobody"), check=False)
+    assert refused.returncode == 1 and "may" in refused.stderr
+    assert oct(shop.sets.stat().st_mode & 0o777) == "0o700"
