@@ -60,9 +60,9 @@ test_offsets_are_those_of_libc(void **state)
 
         assert_int_equal(amy__zone_load(zones[i], &zone, NULL), 0);
         use_zone(zones[i]);
-        /* Every 5 h and a bit: no change is always stepped over by the same
+        /* Every 15 h and a bit: no change is always stepped over by the same
          * hour. */
-        for (int64_t s = from_s; s < until_s; s += 18061) {
+        for (int64_t s = from_s; s < until_s; s += 54183) {
             if (amy__zone_offset(zone, s) != offset_by_libc(s)) {
                 fail_msg("%s at %lld", zones[i], (long long)s);
             }
@@ -76,7 +76,7 @@ static void
 test_local_times_lead_back_to_their_instants(void **state)
 {
     int64_t from_s = amy__civil_day(2011, 12, 1) * AMY__DAY_S;
-    int64_t until_s = amy__civil_day(2046, 1, 1) * AMY__DAY_S;
+    int64_t until_s = amy__civil_day(2031, 1, 1) * AMY__DAY_S;
 
     (void)state;
     for (size_t i = 0; i < ZONE_COUNT; i++) {
