@@ -48,8 +48,12 @@ def deploy_wire(host, domain=WIRE, limits="body: 1MiB", health="true"):
     return site
 
 
+def slots(host):
+    return walk.site_parts(host.status(), WIRE)["slots"]["web"]
+
+
 def busy_slots(host):
-    return walk.site_parts(host.status(), WIRE)["slots"]["web"]["busy"]
+    return slots(host)["busy"]
 
 
 @dataclass

@@ -13,7 +13,7 @@ import pytest
 from hosting import users, walk
 from hosting.rawhttp import Broken, client_context
 from hosting.wait import wait_for
-from scripted import SOON_S, WIRE, Script, answer, busy_slots, deploy_wire, start_worker
+from scripted import SOON_S, WIRE, Script, answer, busy_slots, deploy_wire, slots, start_worker
 from support import open_files, status_of_process
 
 HOST = f"Host: {WIRE}\r\n".encode()
@@ -236,10 +236,6 @@ def test_slot_stays_with_the_worker_when_its_client_leaves(wire):
     slot_is_free(wire)
     assert wire.get(WIRE, tls=False).status == 200
     assert not [request for request in wire.worker.requests if request.path == "/queued"]
-
-
-def slots(host):
-    return walk.site_parts(host.status(), WIRE)["slots"]["web"]
 
 
 def test_upload_that_ends_early_reaches_no_worker(wire):

@@ -10,7 +10,7 @@ import threading
 import pytest
 from hosting.rawhttp import Broken
 from hosting.wait import wait_for
-from scripted import SOON_S, WIRE, Script, answer, busy_slots, deploy_wire, start_worker
+from scripted import SOON_S, WIRE, Script, answer, busy_slots, deploy_wire, slots, start_worker
 
 BODY_MAX = 1 << 20
 
@@ -275,15 +275,23 @@ def test_log_line_and_worker_know_the_request_by_one_name(wire):
 
 def test_post_goes_to_another_worker_when_one_takes_no_connection(wire):
     """Nothing was sent yet, so the method does not matter; it comes once."""
+    go = threading.Event()
+    wire.worker.scripts["/hold"] = lambda link, _: go.wait(SOON_S) and (link.send(answer()) or True)
     dead = start_worker(wire, "1.1")
+    wait_for(lambda: slots(wire)["total"] == 2, SOON_S, "both are known")
     dead.listener.shutdown(socket.SHUT_RDWR)  # its name stays
     dead.listener.close()
     try:
-        for number in range(8):
-            response = wire.get(WIRE, f"/elsewhere?{number}", "POST", body=b"x", tls=False)
-            assert response.status == 200
-            assert len([request for request in wire.worker.requests
-                        if request.path == f"/elsewhere?{number}"]) == 1
+        with wire.connect(WIRE, tls=False) as holding, wire.connect(WIRE, tls=False) as posting:
+            holding.request("GET", "/hold", {"Host": WIRE})
+            wait_for(lambda: slots(wire)["busy"] == 1, SOON_S, "the living one is busy")
+            posting.request("POST", "/elsewhere", {"Host": WIRE}, b"x")
+            wait_for(lambda: slots(wire)["queued"] == 1, SOON_S, "the dead one was asked in vain")
+            go.set()
+            assert posting.read_response().status == 200
+            assert holding.read_response().status == 200
+        assert [request.body for request in wire.worker.requests
+                if request.path == "/elsewhere"] == [b"x"]
         assert not dead.requests
     finally:
         (dead.directory / dead.name).unlink()
