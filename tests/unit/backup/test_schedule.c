@@ -91,14 +91,16 @@ static const struct scene scenes[] = {
      2026},
     {"half an hour of summer", "at 01:45 02:00 02:15", "Australia/Lord_Howe",
      2026},
-    {"a day that never was", "at 12:00", "Pacific/Apia", 2005},
+    {"a day that never was", "at 12:00", "Pacific/Apia", 2010},
     {"summer stops for Ramadan", "30 2 * * *", "Africa/Casablanca", 2026},
     {"every half hour", "*/30 * * * *", "Europe/Zurich", 2026},
     {"weekdays", "15 1 * * mon-fri", "America/Sao_Paulo", 2012},
     {"firsts and Sundays", "30 0 1 * sun", "America/Scoresbysund", 2020},
     {"midnight is left out", "0 0 * * *", "Asia/Beirut", 2026},
-    {"leap days", "0 12 29 2 *", "UTC", 2026},
+    {"leap days", "0 12 29 2 *", "UTC", 2024},
 };
+/* Enough for two leap days, and for a change of most rules. */
+#define YEARS 5
 #define SCENE_COUNT (sizeof(scenes) / sizeof(scenes[0]))
 
 static struct amy__zone *
@@ -120,7 +122,8 @@ set_scene(const struct scene *scene, struct amy__schedule *schedule)
     }
     assert_int_equal(amy__zone_load(scene->zone, &zone, NULL), 0);
     schedule->zone = zone;
-    walk(&schedule->cron, scene->zone, scene->from_year, scene->from_year + 10);
+    walk(&schedule->cron, scene->zone, scene->from_year,
+         scene->from_year + YEARS);
     return zone;
 }
 
@@ -189,7 +192,7 @@ check_runs(struct amy__schedule *schedule, uint64_t random)
 }
 
 static void
-test_ten_years_of_slots_and_runs_are_those_of_the_walk(void **state)
+test_five_years_of_slots_and_runs_are_those_of_the_walk(void **state)
 {
     (void)state;
     for (size_t i = 0; i < SCENE_COUNT; i++) {
@@ -387,7 +390,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
-            test_ten_years_of_slots_and_runs_are_those_of_the_walk),
+            test_five_years_of_slots_and_runs_are_those_of_the_walk),
         cmocka_unit_test(test_what_was_missed_is_caught_up_with_once),
         cmocka_unit_test(test_catching_up_waits_for_its_jitter),
         cmocka_unit_test(test_a_long_run_swallows_the_slots_it_covers),
