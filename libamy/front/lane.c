@@ -142,6 +142,7 @@ claim(struct amy__lane *lane, struct amy__lane_worker *worker, uint32_t slot,
         return false;
     }
     worker->in_use++;
+    worker->last_seat = ++lane->seats;
     *ret_seat = (struct amy__seat){worker, slot};
     return true;
 }
@@ -212,10 +213,24 @@ least_loaded(const struct amy__lane *lane)
     return best;
 }
 
+/* Where nobody waits, idle workers take turns: the first worker of a new
+ * release has to meet visitors also where they are few. Else the one whose
+ * slots were given back last, which are likely free. */
+static bool
+is_better(const struct amy__lane_worker *worker,
+          const struct amy__lane_worker *best, bool quiet)
+{
+    if (best == NULL || worker->in_use != best->in_use) {
+        return best == NULL || worker->in_use < best->in_use;
+    }
+    return quiet ? worker->last_seat < best->last_seat
+                 : worker->recent_n > best->recent_n;
+}
+
 /* What this process has on each worker stands for its load at first: no shared
  * word is read. Only where that fails are all words looked at. */
 static struct amy__lane_worker *
-least_used(const struct amy__lane *lane)
+least_used(const struct amy__lane *lane, bool quiet)
 {
     struct amy__lane_worker *best = NULL;
 
@@ -223,9 +238,7 @@ least_used(const struct amy__lane *lane)
         struct amy__lane_worker *worker = lane->workers[i];
 
         if (takes(worker) && worker->in_use < worker->slots &&
-            (best == NULL || worker->in_use < best->in_use ||
-             (worker->in_use == best->in_use &&
-              worker->recent_n > best->recent_n))) {
+            is_better(worker, best, quiet)) {
             best = worker;
         }
     }
@@ -247,9 +260,12 @@ pass_turn(struct amy__lane *lane, const struct amy__lane_worker *worker)
 static bool
 take_seat(struct amy__lane *lane, struct amy__seat *ret_seat)
 {
-    struct amy__lane_worker *worker = lane->in_turn ? NULL : least_used(lane);
+    bool quiet = lane->first == NULL;
+    struct amy__lane_worker *worker =
+        lane->in_turn ? NULL : least_used(lane, quiet);
 
-    if (worker != NULL && claim_recent(lane, worker, ret_seat)) {
+    if (worker != NULL && (claim_recent(lane, worker, ret_seat) ||
+                           (quiet && claim_any(lane, worker, ret_seat)))) {
         return true;
     }
     for (;;) {

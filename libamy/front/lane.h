@@ -19,6 +19,7 @@ struct amy__lane_worker {
     uint32_t in_use;   /* seats of this process */
     uint32_t recent_n; /* slots this process gave back, the last one on top */
     uint16_t *recent;
+    uint64_t last_seat;     /* number of the last one on it; 0: none yet */
     bool gone;              /* takes nothing any more */
     bool avoid;             /* did not take a connection just now */
     uint32_t refusals;      /* connections in a row; for the caller to count */
@@ -50,6 +51,7 @@ struct amy__ticket {
 
 struct amy__lane {
     struct amy__slots *borrow_slots;
+    uint64_t seats; /* claimed so far */
     uint32_t pool;
     uint16_t process;
     struct amy__lane_worker **workers;

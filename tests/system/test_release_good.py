@@ -138,6 +138,23 @@ def test_one_worker_at_a_time_and_never_fewer_than_the_count(released):
             assert states.count("ready") == 3, "the canary among the old ones"
 
 
+def test_canary_meets_the_visitors_of_a_quiet_site(new_host, django_venv):
+    """Who come one after the other, so that a worker is always idle."""
+    host = new_host()
+    releases = deploy_released(host, django_venv, BAKED.replace("bake: 300ms", "bake: 60s"))
+    host.start_workers()
+    host.start_front()
+    number = releases.deploy()
+    running = Reload(host, TINY)
+    try:
+        wait_for(lambda: reload_state(host, TINY)["state"] == "bake", SOON_S, "the bake begins")
+        answers = [host.get(TINY, tls=False).get("x-release") for _ in range(30)]
+    finally:
+        running.process.kill()
+    # Three workers in turn, in each of two front processes.
+    assert 5 <= answers.count(str(number)) <= 15, answers
+
+
 def kill_worker(host, position=0, pool="web"):
     """And wait for the next one in its place."""
     victim = pids(host, TINY)[pool][position]

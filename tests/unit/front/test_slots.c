@@ -391,6 +391,36 @@ test_in_turn_equal_servers_alternate(void **state)
     }
 }
 
+static void
+expect_turns(struct fixture *f, const uint64_t *incarnations, size_t n)
+{
+    struct amy__ticket ticket = {0};
+    struct amy__seat seat = {0};
+
+    for (size_t i = 0; i < n; i++) {
+        assert_int_equal(amy__lane_enter(&f->lane, &ticket, 10, &seat), 1);
+        assert_int_equal(seat.worker->incarnation, incarnations[i]);
+        (void)amy__lane_leave(&f->lane, &seat);
+    }
+}
+
+/* The first worker of a new release would meet nobody otherwise. */
+static void
+test_requests_one_by_one_meet_every_worker_and_a_new_one_next(void **state)
+{
+    struct fixture *f = *state;
+
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(amy__lane_add(&f->lane, i, 1, i + 1, NULL), 0);
+    }
+    expect_turns(f, (const uint64_t[]){1, 2, 3, 1, 2}, 5);
+    assert_int_equal(amy__lane_add(&f->lane, 3, 1, 4, NULL), 0);
+    expect_turns(f, (const uint64_t[]){4, 3, 1, 2, 4}, 5);
+    /* One that another process is on is passed over. */
+    assert_true(amy__slot_claim(f->slots, 2, 5, 3));
+    expect_turns(f, (const uint64_t[]){1}, 1);
+}
+
 /* What other processes have there counts as well as our own. */
 static void
 test_in_turn_the_one_with_the_fewest_of_all_processes(void **state)
@@ -483,6 +513,7 @@ main(void)
         TEST(test_dear_request_elsewhere_is_not_the_most_urgent),
         TEST(test_bounce_avoids_the_worker_and_keeps_the_place),
         TEST(test_in_turn_equal_servers_alternate),
+        TEST(test_requests_one_by_one_meet_every_worker_and_a_new_one_next),
         TEST(test_in_turn_the_one_with_the_fewest_of_all_processes),
         TEST(test_in_turn_full_servers_make_wait),
         TEST(test_removed_worker_goes_with_its_last_seat),
