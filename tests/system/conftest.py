@@ -6,6 +6,7 @@ import fcntl
 import fnmatch
 import itertools
 import os
+import resource
 import shutil
 import sys
 import tempfile
@@ -27,6 +28,9 @@ from support import TINY_YAML, close_host, deploy_tiny, serve_demo  # noqa: E402
 
 
 def pytest_configure(config):
+    # A thousand clients are more than a login shell's 1024 descriptors.
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
     config.addinivalue_line("markers", "root: needs root, for real uids")
     config.amy_skipped = []
 
