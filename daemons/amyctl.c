@@ -65,17 +65,21 @@ set_ask(struct ask *ask, const char *daemon, const char *method,
         .daemon = daemon, .method = method, .timeout_ms = timeout_ms};
 }
 
-/* Ask both daemons how they are. asks[0]: front. EXIT_SUCCESS when at least one
- * answered. */
+/* Front, workers, and amy-backup, which not every host has. */
+#define STATUS_ASKS 3
+
+/* Ask the daemons how they are. asks[0]: front. EXIT_SUCCESS when at least one
+ * of the first two answered. */
 static int
-ask_status(const struct options *options, struct ask asks[2])
+ask_status(const struct options *options, struct ask asks[STATUS_ASKS])
 {
     set_ask(&asks[0], "front", "GET", STATUS_MS);
     set_ask(&asks[1], "workers", "GET", STATUS_MS);
-    for (size_t i = 0; i < 2; i++) {
+    set_ask(&asks[2], "backup", "GET", STATUS_MS);
+    for (size_t i = 0; i < STATUS_ASKS; i++) {
         (void)snprintf(asks[i].path, sizeof(asks[i].path), "/v1/status");
     }
-    if (ask_all(options->run, asks, 2) < 0) {
+    if (ask_all(options->run, asks, STATUS_ASKS) < 0) {
         return fail("making an event base failed");
     }
     if (ask_succeeded(&asks[0]) || ask_succeeded(&asks[1])) {
@@ -100,15 +104,20 @@ reason_of(const struct ask *ask, char buf[320])
 }
 
 static json_t *
-merge(const struct ask asks[2], const char *site)
+merge(const struct ask asks[STATUS_ASKS], const char *site)
 {
     char front[320] = "";
     char workers[320] = "";
+    json_t *merged = NULL;
 
-    return show_merge(ask_succeeded(&asks[0]) ? asks[0].json : NULL,
-                      reason_of(&asks[0], front),
-                      ask_succeeded(&asks[1]) ? asks[1].json : NULL,
-                      reason_of(&asks[1], workers), site);
+    merged = show_merge(ask_succeeded(&asks[0]) ? asks[0].json : NULL,
+                        reason_of(&asks[0], front),
+                        ask_succeeded(&asks[1]) ? asks[1].json : NULL,
+                        reason_of(&asks[1], workers), site);
+    if (ask_succeeded(&asks[2])) {
+        show_add(merged, "backup", asks[2].json, site);
+    }
+    return merged;
 }
 
 static int
@@ -122,7 +131,7 @@ static int
 run_status(const struct options *options, int argc, char **argv)
 {
     const char *site = argc > 0 ? argv[0] : NULL;
-    struct ask asks[2];
+    struct ask asks[STATUS_ASKS];
     json_t *merged = NULL;
     int code = ask_status(options, asks);
 
@@ -139,14 +148,14 @@ run_status(const struct options *options, int argc, char **argv)
         }
     }
     json_decref(merged);
-    ask_clear(asks, 2);
+    ask_clear(asks, STATUS_ASKS);
     return code;
 }
 
 static int
 show_gate_of(const struct options *options, const char *site)
 {
-    struct ask asks[2];
+    struct ask asks[STATUS_ASKS];
     json_t *merged = NULL;
     int code = ask_status(options, asks);
 
@@ -162,7 +171,7 @@ show_gate_of(const struct options *options, const char *site)
         }
     }
     json_decref(merged);
-    ask_clear(asks, 2);
+    ask_clear(asks, STATUS_ASKS);
     return code;
 }
 
@@ -297,6 +306,30 @@ show_reloaded(const char *site, const json_t *answer)
     text_print(TEXT_PLAIN, "\n");
 }
 
+/* Not every host has amy-backup: nobody there is no failure. */
+static int
+reload_backup(const struct options *options, const char *site)
+{
+    struct ask ask;
+    int code = EXIT_SUCCESS;
+
+    set_ask(&ask, "backup", "POST", CHANGE_MS);
+    if (site == NULL) {
+        (void)snprintf(ask.path, sizeof(ask.path), "/v1/reload");
+    } else {
+        (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/reload", site);
+    }
+    if (ask_all(options->run, &ask, 1) < 0) {
+        return fail("making an event base failed");
+    }
+    if (!ask_succeeded(&ask) && !ask_found_nobody(&ask)) {
+        ask_complain(&ask, options->run, site == NULL ? "" : site);
+        code = EXIT_FAILURE;
+    }
+    ask_clear(&ask, 1);
+    return code;
+}
+
 static int
 run_reload(const struct options *options, int argc, char **argv)
 {
@@ -326,6 +359,7 @@ run_reload(const struct options *options, int argc, char **argv)
     code = judge_changes(options, asks, 2, site == NULL ? "" : site);
     if (code == EXIT_SUCCESS) {
         show_reloaded(site, asks[1].json);
+        code = reload_backup(options, site);
     }
     ask_clear(asks, 2);
     return code;
@@ -385,7 +419,7 @@ restart_each(const struct options *options, const char *site,
 static int
 restart_all(const struct options *options, const char *site)
 {
-    struct ask asks[2];
+    struct ask asks[STATUS_ASKS];
     json_t *merged = NULL;
     int code = ask_status(options, asks);
 
@@ -405,7 +439,7 @@ restart_all(const struct options *options, const char *site)
                          json_object_get(json_array_get(sites, 0), "pools"));
     }
     json_decref(merged);
-    ask_clear(asks, 2);
+    ask_clear(asks, STATUS_ASKS);
     return code;
 }
 

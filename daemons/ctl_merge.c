@@ -101,6 +101,13 @@ merge_sites(json_t *sites, const json_t *answer, const char *only)
     }
 }
 
+void
+show_add(json_t *merged, const char *daemon, json_t *answer, const char *site)
+{
+    (void)json_object_set_new(merged, daemon, part_of(answer, ""));
+    merge_sites(json_object_get(merged, "sites"), answer, site);
+}
+
 json_t *
 show_merge(json_t *front, const char *front_reason, json_t *workers,
            const char *workers_reason, const char *site)

@@ -370,6 +370,55 @@ show_certificates(const json_t *certificates)
 }
 
 static void
+show_alarms(const json_t *backup)
+{
+    const json_t *alarm = NULL;
+    char date[64] = "";
+    size_t i = 0;
+
+    json_array_foreach(json_object_get(backup, "alarms"), i, alarm)
+    {
+        text_print(TEXT_BAD, "  backup: %s", text_at(alarm, "message"));
+        text_print(TEXT_PLAIN, ", since %s\n",
+                   text_date(text_at(alarm, "since"), date, sizeof(date)));
+    }
+}
+
+/* "backup 20261123T160000Z, parsed, 12m old; 48 of 1.2 GiB; next in 18m" */
+static void
+show_backup(const json_t *backup)
+{
+    const json_t *good = json_object_get(backup, "good");
+    const json_t *running = json_object_get(backup, "running");
+    int64_t age_ms = -text_until(text_at(good, "started"));
+    int64_t next_ms = text_until(text_at(backup, "next"));
+    char text[32] = "";
+
+    if (backup == NULL) {
+        return;
+    }
+    show_alarms(backup);
+    text_print(TEXT_FAINT, "  backup");
+    if (json_is_object(good)) {
+        text_print(TEXT_PLAIN, " %s, %s, %s old", text_at(good, "name"),
+                   text_at(good, "verdict"),
+                   text_duration(age_ms, text, sizeof(text)));
+    } else {
+        text_print(TEXT_WARN, " none");
+    }
+    text_print(TEXT_PLAIN, "; %" PRId64 " in all, %s", int_at(backup, "sets"),
+               text_bytes(int_at(backup, "bytes"), text, sizeof(text)));
+    if (next_ms != INT64_MIN) {
+        text_print(TEXT_PLAIN, "; next in %s",
+                   text_duration(next_ms, text, sizeof(text)));
+    }
+    if (json_is_object(running)) {
+        text_print(TEXT_WARN, "; %s under way", text_at(running, "action"));
+    }
+    text_print(TEXT_PLAIN, "\n");
+}
+
+static void
 show_site(const json_t *site)
 {
     const char *error = text_at(site, "error");
@@ -395,6 +444,7 @@ show_site(const json_t *site)
                               "is pending\n");
     }
     show_certificates(json_object_get(site, "certificates"));
+    show_backup(json_object_get(site, "backup"));
     json_array_foreach(problems, i, problem)
     {
         text_problem(problem, "  ");
@@ -413,6 +463,9 @@ show_status(const json_t *merged)
 
     daemon_row(table, "amy-front", json_object_get(merged, "front"));
     daemon_row(table, "amy-workers", json_object_get(merged, "workers"));
+    if (json_object_get(merged, "backup") != NULL) {
+        daemon_row(table, "amy-backup", json_object_get(merged, "backup"));
+    }
     table_finish(table, "");
     show_processes(json_object_get(merged, "front"));
     json_array_foreach(sites, i, site)

@@ -10,6 +10,9 @@
  * when memory is out. */
 json_t *show_merge(json_t *front, const char *front_reason, json_t *workers,
                    const char *workers_reason, const char *site);
+/* A further daemon's answer, one that not every host has. */
+void show_add(json_t *merged, const char *daemon, json_t *answer,
+              const char *site);
 /* For people. */
 void show_status(const json_t *merged);
 /* One line about a site's gate. */

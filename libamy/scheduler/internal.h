@@ -7,6 +7,7 @@
 #include "backup/job.h"
 #include "backup/schedule.h"
 #include "control/control.h"
+#include "control/metrics.h"
 #include "core/json.h"
 #include "core/loop.h"
 #include "core/spawn.h"
@@ -107,6 +108,7 @@ struct amy_scheduler {
     int state_fd;
     int webapps_fd;
     struct amy__control *control;
+    struct amy__metrics *metrics;
     struct amy__scheduler_site *sites;
     struct amy__timer *tick;
     struct amy__defer *sweep;
@@ -119,6 +121,9 @@ struct amy_scheduler {
 
 /* site.c */
 int amy__scheduler_scan(struct amy_scheduler *scheduler, struct amy_error *err);
+/* Read one site again. AMY_ENOTFOUND: there is none. */
+int amy__scheduler_renew(struct amy_scheduler *scheduler, const char *domain,
+                         struct amy_error *err);
 struct amy__scheduler_site *
 amy__scheduler_site_find(const struct amy_scheduler *scheduler,
                          const char *domain);
@@ -156,6 +161,10 @@ void amy__run_answer(struct amy__run *run);
 struct amy__json *amy__run_json(const struct amy__run *run);
 /* Does a dump, a drill or a restore run for any site? They take turns. */
 bool amy__run_is_busy(const struct amy_scheduler *scheduler);
+
+/* metrics.c: what Prometheus is told. */
+int amy__scheduler_metrics_create(struct amy_scheduler *scheduler,
+                                  struct amy_error *err);
 
 /* methods.c */
 int amy__scheduler_methods_add(struct amy_scheduler *scheduler,

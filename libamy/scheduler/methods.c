@@ -160,6 +160,36 @@ allowed_site(struct amy__control_call *call,
     return amy__control_require(call, site->site->uid) ? site : NULL;
 }
 
+/* Also of a site that was made a minute ago. */
+static void
+on_reload_site(struct amy__control_call *call, void *user)
+{
+    struct amy_scheduler *scheduler = user;
+    const char *domain = amy__control_param(call, "site");
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__json *json = NULL;
+    int rc = 0;
+
+    if (!amy__control_is_admin(call) && allowed_site(call, scheduler) == NULL) {
+        return;
+    }
+    if (scheduler->stopping) {
+        amy__control_refuse(call, 503, "amy-backup is stopping");
+        return;
+    }
+    rc = amy__domain_check(amy__span_of(domain), &err);
+    rc = rc < 0 ? rc : amy__scheduler_renew(scheduler, domain, &err);
+    amy__defer_ask(scheduler->sweep);
+    if (rc < 0) {
+        amy__control_refuse(call, rc == AMY_ENOTFOUND ? 404 : 422, "%s",
+                            err.msg);
+        return;
+    }
+    json = amy__json_object();
+    (void)amy__json_set(json, "done", amy__json_bool(true));
+    amy__control_reply(call, 200, json);
+}
+
 /* What may be asked for; all else of a spec is the site's. */
 static bool
 read_request(const struct amy__scheduler_site *site,
@@ -281,6 +311,7 @@ amy__scheduler_methods_add(struct amy_scheduler *scheduler,
     } methods[] = {
         {"GET", "/v1/status", on_status},
         {"POST", "/v1/reload", on_reload},
+        {"POST", "/v1/sites/{site}/reload", on_reload_site},
         {"POST", "/v1/sites/{site}/jobs", on_ask},
         {"GET", "/v1/sites/{site}/jobs/{run}", on_run},
     };

@@ -108,6 +108,7 @@ amy_scheduler_free(struct amy_scheduler *scheduler)
         amy__scheduler_site_free(scheduler->sites);
         scheduler->sites = next;
     }
+    amy__metrics_free(scheduler->metrics);
     amy__control_free(scheduler->control);
     amy__timer_free(scheduler->tick);
     amy__defer_free(scheduler->sweep);
@@ -158,7 +159,8 @@ open_control(struct amy_scheduler *scheduler, struct amy_error *err)
     };
     int rc = amy__control_create(&opts, &scheduler->control, err);
 
-    return rc < 0 ? rc : amy__scheduler_methods_add(scheduler, err);
+    rc = rc < 0 ? rc : amy__scheduler_methods_add(scheduler, err);
+    return rc < 0 ? rc : amy__scheduler_metrics_create(scheduler, err);
 }
 
 static int

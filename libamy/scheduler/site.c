@@ -391,32 +391,40 @@ find_or_make(struct amy_scheduler *scheduler, const char *domain)
     return site;
 }
 
-/* A bad site must not keep the others from being read. */
-static int
-on_site_name(const char *domain, void *user)
+int
+amy__scheduler_renew(struct amy_scheduler *scheduler, const char *domain,
+                     struct amy_error *err)
 {
-    struct amy_scheduler *scheduler = user;
     struct amy__scheduler_site *site = find_or_make(scheduler, domain);
-    struct amy_error err = AMY_ERROR_INIT;
-    int rc = site == NULL ? amy__err(&err, AMY_ENOMEM, "allocating a site")
-                          : accept_yaml(site, &err);
+    struct amy_error why = AMY_ERROR_INIT;
+    int rc = 0;
 
     if (site == NULL) {
-        return rc;
+        return amy__err(err, AMY_ENOMEM, "allocating a site");
     }
+    rc = accept_yaml(site, &why);
     site->seen = rc != AMY_ENOTFOUND;
     site->error[0] = '\0';
     if (rc >= 0) {
-        rc = set_schedule(site, &err);
+        rc = set_schedule(site, &why);
     }
     if (rc < 0) {
-        (void)snprintf(site->error, sizeof(site->error), "%s", err.msg);
+        (void)snprintf(site->error, sizeof(site->error), "%s", why.msg);
         amy__log(&scheduler->log, AMY_LOG_ERROR,
                  "a site cannot be used site=%s reason=\"%s\"", domain,
-                 err.msg);
-    } else {
-        look(site);
+                 why.msg);
+        return amy__err(err, rc, "%s", why.msg);
     }
+    look(site);
+    return 0;
+}
+
+/* A bad site must not keep the others from being read; what is wrong with it
+ * has been told. */
+static int
+on_site_name(const char *domain, void *user)
+{
+    (void)amy__scheduler_renew(user, domain, NULL);
     return 0;
 }
 

@@ -148,9 +148,10 @@ class Demo:
         say("==> deploying the Django site as releases/1 (the first time takes a minute)")
         self.site.deploy_django(self.postgres.url, self.redis.url)
         self.site.write_yaml(self.site.sample_yaml())
-        say("==> starting amy-workers and amy-front")
+        say("==> starting amy-workers, amy-front and amy-backup")
         self.host.start_workers(ready=False)
         self.host.start_front()
+        self.host.start_backup(ready=False)
         wait_for(self.host.workers_are_ready, START_S, "all workers are ready")
 
     def stop(self):

@@ -350,11 +350,47 @@ def status_tells_all(stage):
     assert site["problems"] == [], site["problems"]
 
 
+def job_of(stage, *words):
+    """`amyctl backup`, once no job of the schedule is in its way."""
+    def ask():
+        done = stage.host.amyctl("backup", *words, "--json", check=False)
+        if done.returncode != 0 and ("under way" in done.stderr or "another job" in done.stdout):
+            return None
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)["result"]
+
+    return wait_for(ask, SOON_S, f"amyctl backup {' '.join(words)}")
+
+
+def is_backed_up_and_restored(stage):
+    """A backup is made, tried in a throw-away cluster, and restored."""
+    wait_for(stage.host.backup_is_ready, SOON_S, "amy-backup knows the site")
+    name = job_of(stage, "now", stage.domain)["set"]["name"]
+    tried = job_of(stage, "verify", stage.domain, name, "--drill")["set"]
+    assert tried["verdict"] == "restored" and tried["restore_ms"] > 0, tried
+    stage.postgres.query("DROP DATABASE IF EXISTS restored", "postgres")
+    stage.postgres.query("CREATE DATABASE restored", "postgres")
+    job_of(stage, "restore", stage.domain, name, "--to", "restored")
+    assert count_rows(stage.postgres, "restored") == {
+        table["name"]: table["rows"]
+        for table in job_of(stage, "show", stage.domain, name)["manifest"]["tables"]
+    }
+
+
+def count_rows(postgres, database):
+    """Of every table that a migration made, by its name as a manifest has it."""
+    tables = postgres.query(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
+        " WHERE schemaname NOT IN ('pg_catalog', 'information_schema')", database).split()
+    return {table: int(postgres.query(f"SELECT count(*) FROM {table}", database))
+            for table in tables}
+
+
 STEPS = (
     redirects_to_https, browser_signs_guest_book, scheduler_runs_a_job, takes_a_large_upload,
     streams, serves_static_files, health_is_good, gate_closes_and_opens, worker_comes_back,
     front_process_comes_back, broken_release_is_refused, good_release_goes_through,
-    status_tells_all,
+    is_backed_up_and_restored, status_tells_all,
 )
 
 

@@ -58,6 +58,7 @@ def serve_demo(host, base_venv, postgres, redis, change=str):
     site.write_yaml(change(site.sample_yaml()))
     host.start_workers(ready=False)
     host.start_front()
+    host.start_backup(ready=False)
     wait_for(host.workers_are_ready, 60, "all workers are ready")
     return walk.Stage(host, site, postgres, redis)
 
