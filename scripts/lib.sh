@@ -16,7 +16,7 @@ CHECK_PACKAGES=(git clang clang-format libcmocka-dev libclang-rt-dev g++ python3
 SITE_PACKAGES=(python3 python3-venv openssl postgresql postgresql-client
     redis-server zstd)
 SYSTEM_PACKAGES=(python3-pytest python3-pytest-xdist python3-pytest-timeout
-    strace iproute2 curl certbot pebble prometheus)
+    strace iproute2 curl certbot pebble prometheus nginx)
 BROWSER_PACKAGES=(chromium chromium-driver)
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }

@@ -5,6 +5,7 @@
 #include "site/spec.h"
 
 #include <string.h>
+#include <sys/un.h>
 
 #define DOMAIN_MAX 253
 #define LABEL_MAX 63
@@ -209,6 +210,24 @@ amy__site_check_files(struct amy__span path, struct amy_error *err)
     }
     if (path.n > URL_PATH_MAX) {
         return amy__err(err, AMY_EINVAL, "has more than 1024 characters");
+    }
+    if (has_dot_segment(path) || has_double_slash(path)) {
+        return amy__err(err, AMY_EINVAL,
+                        "is no plain path: '//', '.' or '..' in it");
+    }
+    return 0;
+}
+
+/* Where strangers find workers. */
+int
+amy__site_check_socket(struct amy__span path, struct amy_error *err)
+{
+    if (path.n == 0 || path.p[0] != '/' || path.p[path.n - 1] == '/') {
+        return amy__err(err, AMY_EINVAL, "is no absolute path of a file");
+    }
+    if (path.n >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+        return amy__err(err, AMY_EINVAL,
+                        "is too long for the path of a socket");
     }
     if (has_dot_segment(path) || has_double_slash(path)) {
         return amy__err(err, AMY_EINVAL,

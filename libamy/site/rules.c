@@ -370,6 +370,26 @@ check_cycle(const struct rules *rules, size_t index,
 }
 
 static void
+check_worker_socket(const struct rules *rules, size_t index,
+                    const struct amy__node *node)
+{
+    const struct amy__site_worker *workers = rules->site->workers;
+    char key[KEY_SIZE];
+    struct amy__place place =
+        place_in(node, "socket", item_key(key, "workers", index, "socket"));
+
+    for (size_t i = 0; workers[index].socket != NULL && i < index; i++) {
+        if (workers[i].socket != NULL &&
+            strcmp(workers[i].socket, workers[index].socket) == 0) {
+            amy__report_error(rules->report, &place,
+                              "'%.110s' is given twice, first in line %u",
+                              workers[index].socket, workers[i].line);
+            return;
+        }
+    }
+}
+
+static void
 check_workers(const struct rules *rules)
 {
     const struct amy__node *node =
@@ -380,10 +400,11 @@ check_workers(const struct rules *rules)
         struct amy__site_worker *worker = &rules->site->workers[i];
 
         worker->line = node->line;
-        worker->serves = worker->wsgi != NULL;
+        worker->serves = worker->wsgi != NULL || worker->socket != NULL;
         if (node->kind == AMY__NODE_MAP) {
             check_worker_name(rules, i, node);
             check_worker_command(rules, i, node);
+            check_worker_socket(rules, i, node);
             check_after(rules, i, node);
             check_cycle(rules, i, node);
         }

@@ -42,8 +42,10 @@ struct amy__site_worker {
     int stop_signal;          /* [SIGTERM] */
     int64_t stop_patience_ms; /* [30 s] then SIGKILL */
     char **after;             /* names of pools that must be ready, or NULL */
-    bool serves;              /* gets a socket: wsgi, or named by a route */
-    uint32_t line;            /* in site.yaml, for later problems */
+    char *socket;             /* path of a listener for strangers, or NULL */
+    char *socket_group;       /* that alone may connect to it; NULL: anybody */
+    bool serves;   /* gets a socket: wsgi, named by a route, or `socket` */
+    uint32_t line; /* in site.yaml, for later problems */
 };
 
 enum amy__route_kind {

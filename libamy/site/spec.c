@@ -155,6 +155,15 @@ static const struct amy__field stop_fields[] = {
      .min = 0, .max = DAY},
     END};
 
+static const struct amy__field socket_fields[] = {
+    {ROW("path", TEXT, WORKER(socket)), .flags = AMY__FIELD_REQUIRED,
+     .allowed = "an absolute path such as /run/example/web.sock",
+     .check = amy__site_check_socket},
+    {ROW("group", TEXT, WORKER(socket_group)),
+     .allowed = "a system group such as www-data",
+     .check = amy__site_check_user},
+    END};
+
 static const struct amy__field worker_fields[] = {
     {ROW("name", TEXT, WORKER(name)), .flags = AMY__FIELD_REQUIRED,
      .allowed = "a-z, 0-9, '-' and '_', at most 32 characters",
@@ -177,7 +186,10 @@ static const struct amy__field worker_fields[] = {
     {.key = "stop", .kind = AMY__FIELD_MAP, .fields = stop_fields},
     {ROW("after", TEXTS, WORKER(after)), .allowed = "names of other workers",
      .max = 64, .check = amy__site_check_pool},
-    {LATER("socket", TEXT), .allowed = "the path of a listener for strangers"},
+    {.key = "socket",
+     .kind = AMY__FIELD_MAP,
+     .fields = socket_fields,
+     .short_for = "path"},
     END};
 
 static const struct amy__field route_fields[] = {

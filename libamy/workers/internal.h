@@ -24,6 +24,7 @@
 #define AMY__TROUBLE_BYTES 160
 
 struct amy__workers_output; /* output.h */
+struct amy__workers_shared; /* shared.c: a listener for strangers */
 
 /* The socket of one position's present incarnation. */
 struct amy__workers_socket {
@@ -70,6 +71,7 @@ struct amy__workers_pool {
     struct amy_pool *pool;
     int dir_fd; /* of its sockets; -1 when it serves nobody */
     struct amy__workers_socket *sockets; /* one a position; or NULL */
+    struct amy__workers_shared *shared;  /* of all of them; or NULL */
     struct amy__workers_place *places;   /* one a position */
     enum amy__workers_role role;
     bool strict; /* its workers must be healthy before they are used */
@@ -120,7 +122,8 @@ struct amy__workers_site {
     int64_t retry_ms; /* next wait after an environment that failed */
     struct amy__timer *retry;
     uint64_t generation;
-    struct amy__workers_pool *pools; /* newest generation first */
+    struct amy__workers_pool *pools;    /* newest generation first */
+    struct amy__workers_shared *shared; /* all that its pools have */
     struct amy__workers_output *output;
     struct amy__json *problems; /* array, for the status */
     char env_error[256];        /* "" or why the last renewal was refused */
@@ -250,6 +253,19 @@ int amy__workers_socket_dir(struct amy_workers *workers, const char *domain,
 /* Unlink names of generations before this one behind which nobody listens: a
  * former supervisor left them. */
 void amy__workers_socket_sweep(int dir_fd, uint64_t before);
+
+/* shared.c */
+/* The listener at spec->socket, made when no pool of the site has it yet. A
+ * stale file is replaced. AMY_EBUSY: somebody else listens there; AMY_EEXIST:
+ * it is no socket; AMY_EDENIED: who may write its directory; AMY_ENOTFOUND. */
+int amy__workers_shared_take(struct amy__workers_site *site,
+                             const struct amy__site_worker *spec,
+                             struct amy__workers_shared **ret_shared,
+                             struct amy_error *err);
+/* The last one to give it back takes the file away; NULL is a no-op. */
+void amy__workers_shared_give(struct amy__workers_site *site,
+                              struct amy__workers_shared *shared);
+int amy__workers_shared_fd(const struct amy__workers_shared *shared);
 
 /* command.c: what is executed, for a spec: NULL-terminated, freed with
  * amy__workers_list_free. */

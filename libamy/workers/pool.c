@@ -17,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* In LISTEN_FDNAMES, behind the pool's name for the worker's own. */
+#define SHARED_NAME "shared"
 #define WORKER_UMASK 022
 #define WORKER_OOM_SCORE 200 /* workers go before the daemons */
 
@@ -126,6 +128,11 @@ prepare(struct amy_pool *amy_pool, uint32_t position, uint64_t incarnation,
     /* Held by us too, connections would go on queueing on it after the worker's
      * death. */
     amy__close(&pool->sockets[position].listen_fd);
+    if (rc == 0 && pool->shared != NULL) {
+        /* Descriptor 4. That one we hold, so that its queue outlives them. */
+        rc = amy_pool_give_fd(amy_pool, amy__workers_shared_fd(pool->shared),
+                              SHARED_NAME, err);
+    }
     return rc;
 }
 
@@ -280,6 +287,7 @@ amy__workers_pool_free(struct amy__workers_pool *pool)
     for (uint32_t i = 0; pool->places != NULL && i < pool->spec->count; i++) {
         amy__tail_clear(&pool->places[i].tail);
     }
+    amy__workers_shared_give(pool->borrow_site, pool->shared);
     amy__free(pool->sockets);
     amy__free(pool->places);
     amy__close(&pool->dir_fd);
@@ -340,6 +348,9 @@ amy__workers_pool_create(struct amy__workers_site *site,
     }
     if (spec->serves) {
         rc = create_sockets(pool, err);
+    }
+    if (rc == 0 && spec->socket != NULL) {
+        rc = amy__workers_shared_take(site, spec, &pool->shared, err);
     }
     if (rc == 0) {
         rc = create_amy_pool(pool, err);

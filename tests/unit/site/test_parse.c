@@ -261,6 +261,27 @@ test_parse_upstreams_of_the_same_servers_share_a_name(void **state)
 }
 
 static void
+test_parse_socket_is_a_path_or_a_map_and_means_serving(void **state)
+{
+    struct amy__site *site =
+        good(MINIMUM "workers:\n"
+                     "  - {name: a, command: [x], socket: /run/a.sock}\n"
+                     "  - {name: b, command: [x], socket: {path: /run/b.sock, "
+                     "group: www-data}}\n"
+                     "  - {name: c, command: [x]}\n");
+
+    (void)state;
+    assert_string_equal(site->workers[0].socket, "/run/a.sock");
+    assert_null(site->workers[0].socket_group);
+    assert_true(site->workers[0].serves);
+    assert_string_equal(site->workers[1].socket, "/run/b.sock");
+    assert_string_equal(site->workers[1].socket_group, "www-data");
+    assert_null(site->workers[2].socket);
+    assert_false(site->workers[2].serves);
+    amy__site_unref(site);
+}
+
+static void
 test_parse_http_is_a_word_or_a_map(void **state)
 {
     struct amy__site *site =
@@ -305,6 +326,8 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_upstreams_of_the_same_servers_share_a_name),
+        cmocka_unit_test(
+            test_parse_socket_is_a_path_or_a_map_and_means_serving),
         cmocka_unit_test(test_parse_http_is_a_word_or_a_map),
         cmocka_unit_test(test_parse_of_two_keys_fills_every_default),
         cmocka_unit_test(test_parse_of_the_example_reads_its_workers),
