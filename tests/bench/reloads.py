@@ -8,7 +8,6 @@ answer is not 200. Rounds are interleaved.
 """
 
 import statistics
-import subprocess
 import threading
 import time
 import urllib.error

@@ -61,24 +61,19 @@ def fill(template, target, **values):
 
 
 class PinnedHost(Host):
-    """amy's daemons with everything below them on one CPU, or on all."""
-
-    wrapper = ()
+    """amy's daemons, with everything below them on CPU 0."""
 
     def daemon(self, name):
         child = super().daemon(name)
-        if self.wrapper:
-            os.sched_setaffinity(child.pid, {0})
+        os.sched_setaffinity(child.pid, {0})
         return child
 
 
 class Amy:
     name = "amy-front"
 
-    def __init__(self, root, yaml=PROXY_YAML, pinned=True):
-        self.host = PinnedHost(root, processes=1)
-        self.host.wrapper = ON_CPU_0 if pinned else ()
-        self.host.write_settings()
+    def __init__(self, root, yaml=PROXY_YAML, host_class=PinnedHost):
+        self.host = host_class(root, processes=1)
         self.site = self.host.site(DOMAIN)
         self.site.write_yaml(yaml.format(domain=DOMAIN, user=self.host.user.name))
         self.http, self.https = self.host.http, self.host.https
@@ -101,7 +96,7 @@ class AmyWithGunicorn(Amy):
     name = "amy"
 
     def __init__(self, root, base_venv):
-        super().__init__(root, MIX_YAML, pinned=False)
+        super().__init__(root, MIX_YAML, Host)
         lay_out_application(self.site.repo)
         venv.build_over(self.site.venv, base_venv)
         self.site.write_postactivate({})
