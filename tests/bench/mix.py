@@ -104,6 +104,8 @@ def report(result):
                f"| {median:.2f} ({ratios[0]:.2f} to {ratios[-1]:.2f}) | {both('slow_p99_ms')} "
                f"| {'yes' if median <= TARGET else '**missed**'} |")
     yield ""
+    yield ("Why less than half cannot be had at every load by the order of a queue alone stands in "
+           "docs/decisions/0072-fair-shares-of-a-queue.md.")
     yield ("Figures are amy / nginx with gunicorn. Lost in all rounds: "
            f"{sum(r['lost'] for r in rounds if r['server'] == AmyWithGunicorn.name)} / "
            f"{sum(r['lost'] for r in rounds if r['server'] == NginxWithGunicorn.name)}.")
