@@ -51,6 +51,8 @@ TABLE = [
     ("run",                             "lecd", "lecd", "le",   "le",   "le",     "le"),
     ("run/front.sock",                  "t",    "t",    "t",    "t",    "t",      "t"),
     ("run/workers.sock",                "t",    "t",    "t",    "t",    "t",      "t"),
+    ("run/front-metrics.sock",          "t",    "t",    "t",    "t",    "t",      "t"),
+    ("run/workers-metrics.sock",        "t",    "t",    "t",    "t",    "t",      "t"),
     (RUN,                               "lecd", "lecd", "le",   "",     "",       ""),
     (f"{RUN}/web",                      "lecd", "lecd", "le",   "",     "",       ""),
     (f"{RUN}/web/[0-9]*.*",             "t",    "t",    "t",    "",     "",       ""),
