@@ -39,14 +39,14 @@ def memory_kib(pids, name="VmHWM"):
     return total
 
 
-def profile(pids, seconds=3, most=12):
+def profile(pids, seconds=4, most=12):
     """Where the processes are while whatever loads them goes on: lines of text."""
     if shutil.which("perf") is None:
         return ["no profile: perf is not installed (linux-perf)"]
     with tempfile.TemporaryDirectory() as directory:
         data = f"{directory}/perf.data"
         done = subprocess.run(
-            ["perf", "record", "-q", "-F", "499", "-o", data, "-p", ",".join(map(str, pids)),
+            ["perf", "record", "-q", "-F", "1999", "-o", data, "-p", ",".join(map(str, pids)),
              "--", "sleep", str(seconds)], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             return [f"no profile: {done.stderr.strip()[:200]}"]

@@ -18,4 +18,3 @@ if is_root; then
 fi
 AMY_BIN=$(usable_build release "$TEST_BASE")
 export AMY_BIN AMY_LOAD_BUILD=$TOP/build/release
-export PYTHONPATH=$TOP/scripts PYTHONDONTWRITEBYTECODE=1
