@@ -358,14 +358,19 @@ is_told_below(const char *error, const json_t *problems)
 }
 
 static void
-show_certificates(const json_t *certificates)
+show_certificates(const json_t *site)
 {
+    const json_t *certificates = json_object_get(site, "certificates");
+    const char *wrong = text_at(json_object_get(site, "served"), "error");
     const json_t *certificate = NULL;
     size_t i = 0;
 
     json_array_foreach(certificates, i, certificate)
     {
         show_certificate(certificate);
+    }
+    if (wrong[0] != '\0') {
+        text_print(TEXT_BAD, "  served: %s\n", wrong);
     }
 }
 
@@ -443,7 +448,7 @@ show_site(const json_t *site)
         text_print(TEXT_WARN, "  warning: repo/ has changed in place: a reload "
                               "is pending\n");
     }
-    show_certificates(json_object_get(site, "certificates"));
+    show_certificates(site);
     show_backup(json_object_get(site, "backup"));
     json_array_foreach(problems, i, problem)
     {

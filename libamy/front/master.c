@@ -283,6 +283,7 @@ amy_front_start(struct amy_front *front, struct amy_error *err)
         amy__front_gates_watch,
         amy__front_shared_create,
         amy__front_certs_create,
+        amy__front_prober_create,
         open_listeners,
         amy__front_metrics_create,
         amy__front_pool_create,
@@ -477,6 +478,7 @@ amy_front_free(struct amy_front *front)
     amy__timer_free(front->ask_timer);
     amy__timer_free(front->certs_timer);
     amy__certs_free(front->certs);
+    amy__prober_free(front->prober);
     amy__settings_free(front->settings);
     amy__user_clear(&front->user);
     amy__close(&front->webapps_fd);

@@ -15,6 +15,7 @@
 #include "front/bundle.h"
 #include "front/certs.h"
 #include "front/listeners.h"
+#include "front/prober.h"
 #include "front/registry.h"
 #include "front/round.h"
 #include "front/slots.h"
@@ -114,6 +115,8 @@ struct amy_front {
     struct amy__certs *certs;
     bool certs_changed;             /* what current has is not what certs has */
     struct amy__timer *certs_timer; /* after a round that was refused */
+    struct amy__prober *prober;
+    uint32_t probe_process;             /* that was asked last */
     struct amy__waiter *reload_waiters; /* for the version that is staged */
     struct amy__waiter *next_waiters;   /* for the one after it */
     uint64_t reloads; /* that all processes serve, and others */
@@ -164,6 +167,14 @@ int amy__front_stage_certs(struct amy_front *front, struct amy_error *err);
 void amy__front_certs_again(struct amy_front *front); /* later */
 struct amy__json *amy__front_certs_json(const struct amy_front *front,
                                         const char *domain);
+struct amy__json *amy__front_served_json(const struct amy_front *front,
+                                         const char *domain);
+
+/* master_probe.c: is what is served what is held? */
+int amy__front_prober_create(struct amy_front *front, struct amy_error *err);
+void amy__front_probed(struct amy__front_process *process,
+                       const struct amy__json *json);
+void amy__front_probe_lost(struct amy_front *front, uint32_t process);
 
 /* master_bundle.c: rounds. */
 void amy__front_offer(struct amy_front *front); /* begin what is to be done */

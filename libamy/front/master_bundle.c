@@ -433,6 +433,9 @@ finish_round(struct amy_front *front, bool reload)
         make_current(front);
     }
     welcome(front, front->round.members, bundle);
+    if (front->settings->https_count > 0) {
+        amy__prober_swapped(front->prober);
+    }
     if (reload) {
         amy__log(&front->log, AMY_LOG_NOTICE, "serving bundle=%llu sites=%zu",
                  (unsigned long long)bundle,

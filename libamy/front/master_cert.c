@@ -68,6 +68,27 @@ amy__front_certs_json(const struct amy_front *front, const char *domain)
     return json;
 }
 
+/* What a look from outside has found; NULL: none was taken yet. */
+struct amy__json *
+amy__front_served_json(const struct amy_front *front, const char *domain)
+{
+    struct amy__prober_view view;
+    struct amy__json *json = NULL;
+    char time[25] = "";
+
+    if (!amy__prober_site(front->prober, domain, &view)) {
+        return amy__json_null();
+    }
+    json = amy__json_object();
+    (void)amy__json_set(
+        json, "checked",
+        amy__json_text(amy__format_time(view.checked_wall_ms, time)));
+    (void)amy__json_set(
+        json, "error",
+        amy__json_text(view.error[0] == '\0' ? NULL : view.error));
+    return json;
+}
+
 /* ---- bundles ---- */
 
 int

@@ -284,6 +284,34 @@ tell_certs(struct amy__metrics_text *text, void *user)
     }
 }
 
+static void
+tell_served(struct amy__metrics_text *text, void *user)
+{
+    static const struct amy__metric matches =
+        GAUGE("certificate_served_matches",
+              "1: a client is shown the certificates that are held.");
+    static const struct amy__metric checked =
+        GAUGE("certificate_checked_timestamp_seconds",
+              "When a client's look was last taken.");
+    const struct amy_front *front = user;
+
+    for (int turn = 0; turn < 2; turn++) {
+        for (const struct amy__front_site *s = front->sites; s != NULL;
+             s = s->next) {
+            const struct amy__label labels[] = {{"site", s->name},
+                                                {NULL, NULL}};
+            struct amy__prober_view view;
+
+            if (amy__prober_site(front->prober, s->name, &view)) {
+                amy__metrics_value(text, turn == 0 ? &matches : &checked,
+                                   labels,
+                                   turn == 0 ? view.error[0] == '\0'
+                                             : view.checked_wall_ms / 1000);
+            }
+        }
+    }
+}
+
 int
 amy__front_metrics_create(struct amy_front *front, struct amy_error *err)
 {
@@ -299,8 +327,8 @@ amy__front_metrics_create(struct amy_front *front, struct amy_error *err)
         .log = &front->log,
     };
     static const amy__metrics_fn collectors[] = {
-        tell_front,   tell_processes, tell_gates,
-        tell_answers, tell_pools,     tell_certs,
+        tell_front, tell_processes, tell_gates,  tell_answers,
+        tell_pools, tell_certs,     tell_served,
     };
     int rc = amy__metrics_create(&opts, &front->metrics, err);
 

@@ -104,6 +104,9 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
     case AMY__WIRE_FIGURES:
         amy__front_figures_came(process, message);
         break;
+    case AMY__WIRE_PROBED:
+        amy__front_probed(process, message->json);
+        break;
     default:
         amy__front_kill(process, "speaks out of turn");
         break;
@@ -131,6 +134,7 @@ forget(struct amy__front_process *process)
     amy__front_adopt(front);
     amy__front_gate_lost(front, index);
     amy__front_figures_lost(front, index);
+    amy__front_probe_lost(front, index);
     amy__front_take_step(
         front,
         amy__round_lose(&front->round, index,

@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <stdint.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -349,7 +350,7 @@ add_listener(struct amy__front *front, int64_t id, int fd, bool tls,
                             err);
     if (rc == 0) {
         grown[front->listener_count++] =
-            (struct amy__front_listener){.id = id, .fd = fd};
+            (struct amy__front_listener){.id = id, .fd = fd, .tls = tls};
     }
     return rc;
 }
@@ -401,6 +402,61 @@ on_tickets(struct amy__front *front, struct amy__wire_message *message)
     if (amy__front_set_tickets(front, fd, &err) < 0) {
         amy__log(&front->log, AMY_LOG_WARN,
                  "ticket keys stay as they were error=\"%s\"", err.msg);
+    }
+}
+
+/* ---- looking at ourselves ---- */
+
+static void
+on_peeked(struct amy__json *wrong, void *user)
+{
+    struct amy__front *front = user;
+    struct amy__json *json = amy__json_object();
+
+    front->peeks = NULL;
+    (void)amy__json_set(json, "ask", amy__json_int(front->peeks_ask));
+    (void)amy__json_set(json, "wrong", wrong);
+    say(front, AMY__WIRE_PROBED, json);
+}
+
+/* Each address once: several sockets share it. */
+static size_t
+tls_addresses(const struct amy__front *front, struct amy__address *ret,
+              size_t max)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < front->listener_count && count < max; i++) {
+        struct amy__address *address = &ret[count];
+        bool known = false;
+
+        if (!front->listeners[i].tls ||
+            !amy__peeks_address(front->listeners[i].fd, address)) {
+            continue;
+        }
+        for (size_t k = 0; k < count; k++) {
+            known =
+                known || (ret[k].len == address->len &&
+                          memcmp(&ret[k].sa, &address->sa, address->len) == 0);
+        }
+        count += !known;
+    }
+    return count;
+}
+
+static void
+on_probe(struct amy__front *front, const struct amy__json *json)
+{
+    struct amy__address addresses[AMY__PEEKS_ADDRESSES];
+    size_t count = tls_addresses(front, addresses, AMY__PEEKS_ADDRESSES);
+
+    amy__peeks_cancel(front->peeks); /* the newest question counts */
+    front->peeks_ask = amy__json_get_int(json, "ask", 0);
+    front->peeks =
+        amy__peeks_begin(front->base, addresses, count,
+                         amy__json_get(json, "targets"), on_peeked, front);
+    if (front->peeks == NULL) { /* the master waits in vain, and asks again */
+        amy__log(&front->log, AMY_LOG_ERROR, "out of memory: no look is taken");
     }
 }
 
@@ -542,6 +598,9 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
     case AMY__WIRE_TICKETS:
         on_tickets(front, message);
         break;
+    case AMY__WIRE_PROBE:
+        on_probe(front, message->json);
+        break;
     case AMY__WIRE_STATUS:
         on_status(front, amy__json_get_int(message->json, "ask", 0));
         break;
@@ -552,6 +611,7 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
     case AMY__WIRE_ACK:
     case AMY__WIRE_REFUSE:
     case AMY__WIRE_FIGURES:
+    case AMY__WIRE_PROBED:
     default: /* of a later version */
         break;
     }
@@ -707,6 +767,7 @@ amy__front_process_free(struct amy__front *front)
     }
     AMY_CHECK(front, MAGIC);
     amy__wire_free(front->wire);
+    amy__peeks_cancel(front->peeks);
     amy__server_free(front->server); /* exchanges end here */
     amy__served_abandon(front, front->prepared);
     amy__io_free(front->bell);

@@ -12,6 +12,7 @@
 #include "front/forwarded.h"
 #include "front/pages.h"
 #include "front/parts.h"
+#include "front/peeks.h"
 #include "front/router.h"
 #include "gate/word.h"
 #include "serve/server.h"
@@ -65,6 +66,7 @@ struct amy__vhost {
 struct amy__front_listener {
     int64_t id; /* the master's */
     int fd;     /* the server's */
+    bool tls;
 };
 
 /* Figures of this process that are not the server's. */
@@ -93,6 +95,8 @@ struct amy__front {
     void *slots_memory;
     struct amy__front_listener *listeners;
     size_t listener_count;
+    struct amy__peeks *peeks; /* a look at them, under way */
+    int64_t peeks_ask;
     bool draining;
     bool finished;
     bool masterless; /* the channel is gone */

@@ -49,8 +49,8 @@ struct amy__wire {
 static bool
 is_known_type(uint16_t type)
 {
-    return (type >= AMY__WIRE_FDS && type <= AMY__WIRE_TICKETS) ||
-           (type >= AMY__WIRE_ACK && type <= AMY__WIRE_FIGURES);
+    return (type >= AMY__WIRE_FDS && type <= AMY__WIRE_PROBE) ||
+           (type >= AMY__WIRE_ACK && type <= AMY__WIRE_PROBED);
 }
 
 static int

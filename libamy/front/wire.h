@@ -62,6 +62,10 @@ enum amy__wire_type {
      * (X-Forwarded-Port). */
     AMY__WIRE_LISTENERS = 10,
     AMY__WIRE_TICKETS = 11, /* {keys_fd}: 48 bytes each, newest first */
+    /* {ask, targets: [{name, type, fingerprint}]}: connect to what the process
+     * listens on, as a client would, and compare the certificate that is shown.
+     * type: enum amy__tls_type. Answered by PROBED. */
+    AMY__WIRE_PROBE = 12,
 
     /* ---- process -> master ---- */
 
@@ -71,6 +75,8 @@ enum amy__wire_type {
      *  sites: [{name, requests, s2xx, s3xx, s4xx, s5xx, lines_lost,
      *           pools: [{name, waiting, oldest_ms}]}]} */
     AMY__WIRE_FIGURES = 34,
+    /* {ask, wrong: [{target, why}]}: target counts from 0 */
+    AMY__WIRE_PROBED = 35,
 };
 
 struct amy__wire_header {

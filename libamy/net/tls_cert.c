@@ -2,6 +2,7 @@
 /* Not for choosing one: that is net/tls.c. Private keys go nowhere else. */
 #include "core/alloc.h"
 #include "core/cleanup.h"
+#include "core/digest.h"
 #include "core/error.h"
 #include "net/tls_internal.h"
 
@@ -256,23 +257,29 @@ list_names(const X509 *leaf, char *names, size_t size)
 }
 
 void
+amy__tls_fingerprint(const X509 *leaf, char ret[65])
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+
+    ret[0] = '\0';
+    if (X509_digest(leaf, EVP_sha256(), digest, &n) == 1 && n == 32) {
+        amy__hex(digest, n, ret);
+    }
+}
+
+void
 amy__tls_cert_info(const struct amy__tls_cert *cert,
                    struct amy__tls_cert_info *ret)
 {
     const X509 *leaf = cert->leaf;
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned n = 0;
     BIGNUM *serial = NULL;
     char *text = NULL;
 
     memset(ret, 0, sizeof(*ret));
     ret->not_before_ms = wall_ms_of(X509_get0_notBefore(leaf));
     ret->not_after_ms = wall_ms_of(X509_get0_notAfter(leaf));
-    if (X509_digest(leaf, EVP_sha256(), digest, &n) == 1 && n == 32) {
-        for (unsigned i = 0; i < n; i++) {
-            (void)snprintf(ret->fingerprint + 2 * i, 3, "%02x", digest[i]);
-        }
-    }
+    amy__tls_fingerprint(leaf, ret->fingerprint);
     (void)X509_NAME_oneline(X509_get_issuer_name(leaf), ret->issuer,
                             sizeof(ret->issuer));
     serial = ASN1_INTEGER_to_BN(X509_get0_serialNumber(leaf), NULL);

@@ -29,6 +29,8 @@ SSL_CTX *amy__tls_context(struct amy_error *err);
 /* amy__err() with OpenSSL's newest reason behind the text; empties its queue.
  */
 int amy__tls_err(struct amy_error *err, int code, const char *what);
+/* SHA-256, hex; "" when it cannot be had. */
+void amy__tls_fingerprint(const X509 *leaf, char ret[65]);
 /* The base context: SNI and tickets are decided there. */
 SSL_CTX *amy__tls_base(const struct amy__tls *tls);
 

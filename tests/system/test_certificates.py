@@ -2,17 +2,20 @@
 not good is refused and told; several for one site."""
 
 import os
+import select
 import shutil
 import socket
 import ssl
 import subprocess
+import threading
 import time
 
 import pytest
 from hosting import walk
 from hosting.certificates import RSA, openssl
+from hosting.host import connect_unix
 from hosting.load import TlsLoad
-from hosting.rawhttp import client_context
+from hosting.rawhttp import Connection, client_context
 from hosting.wait import wait_for
 from lineage import Lineage
 from support import TINY, TINY_YAML
@@ -264,6 +267,88 @@ def test_bad_pair_is_refused_and_the_old_one_served_on(host, lineage, spoil):
     wait_for(lambda: leaf(host) != old, PROMPT_S, "the mended pair is served")
     assert not fault(host)
     assert host.amyctl("reload", TINY).returncode == 0
+
+
+# ---- what is really served
+
+
+def served(host):
+    return walk.site_parts(host.status(), TINY)["served"]
+
+
+def test_daemon_looks_at_itself_after_each_swap(host, lineage):
+    first = wait_for(lambda: served(host), SOON_S, "it has looked")
+    assert not first["error"]
+    lineage.renew([TINY])
+    wait_for(lambda: served(host)["checked"] != first["checked"], SOON_S, "and again")
+    assert not served(host)["error"]
+    assert "served:" not in host.amyctl("status").stdout
+
+
+@pytest.mark.root
+def test_somebody_else_at_the_port_is_noticed(host, lineage):
+    """As a server left over from before would be: it shares the port, and the
+    kernel gives it most of the connections."""
+    wait_for(lambda: served(host), SOON_S, "it has looked")
+    host.authority.issue(host.root / "stranger", [TINY])
+    stranger = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    stranger.load_cert_chain(host.root / "stranger/fullchain.pem",
+                             host.root / "stranger/privkey.pem")
+    with Strangers(stranger, host.https, 100):
+        lineage.renew([TINY])
+        wait_for(lambda: served(host)["error"], SOON_S * 2, "status says so")
+        assert "another certificate is shown" in served(host)["error"]
+        assert "served: " in host.amyctl("status").stdout
+        assert "what is served is not what is held" in host.front.output()
+        assert 'amy_certificate_served_matches{site="tiny.localhost"} 0\n' in metrics(host)
+    lineage.renew([TINY])
+    wait_for(lambda: not served(host)["error"], SOON_S, "they are gone")
+    assert 'amy_certificate_served_matches{site="tiny.localhost"} 1\n' in metrics(host)
+
+
+def metrics(host):
+    with socket.socket(socket.AF_UNIX) as raw:
+        connect_unix(raw, host.run / "front-metrics.sock")
+        connection = Connection(raw)
+        connection.request("GET", "/metrics", {"Host": "metrics"})
+        return connection.read_response().text
+
+
+class Strangers:
+    """Listeners that share the front's port, served by one thread."""
+
+    def __init__(self, context, port, count):
+        self.context = context
+        self.stop = threading.Event()
+        self.sockets = []
+        for _ in range(count):
+            listener = socket.socket()
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            listener.bind(("127.0.0.1", port))
+            listener.listen()
+            self.sockets.append(listener)
+        self.thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stop.set()
+        self.thread.join(SOON_S)
+        for listener in self.sockets:
+            listener.close()
+
+    def _run(self):
+        while not self.stop.is_set():
+            ready, _, _ = select.select(self.sockets, [], [], 0.1)
+            for listener in ready:
+                raw, _ = listener.accept()
+                try:
+                    self.context.wrap_socket(raw, server_side=True).close()
+                except OSError:
+                    raw.close()
 
 
 # ---- several

@@ -395,16 +395,23 @@ stage_gate(struct stage *s, const char *page)
 }
 
 void
+stage_question(struct stage *s, enum amy__wire_type type,
+               const struct amy__json *json)
+{
+    unsigned acks = s->acks;
+
+    assert_int_equal(amy__wire_send(s->wire, type, json, NULL, 0, NULL), 0);
+    await_ack(s, acks);
+}
+
+void
 stage_figures(struct stage *s)
 {
     struct amy__json *json = amy__json_object();
-    unsigned acks = s->acks;
 
     (void)amy__json_set(json, "ask", amy__json_int(1));
-    assert_int_equal(
-        amy__wire_send(s->wire, AMY__WIRE_STATUS, json, NULL, 0, NULL), 0);
+    stage_question(s, AMY__WIRE_STATUS, json);
     amy__json_free(json);
-    await_ack(s, acks);
 }
 
 /* ---- what a worker does ---- */

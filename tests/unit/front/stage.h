@@ -6,6 +6,7 @@
 
 #include "front/process.h"
 #include "front/slots.h"
+#include "front/wire.h"
 #include "gate/word.h"
 #include "serve/server.h"
 
@@ -61,7 +62,7 @@ struct stage {
     int finished_rc;
     unsigned acks;
     char refusal[256]; /* reason of the last REFUSE */
-    char ack[512];     /* the last ACK or FIGURES, JSON */
+    char ack[2048];    /* the last ACK or FIGURES, JSON */
     uint64_t bundles;
     uint64_t incarnations;
     uint64_t serials;
@@ -93,7 +94,10 @@ int stage_listen(struct stage *s, const struct stage_worker *w);
 void stage_worker_close(struct stage_worker *w); /* dies, unannounced */
 void stage_worker_gone(struct stage *s, struct stage_worker *w); /* DEL */
 void stage_gate(struct stage *s, const char *page); /* NULL: open */
-void stage_figures(struct stage *s);                /* into s->ack */
+/* Its answer comes into s->ack. */
+void stage_question(struct stage *s, enum amy__wire_type type,
+                    const struct amy__json *json);
+void stage_figures(struct stage *s); /* into s->ack */
 
 /* A client's connection. */
 struct stage_client {

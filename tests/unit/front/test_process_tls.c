@@ -201,6 +201,72 @@ test_pair_that_does_not_fit_is_refused_and_the_old_kept(void **state)
     disconnect(f);
 }
 
+/* Ask the process to look at itself: is name served with this certificate?
+ * What it says is in f->stage.ack. */
+static void
+probe(struct fixture *f, const char *name, const struct test_cert *pem,
+      enum amy__tls_type type)
+{
+    struct amy__tls_cert *cert = test_cert_read(pem);
+    struct amy__tls_cert_info info;
+    struct amy__json *json = NULL;
+    char text[512];
+
+    amy__tls_cert_info(cert, &info);
+    amy__tls_cert_unref(cert);
+    (void)snprintf(text, sizeof(text),
+                   "{\"ask\":5,\"targets\":[{\"name\":\"%s\",\"type\":%d,"
+                   "\"fingerprint\":\"%s\"}]}",
+                   name, (int)type, info.fingerprint);
+    assert_int_equal(amy__json_parse(amy__span_of(text), &json, NULL), 0);
+    stage_question(&f->stage, AMY__WIRE_PROBE, json);
+    amy__json_free(json);
+}
+
+static void
+test_process_sees_what_it_serves(void **state)
+{
+    struct fixture *f = *state;
+    static const char well[] = "{\"ask\":5,\"wrong\":[]}";
+
+    probe(f, "example.org", &f->cert, AMY__TLS_EC);
+    assert_string_equal(f->stage.ack, well);
+    probe(f, "www.example.org", &f->cert, AMY__TLS_EC);
+    assert_string_equal(f->stage.ack, well);
+    probe(f, "other.org", &f->other, AMY__TLS_EC);
+    assert_string_equal(f->stage.ack, well);
+    probe(f, "other.org", &f->cert, AMY__TLS_EC);
+    assert_non_null(strstr(f->stage.ack,
+                           "{\"target\":0,\"why\":\"'other.org' (EC) at "
+                           "127.0.0.1 port "));
+    assert_non_null(strstr(f->stage.ack, "another certificate is shown"));
+    /* No client of RSA alone is served. */
+    probe(f, "example.org", &f->cert, AMY__TLS_RSA);
+    assert_non_null(strstr(f->stage.ack, "(RSA) at"));
+    assert_non_null(strstr(f->stage.ack, "TLS handshake"));
+}
+
+static void
+test_process_sees_both_types_and_a_swap(void **state)
+{
+    struct fixture *f = *state;
+    struct test_cert *rsa = calloc(1, sizeof(*rsa));
+
+    test_cert_make_rsa(rsa, "example.org", -60, 3600);
+    f->stage.second_chain = rsa->chain;
+    f->stage.second_key = rsa->key;
+    f->stage.chain = f->renewed.chain;
+    f->stage.key = f->renewed.key;
+    assert_true(stage_bundle(&f->stage, FILES));
+    probe(f, "example.org", &f->renewed, AMY__TLS_EC);
+    assert_non_null(strstr(f->stage.ack, "\"wrong\":[]"));
+    probe(f, "example.org", rsa, AMY__TLS_RSA);
+    assert_non_null(strstr(f->stage.ack, "\"wrong\":[]"));
+    probe(f, "example.org", &f->cert, AMY__TLS_EC);
+    assert_non_null(strstr(f->stage.ack, "another certificate is shown"));
+    free(rsa);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -212,6 +278,8 @@ main(void)
         TEST(test_unknown_name_is_misdirected_and_not_cut),
         TEST(test_new_bundle_brings_its_certificate_and_cuts_nobody),
         TEST(test_pair_that_does_not_fit_is_refused_and_the_old_kept),
+        TEST(test_process_sees_what_it_serves),
+        TEST(test_process_sees_both_types_and_a_swap),
     };
 
     return cmocka_run_group_tests_name("front/process_tls", tests, NULL, NULL);
