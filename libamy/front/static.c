@@ -348,7 +348,7 @@ serve(struct amy__visit *v, struct amy__file_name *name,
 {
     const struct amy__field *type =
         said == NULL ? NULL : amy__answer_find(said, AMY_SPAN("Content-Type"));
-    struct portrait portrait;
+    struct portrait portrait = {.said = said};
     int rc = 0;
 
     portrait.type = amy__media_type(amy__span_of(name->path));
@@ -359,8 +359,6 @@ serve(struct amy__visit *v, struct amy__file_name *name,
         return rc;
     }
     v->way = AMY__WAY_FILE;
-    portrait.range = NULL;
-    portrait.said = said;
     if (type != NULL && type->value.n > 0) {
         portrait.type = type->value;
     }

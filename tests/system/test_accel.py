@@ -229,9 +229,8 @@ def test_value_names_nothing(wire, value):
     wait_for(line, SOON_S, "the log names it")
 
 
+@pytest.mark.root
 def test_file_that_the_front_may_not_read(wire):
-    if not users.is_root():
-        pytest.skip("needs root")
     put(wire.sites[SITE].directory / "media/private/locked.txt", b"secret", 0o600)
     response = say(wire, to("/private/locked.txt"))
     assert response.status == 403
