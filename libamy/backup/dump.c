@@ -23,8 +23,6 @@
 #define ROLES_MAX ((size_t)8 * 1024 * 1024)
 #define WORDS_SIZE 2048
 
-AMY_DEFINE_CLEANUP(struct amy__zwriter *, amy__zwriter_free)
-
 /* One dump under way. */
 struct dump {
     struct amy__job *job;

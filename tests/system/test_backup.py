@@ -95,6 +95,18 @@ def test_a_set_is_restored_by_the_programs_of_the_distribution(shop):
     assert f'CREATE ROLE "{shop.host.user.name}"' in roles
 
 
+def test_roles_come_without_passwords_where_those_are_denied(shop):
+    """As RDS does, whose master is no superuser."""
+    role = f"r_{shop.database}"
+    shop.query(f"CREATE ROLE {role} LOGIN PASSWORD 'hidden'; GRANT pg_read_all_data TO {role}")
+    shop.set_url(shop.url().replace(f"//{shop.host.user.name}:", f"//{role}:"))
+    event = shop.run("dump")
+    assert event["event"] == "done" and event["set"]["verdict"] == "parsed", event
+    (path,) = shop.sets.iterdir()
+    roles = (path / "roles.sql").read_text()
+    assert f"CREATE ROLE {role};" in roles and "SCRAM" not in roles
+
+
 def test_a_full_database_is_not_restored_into(shop):
     shop.run("dump")
     before = shop.counts()
