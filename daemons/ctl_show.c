@@ -337,6 +337,10 @@ show_reload(const json_t *site)
                int_at(reload, "generation"),
                text_duration(int_at(reload, "since_ms"), since, sizeof(since)),
                reason[0] == '\0' ? "" : ": ", reason);
+    if (strcmp(state, "failed") == 0 && text_at(reload, "release")[0] != '\0') {
+        text_print(TEXT_WARN, "  warning: still served is %s\n",
+                   text_at(reload, "release"));
+    }
 }
 
 /* A refusal that names a problem is not told beside it. */

@@ -122,6 +122,9 @@ struct amy__workers_site {
     int64_t retry_ms; /* next wait after an environment that failed */
     struct amy__timer *retry;
     uint64_t generation;
+    bool changed; /* repo/, of the generation that was looked at last */
+    uint64_t looked_at;
+    int64_t look_ms;                    /* not again before this */
     struct amy__workers_pool *pools;    /* newest generation first */
     struct amy__workers_shared *shared; /* all that its pools have */
     struct amy__workers_output *output;

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LOOK_EVERY_MS 1000
+
 const char *
 amy__workers_state_name(uint32_t state)
 {
@@ -92,21 +94,29 @@ pool_json(const struct amy__workers_pool *pool)
     return json;
 }
 
-/* One look will do: its pools share the directory. */
+/* One look will do: its pools share the directory. And one in a second, however
+ * often we are asked: it reads the disk. */
 static bool
-changed_in_place(const struct amy__workers_site *site)
+changed_in_place(struct amy__workers_site *site, int64_t now_ms)
 {
-    for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
-         pool = pool->next) {
-        if (pool->role == AMY__POOL_CURRENT) {
-            return amy__workers_pool_changed(pool);
-        }
+    const struct amy__workers_pool *pool = site->pools;
+
+    while (pool != NULL && pool->role != AMY__POOL_CURRENT) {
+        pool = pool->next;
     }
-    return false;
+    if (pool == NULL) {
+        return false;
+    }
+    if (now_ms >= site->look_ms || site->looked_at != pool->generation) {
+        site->changed = amy__workers_pool_changed(pool);
+        site->looked_at = pool->generation;
+        site->look_ms = now_ms + LOOK_EVERY_MS;
+    }
+    return site->changed;
 }
 
 static struct amy__json *
-site_json(const struct amy__workers_site *site)
+site_json(struct amy__workers_site *site)
 {
     struct amy__json *json = amy__json_object();
     struct amy__json *pools = amy__json_array();
@@ -125,8 +135,10 @@ site_json(const struct amy__workers_site *site)
         (void)amy__json_set(json, "error", amy__json_text(site->env_error));
     }
     (void)amy__json_set(json, "reload", amy__workers_reload_json(site));
-    (void)amy__json_set(json, "changed_in_place",
-                        amy__json_bool(changed_in_place(site)));
+    (void)amy__json_set(
+        json, "changed_in_place",
+        amy__json_bool(changed_in_place(
+            site, amy__mono_ms(site->borrow_workers->borrow_clock))));
     (void)amy__json_set(json, "output_lost", amy__json_int((int64_t)lost));
     (void)amy__json_set(json, "pools", pools);
     (void)amy__json_set(json, "problems",
@@ -145,7 +157,7 @@ on_status(struct amy__control_call *call, void *user)
     int64_t age_ms =
         amy__wall_ms(workers->borrow_clock) - workers->started_wall_ms;
 
-    for (const struct amy__workers_site *site = workers->sites; site != NULL;
+    for (struct amy__workers_site *site = workers->sites; site != NULL;
          site = site->next) {
         (void)amy__json_add(sites, site_json(site));
     }

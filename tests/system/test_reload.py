@@ -106,6 +106,7 @@ def test_good_release_takes_over_without_losing_a_request(host):
     assert len(after) == 2 and not pids(after) & pids(before)
     assert version(host) == "two"
     assert reload_state(host)["state"] == "idle" and reload_state(host)["generation"] == 2
+    assert not site_of(host)["changed_in_place"]
     wait_for(lambda: set(pools(host)) == {"current"}, SOON_S, "the old ones end")
 
 
@@ -124,7 +125,9 @@ def test_broken_import_is_refused_with_the_reason_and_the_last_lines(host):
     told = reload_state(host)
     assert told["state"] == "failed" and "web 0" in told["reason"], told
     assert "no_such_module" not in str(told), "anybody may read the status"
-    assert "failed" in host.amyctl("status", TINY).stdout
+    shown = host.amyctl("status", TINY).stdout
+    assert "reload failed" in shown and f"still served is {host.tiny.repo}" in shown, shown
+    assert "repo/ has changed in place: a reload is pending" in shown, shown
     # The next one that is good takes over.
     change(host, "three")
     host.amyctl("reload", TINY)
@@ -152,6 +155,8 @@ def test_worker_that_dies_while_it_bakes_takes_its_generation_along(host):
     assert [worker["state"] for worker in seen["next"]] == ["ready", "stopped"]
     with PlainLoad(host, TINY, ["/fixed"], connections=8) as load:
         wait_for(lambda: version(host) == "two", SOON_S, "visitors meet it")
+        restarted = host.amyctl("restart", TINY, "web", check=False)
+        assert restarted.returncode == 1 and "under way" in restarted.stderr
         os.kill(seen["next"][0]["pid"], signal.SIGKILL)
         code, _, err = end(waiting)
         report = load.stop()
