@@ -15,7 +15,8 @@ def parts(host, domain):
 
 
 def reload_state(host, domain):
-    return parts(host, domain)["reload"]
+    """`away` while the supervisor is."""
+    return parts(host, domain).get("reload", {"state": "away"})
 
 
 def pids(host, domain):
