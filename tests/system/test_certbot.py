@@ -6,11 +6,11 @@ import ssl
 import subprocess
 
 import pytest
+from hosting import walk
 from hosting.load import TlsLoad
 from hosting.services import Pebble
 from hosting.users import clean_environment
 from hosting.wait import wait_for
-from hosting import walk
 from support import TINY
 
 SOON_S = 30
