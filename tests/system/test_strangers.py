@@ -4,6 +4,7 @@ generations and reloads.
 """
 
 import grp
+import json
 import os
 import shutil
 import socket
@@ -127,9 +128,9 @@ def pids(one):
 
 
 def problem(one):
-    """What the supervisor says is wrong."""
-    site = walk.site_parts(one.host.status(), TINY)
-    return str(site.get("error", "")) + str(site.get("reload", ""))
+    """What the supervisor says is wrong; "" while it says nothing at all."""
+    report = one.host.daemon_status("workers")
+    return json.dumps(report["sites"]) if report else ""
 
 
 # ---- an untouched nginx
