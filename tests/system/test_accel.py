@@ -328,6 +328,29 @@ def test_compressed_beside_an_internal_file(wire):
     assert response.all("vary") == ["Cookie", "Accept-Encoding"]
 
 
+def test_handshake_may_be_answered_by_a_file(wire):
+    with wire.connect(SITE, tls=False) as connection:
+        wire.worker.scripts["/say"] = Script(answer("200 OK", to("/private/digits.txt")))
+        for _ in range(2):
+            connection.request("GET", "/say", {
+                "Host": SITE, "Connection": "Upgrade", "Upgrade": "websocket",
+                "Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="})
+            response = connection.read_response()
+            assert (response.status, response.body) == (200, DIGITS)
+    wait_for(lambda: busy(wire) == 0, SOON_S, "the slot is free")
+
+
+def test_pipelined_requests_stay_in_order(wire):
+    wire.worker.scripts["/say"] = Script(answer("200 OK", to("/private/large.bin")))
+    wire.worker.scripts["/small"] = Script(answer("200 OK", to("/private/digits.txt")))
+    with wire.connect(SITE, tls=False) as connection:
+        for path in ("/say", "/small", "/other"):
+            connection.request("GET", path, {"Host": SITE})
+        assert connection.read_response().body == LARGE
+        assert connection.read_response().body == DIGITS
+        assert connection.read_response().body == b"fine\n"
+
+
 def test_closed_gate_comes_before(wire):
     wire.amyctl("maintenance", "on", SITE)
     try:

@@ -358,6 +358,28 @@ test_slot_is_free_while_the_file_is_sent(void **state)
     stage_disconnect(&client);
 }
 
+/* It answers at the head: most of the body was not sent to it yet, and will not
+ * be. */
+static void
+test_worker_that_did_not_read_the_body_is_let_go(void **state)
+{
+    static char big[4000000];
+    static struct stage_client client;
+    struct fixture *f = *state;
+
+    memset(big, 'b', sizeof(big));
+    stage_connect(&f->stage, &client);
+    stage_send(&client, "POST /say HTTP/1.1\r\nHost: example.org\r\n" A_TXT
+                        "Content-Length: 4000000\r\n\r\n");
+    stage_send_bytes(&client, big, sizeof(big));
+    assert_int_equal(stage_answer(&client, false, f->text, sizeof(f->text)),
+                     200);
+    assert_string_equal(body(f), "0123456789");
+    stage_wait(&f->stage, slot_is_free);
+    stage_disconnect(&client);
+    assert_int_equal(ask(f, "GET", A_TXT), 200);
+}
+
 static bool
 is_held(struct stage *s)
 {
@@ -427,6 +449,7 @@ main(void)
         TEST(test_answer_that_is_no_success_passes_without_the_field),
         TEST(test_from_outside_there_is_nothing),
         TEST(test_slot_is_free_while_the_file_is_sent),
+        TEST(test_worker_that_did_not_read_the_body_is_let_go),
         TEST(test_client_that_left_costs_nothing),
     };
 
