@@ -336,23 +336,59 @@ write_file(struct amy__connection *conn)
     }
 }
 
+/* Over TLS the head's record is filled up from the file; how many bytes. One
+ * that cannot be read is found out by write_file(). */
+static size_t
+fill_record(struct amy__connection *conn, int fd, uint64_t offset, uint64_t n)
+{
+    struct amy__buf *buf = &conn->server->out;
+    size_t room = AMY__SEND_BYTES - buf->len % AMY__SEND_BYTES;
+    ssize_t got = 0;
+
+    room = n < room ? (size_t)n : room;
+    if (amy__buf_reserve(buf, room) < 0) {
+        return 0;
+    }
+    got = pread(fd, buf->data + buf->len, room, (off_t)offset);
+    if (got <= 0) {
+        return 0;
+    }
+    buf->len += (size_t)got;
+    return (size_t)got;
+}
+
+/* The head leaves with the first piece of the file: in one segment, or in one
+ * record. Returns how much of the file went along. */
+static size_t
+push_head(struct amy__connection *conn, int fd, uint64_t offset, uint64_t n)
+{
+    struct amy__server *server = conn->server;
+    ssize_t taken = 0;
+
+    if (server->speaker != conn || server->out.len == 0 ||
+        amy__output_pending(conn) || conn->broken) {
+        return 0;
+    }
+    if (conn->tls != NULL) {
+        return fill_record(conn, fd, offset, n);
+    }
+    taken = write_out(conn, amy__buf_span(&server->out), (struct amy__span){0},
+                      MSG_MORE);
+    if (taken > 0) {
+        amy__buf_consume(&server->out, (size_t)taken);
+    }
+    return 0;
+}
+
 void
 amy__output_push_file(struct amy__connection *conn, int fd, uint64_t offset,
                       uint64_t n)
 {
-    struct amy__server *server = conn->server;
     struct amy__output *out = &conn->out;
+    size_t gone = push_head(conn, fd, offset, n);
 
-    if (server->speaker == conn && conn->tls == NULL && server->out.len > 0 &&
-        !amy__output_pending(conn) && !conn->broken) {
-        /* The head leaves with the first piece of the file in one segment. */
-        ssize_t taken = write_out(conn, amy__buf_span(&server->out),
-                                  (struct amy__span){0}, MSG_MORE);
-
-        if (taken > 0) {
-            amy__buf_consume(&server->out, (size_t)taken);
-        }
-    }
+    offset += gone;
+    n -= gone;
     amy__output_push(conn, (struct amy__span){0}, false);
     if (conn->broken || conn->phase == AMY__PHASE_CLOSED || n == 0) {
         (void)close(fd);
