@@ -196,6 +196,15 @@ serves(const struct fixture *f, const struct test_cert *pem)
     return found;
 }
 
+/* The site is served with pem; other is the next one. */
+static void
+begin(struct fixture *f)
+{
+    put_pair(f, SITE, &f->pem);
+    read_yaml(f, "");
+    make(&f->other, BOTH, -60, 2 * DAY_S);
+}
+
 /* ---- a pair that is good ---- */
 
 static void
@@ -223,11 +232,9 @@ test_replaced_pair_is_taken_at_once(void **state)
 {
     struct fixture *f = *state;
 
-    put_pair(f, SITE, &f->pem);
-    read_yaml(f, "");
+    begin(f);
     (void)fake_loop_poll();
     assert_int_equal(f->changes, 0);
-    make(&f->other, BOTH, -60, 2 * DAY_S);
     put_pair(f, SITE, &f->other);
     (void)fake_loop_poll();
     assert_int_equal(f->changes, 1);
@@ -246,9 +253,7 @@ test_pair_between_two_links_is_no_alarm(void **state)
 {
     struct fixture *f = *state;
 
-    put_pair(f, SITE, &f->pem);
-    read_yaml(f, "");
-    make(&f->other, BOTH, -60, 2 * DAY_S);
+    begin(f);
     put(f, SITE, "privkey.pem", f->other.key);
     (void)fake_loop_poll();
     fake_loop_advance(AMY__LINEAGE_SETTLE_MS - 200);
@@ -268,9 +273,7 @@ test_pair_that_stays_between_two_links_is_one(void **state)
 {
     struct fixture *f = *state;
 
-    put_pair(f, SITE, &f->pem);
-    read_yaml(f, "");
-    make(&f->other, BOTH, -60, 2 * DAY_S);
+    begin(f);
     put(f, SITE, "privkey.pem", f->other.key);
     (void)fake_loop_poll();
     fake_loop_advance(AMY__LINEAGE_SETTLE_MS + 200);
@@ -292,10 +295,8 @@ test_slow_look_sees_what_the_watch_does_not(void **state)
     struct fixture *f = *state;
     char path[128];
 
-    put_pair(f, SITE, &f->pem);
-    read_yaml(f, "");
+    begin(f);
     (void)fake_loop_poll();
-    make(&f->other, BOTH, -60, 2 * DAY_S);
     (void)snprintf(path, sizeof(path), "%s/archive-1", f->root);
     write_file(path, f->other.key);
     (void)snprintf(path, sizeof(path), "%s/archive-2", f->root);
