@@ -40,6 +40,7 @@ class Shop:
     def __init__(self, host, postgres, base_venv, backup="{keep: 3}", rows=1000):
         self.host = host
         self.postgres = postgres
+        self.read_through = set()
         self.database = f"shop{os.getpid()}_{next(NUMBERS)}"
         self.site = host.site(DOMAIN)
         make_directory(self.site.repo)
@@ -140,7 +141,10 @@ class Shop:
             manifest = json.loads((path / "manifest.json").read_text())
             for file in manifest["files"]:
                 assert (path / file["name"]).stat().st_size == file["bytes"], path
-            check_restorable(path)
+            seen = (path.name, (path / "data.dump.zst").stat().st_mtime_ns)
+            if seen not in self.read_through:
+                check_restorable(path)
+                self.read_through.add(seen)
         return len(complete)
 
 
