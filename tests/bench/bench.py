@@ -33,7 +33,7 @@ def arguments():
                         help=f"one of {', '.join(PARTS)}; again for more; the page keeps what was "
                              "measured of the others before")
     parser.add_argument("--rounds", type=int, default=5, help="of each measurement [5]")
-    parser.add_argument("--seconds", type=int, default=4, help="of a round of wrk [4]")
+    parser.add_argument("--seconds", type=int, default=8, help="of a round of wrk [8]")
     parser.add_argument("--mix-seconds", type=int, default=60, help="of a round of the mix [60]")
     parser.add_argument("--dry", action="store_true", help="print the page, do not write it")
     return parser.parse_args()

@@ -156,6 +156,8 @@ def report(result):
     yield from __doc__.strip().splitlines()[2:]
     yield "Rounds are interleaved; a ratio is taken round by round, and the median is what counts."
     yield "Access logs are on in all: HAProxy's costs a write for each request, the others' do not."
+    yield "A round over TLS includes its handshakes, which are OpenSSL's and cost all the same: the"
+    yield "shorter a round, or the busier the machine, the more a row of 512 connections is about them."
     yield ""
     yield ("| scenario | nginx | HAProxy | amy-front | to nginx: median (min to max) | to HAProxy "
            "| at least level with nginx |")
