@@ -141,9 +141,12 @@ static int
 open_tls(struct amy__tls_peek *peek, const char *name, enum amy__tls_type type,
          struct amy_error *err)
 {
+    /* OpenSSL's macros cast const away, which clang refuses. */
     char sni[256] = "";
+    char list[128] = "";
 
-    (void)snprintf(sni, sizeof(sni), "%s", name); /* a macro wants it mutable */
+    (void)snprintf(sni, sizeof(sni), "%s", name);
+    (void)snprintf(list, sizeof(list), "%s", signatures[type]);
     peek->ctx = SSL_CTX_new(TLS_client_method());
     if (peek->ctx == NULL) {
         return amy__tls_err(err, AMY_ENOMEM, "making a TLS context");
@@ -153,7 +156,7 @@ open_tls(struct amy__tls_peek *peek, const char *name, enum amy__tls_type type,
     peek->ssl = SSL_new(peek->ctx);
     if (peek->ssl == NULL || SSL_set_fd(peek->ssl, peek->fd) != 1 ||
         SSL_set_tlsext_host_name(peek->ssl, sni) != 1 ||
-        SSL_set1_sigalgs_list(peek->ssl, signatures[type]) != 1) {
+        SSL_set1_sigalgs_list(peek->ssl, list) != 1) {
         return amy__tls_err(err, AMY_ENOMEM, "making a TLS connection");
     }
     return 0;
