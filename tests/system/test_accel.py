@@ -9,6 +9,7 @@ import threading
 
 import pytest
 from hosting import users, walk
+from hosting.host import START_S
 from hosting.site import make_directory
 from hosting.wait import wait_for
 from scripted import SOON_S, Script, answer, start_worker
@@ -80,7 +81,7 @@ def served(host_for_module, django_venv):
     # The front first: what stands in for workers below listens in its directory.
     host.start_front()
     host.start_workers(ready=False)
-    wait_for(lambda: host.get(TINY, tls=False).status == 200, SOON_S, "gunicorn answers")
+    wait_for(lambda: host.get(TINY, tls=False).status == 200, START_S, "gunicorn answers")
     return host
 
 
@@ -89,7 +90,8 @@ def tiny_get(host, to, tls=False, **options):
 
 
 @CHANNELS
-@pytest.mark.parametrize("name, data", [("digits.txt", DIGITS), ("large.bin", LARGE)])
+@pytest.mark.parametrize("name, data", [("digits.txt", DIGITS), ("large.bin", LARGE)],
+                         ids=["small", "large"])
 def test_file_of_an_application(served, name, data, tls):
     response = tiny_get(served, f"/private/{name}", tls)
     assert response.status == 200
@@ -211,7 +213,7 @@ def test_value_names_a_file(wire, value, body):
     "/private/none.txt", "/private/../secret.txt", "/private/%2e%2e/secret.txt",
     "/private/..%2fsecret.txt", "/private/.hidden", "/private/out.txt", "/private/", "/private",
     "/say", "/", "private/digits.txt", "@digits", "http://localhost/private/digits.txt",
-    "/etc/passwd", "", "/private/%00", "/private/%zz", "/private/" + "a" * 5000,
+    "/etc/passwd", "", "/private/%00", "/private/%zz", pytest.param("/private/" + "a" * 5000, id="long"),
 ])
 def test_value_names_nothing(wire, value):
     log = wire.sites[SITE].logs / "error.log"

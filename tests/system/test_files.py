@@ -30,6 +30,9 @@ MARK = b"far beyond four gibibytes"
 MARK_AT = 4 * GIB + 12345
 OLD_S = 784111777
 OLD = "Sun, 06 Nov 1994 08:49:37 GMT"
+# Ids of their own: pytest would make them of all the bytes.
+BOTH = pytest.mark.parametrize("name, data", [("digits.txt", DIGITS), ("large.bin", LARGE)],
+                               ids=["small", "large"])
 CHANNELS = pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
 
 
@@ -90,7 +93,7 @@ FORMS = {
 
 @CHANNELS
 @pytest.mark.parametrize("value", FORMS)
-@pytest.mark.parametrize("name, data", [("digits.txt", DIGITS), ("large.bin", LARGE)])
+@BOTH
 def test_range(files, name, data, value, tls):
     first, end = FORMS[value]
     whole = get(files, name, tls)
@@ -110,7 +113,7 @@ def test_range(files, name, data, value, tls):
     "lines=0-0", "bytes=", "bytes=x", "bytes=5-4", "bytes=1-2;3", "bytes =1-2", "0-1",
     "bytes=0-5,3-9", ",".join(["bytes=0-0"] + [f"{i}-{i}" for i in range(1, 17)]),
 ])
-@pytest.mark.parametrize("name, data", [("digits.txt", DIGITS), ("large.bin", LARGE)])
+@BOTH
 def test_what_is_no_range_gives_the_whole(files, name, data, value):
     response = get(files, name, Range=value)
     assert (response.status, response.body) == (200, data)
@@ -140,7 +143,7 @@ def test_other_methods_know_no_range(files, method, status):
 
 
 @CHANNELS
-@pytest.mark.parametrize("name, data", [("digits.txt", DIGITS), ("large.bin", LARGE)])
+@BOTH
 def test_several_ranges(files, name, data, tls):
     response = get(files, name, tls, Range="bytes=-2, 0-1,4-4")
     assert response.status == 206
