@@ -335,9 +335,12 @@ amy__set_commit(int sets_fd, int set_fd, const struct amy__manifest *manifest,
         return amy__err_sys(err, errno, "renaming '%s'", partial);
     }
     if (fsync(sets_fd) != 0) {
-        return amy__err_sys(err, errno, "fsync of " AMY__SETS_DIRECTORY);
+        rc = amy__err_sys(err, errno, "fsync of " AMY__SETS_DIRECTORY);
+        /* Nobody knows whether it will last: then it does not count. */
+        (void)renameat2(sets_fd, manifest->name, sets_fd, partial,
+                        RENAME_NOREPLACE);
     }
-    return 0;
+    return rc;
 }
 
 /* --- removing --- */
