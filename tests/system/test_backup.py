@@ -95,10 +95,27 @@ def test_a_set_is_restored_by_the_programs_of_the_distribution(shop):
     assert f'CREATE ROLE "{shop.host.user.name}"' in roles
 
 
+def test_the_database_is_found_by_variables_and_by_a_service(shop):
+    variables = {"PGHOST": str(shop.postgres.directory), "PGUSER": shop.host.user.name,
+                 "PGDATABASE": shop.database}
+    plain = {name: value for name, value in shop.environment().items() if name != "DATABASE_URL"}
+    assert shop.run("dump", environment=plain | variables, **{"from": "PG"})["event"] == "done"
+    service = shop.host.root / "pg_service.conf"
+    service.write_text(f"[shop]\nhost={variables['PGHOST']}\nuser={variables['PGUSER']}\n"
+                       f"dbname={shop.database}\nkeepalives_idle=20\n")
+    service.chmod(0o644)
+    event = shop.run("dump", environment=plain | {"PGSERVICEFILE": str(service)},
+                     **{"from": "service=shop"})
+    assert event["event"] == "done" and event["set"]["rows"] == 1002
+    expect_failed(shop.run("dump", environment=plain), "no DATABASE_URL")
+
+
 def test_roles_come_without_passwords_where_those_are_denied(shop):
     """As RDS does, whose master is no superuser."""
     role = f"r_{shop.database}"
-    shop.query(f"CREATE ROLE {role} LOGIN PASSWORD 'hidden'; GRANT pg_read_all_data TO {role}")
+    shop.query(f"CREATE ROLE {role} LOGIN PASSWORD 'hidden';"
+               f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role};"
+               f"GRANT SELECT ON ALL SEQUENCES IN SCHEMA public TO {role}")
     shop.set_url(shop.url().replace(f"//{shop.host.user.name}:", f"//{role}:"))
     event = shop.run("dump")
     assert event["event"] == "done" and event["set"]["verdict"] == "parsed", event
