@@ -110,8 +110,8 @@ def soak(amy, minutes, say):
     return rounds, plain.stop(), tls.report
 
 
-def worst(rounds, name, what):
-    return max(r["processes"][name][what] for r in rounds if name in r["processes"])
+def seen(rounds, name, what):
+    return [r["processes"][name][what] for r in rounds if name in r["processes"]]
 
 
 def growth(rounds):
@@ -123,11 +123,13 @@ def growth(rounds):
         if len(pids) > 1:
             yield f"{name} was replaced: {pids}"
             continue
-        before, after = worst(middle, name, "rss_kib"), worst(last, name, "rss_kib")
+        before, after = (max(seen(part, name, "rss_kib")) for part in (middle, last))
         if after > before * (1 + SLACK_SHARE) + SLACK_KIB:
             yield f"{name}: memory grew from {before} to {after} KiB"
-        before, after = worst(middle, name, "descriptors"), worst(last, name, "descriptors")
-        if after > before + 2:  # the load's connections come and go
+        # Connections, and workers that still drain, come and go: what leaks is
+        # there at the quietest moment too.
+        before, after = (min(seen(part, name, "descriptors")) for part in (middle, last))
+        if after > before + 2:
             yield f"{name}: descriptors grew from {before} to {after}"
 
 
