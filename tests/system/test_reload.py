@@ -127,7 +127,9 @@ def test_broken_import_is_refused_with_the_reason_and_the_last_lines(host):
     assert "no_such_module" not in str(told), "anybody may read the status"
     shown = host.amyctl("status", TINY).stdout
     assert "reload failed" in shown and f"still served is {host.tiny.repo}" in shown, shown
-    assert "repo/ has changed in place: a reload is pending" in shown, shown
+    # The code is looked at once in a second.
+    wait_for(lambda: "repo/ has changed in place: a reload is pending"
+             in host.amyctl("status", TINY).stdout, SOON_S, "status says what changed")
     # The next one that is good takes over.
     change(host, "three")
     host.amyctl("reload", TINY)
