@@ -1,97 +1,11 @@
-/* Reloads of a site that really serves: one small program behind each socket,
- * that does what a file tells it. */
+/* Reloads of a site that really serves. */
 #include "amy_test.h"
 
-#include "core/files.h"
-#include "net/unix.h"
-#include "scene.h"
+#include "serving.h"
 
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
-
-#define REPO "webapps/" DOMAIN "/repo/"
-
-/* Each line of `mode` begins with "GENERATION.POSITION ": what that worker does
- * at its start, and with each request. */
-static const char server[] =
-    "import os, socket, sys, time\n"
-    "me = os.environ['AMY_GENERATION'] + '.' + os.environ['AMY_POSITION']\n"
-    "def mode():\n"
-    "    for line in open('mode'):\n"
-    "        if line.split()[0] == me:\n"
-    "            return line.split()[1]\n"
-    "    return '200'\n"
-    "print('up', me, os.path.basename(os.getcwd()), flush=True)\n"
-    "if mode() == 'exit':\n"
-    "    print('cannot', flush=True); sys.exit(3)\n"
-    "if mode() == 'hang':\n"
-    "    time.sleep(1000)\n"
-    "listener = socket.socket(fileno=3); listener.setblocking(True)\n"
-    "while True:\n"
-    "    link, _ = listener.accept()\n"
-    "    link.recv(65536)\n"
-    "    status = mode()\n"
-    "    if status == 'crash':\n"
-    "        sys.exit(9)\n"
-    "    if status == 'silent':\n"
-    "        time.sleep(1000)\n"
-    "    if status == 'cut':\n"
-    "        link.close(); continue\n"
-    "    link.sendall(b'HTTP/1.1 ' + status.encode() + b' x\\r\\n'\n"
-    "                 b'Connection: close\\r\\nContent-Length: 0\\r\\n\\r\\n')\n"
-    "    link.close()\n";
-
-/* ---- the site ---- */
-
-static void
-put_mode(const struct scene *s, const char *mode)
-{
-    scene_put(s, REPO "mode.new", mode, 0644);
-    {
-        char from[128];
-        char to[128];
-
-        (void)snprintf(from, sizeof(from), "%s/" REPO "mode.new", s->path);
-        (void)snprintf(to, sizeof(to), "%s/" REPO "mode", s->path);
-        assert_int_equal(rename(from, to), 0);
-    }
-}
-
-static void
-put_serving(const struct scene *s, const char *health, const char *mode)
-{
-    char yaml[1024];
-
-    (void)snprintf(yaml, sizeof(yaml),
-                   "health: {path: /up, %s}\n"
-                   "workers:\n"
-                   "  - {name: web, command: [python3, serve.py], count: 2,\n"
-                   "     boot_timeout: 3s, timeout: 2s}\n"
-                   "routes:\n"
-                   "  - {path: /, pool: web}\n",
-                   health);
-    scene_put_site(s, "export A=1\n", yaml);
-    scene_put(s, REPO "serve.py", server, 0644);
-    put_mode(s, mode);
-}
-
-static uint32_t
-ready_of(const struct scene *s, uint64_t generation)
-{
-    const struct amy__workers_pool *web = scene_pool(s, generation, "web");
-
-    return web == NULL ? 0 : amy__workers_pool_ready(web);
-}
-
-static bool
-first_serves(const struct scene *s)
-{
-    return ready_of(s, 1) == 2;
-}
 
 static bool
 published(const struct scene *s, const char *name)
@@ -116,8 +30,15 @@ only_second(const struct scene *s)
            scene_pool(s, 1, "web") == NULL;
 }
 
-/* All generations together, and the fewest ever. */
+/* All generations together, and the fewest ever while we watched. */
 static uint32_t fewest;
+
+static int
+set_up(void **state)
+{
+    fewest = UINT32_MAX;
+    return scene_set_up(state);
+}
 
 static void
 watch_fewest(const struct scene *s)
@@ -139,32 +60,6 @@ only_second_watched(const struct scene *s)
 {
     watch_fewest(s);
     return only_second(s);
-}
-
-static void
-serve_first(struct scene *s, const char *health, const char *mode)
-{
-    put_serving(s, health, mode);
-    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
-    scene_run_until(s, first_serves);
-    fewest = ready_of(s, 1);
-}
-
-static void
-ask_reload(struct scene *s)
-{
-    assert_int_equal(amy_workers_reload(s->workers, scene_on_reloaded, s, NULL),
-                     0);
-}
-
-static void
-assert_reason(const struct scene *s, const char *text)
-{
-    const char *reason = scene_reload(s)->reason;
-
-    if (strstr(reason, text) == NULL) {
-        fail_msg("'%s' is not in '%s'", text, reason);
-    }
 }
 
 static uint64_t
@@ -259,7 +154,7 @@ test_canary_is_refused_for_what_it_does(void **state)
         assert_int_equal(restarts_of(s, 1, 0) + restarts_of(s, 1, 1), 0);
         assert_true(amy__json_count(scene_reload(s)->lines) > 0);
         assert_int_equal(scene_tear_down(state), 0);
-        assert_int_equal(scene_set_up(state), 0);
+        assert_int_equal(set_up(state), 0);
     }
 }
 
@@ -430,37 +325,6 @@ test_refused_environment_touches_nothing(void **state)
 
 /* ---- releases ---- */
 
-/* `repo` leads to that release from now on. */
-static void
-link_repo(const struct scene *s, const char *release)
-{
-    char name[64];
-    char link[128];
-    char fresh[128];
-
-    (void)snprintf(name, sizeof(name), "webapps/" DOMAIN "/releases/%s",
-                   release);
-    scene_make(s, name);
-    (void)snprintf(name, sizeof(name), "releases/%s", release);
-    (void)snprintf(link, sizeof(link), "%s/" DOMAIN "/repo", s->webapps);
-    (void)snprintf(fresh, sizeof(fresh), "%s/" DOMAIN "/repo.new", s->webapps);
-    assert_int_equal(symlink(name, fresh), 0);
-    assert_int_equal(rename(fresh, link), 0);
-}
-
-/* It says so itself; what it is in the middle of, we may not look at. */
-static bool
-runs_in(const struct scene *s, uint64_t generation, const char *release)
-{
-    const struct amy__workers_pool *web = scene_pool(s, generation, "web");
-    char expected[64];
-
-    (void)snprintf(expected, sizeof(expected), "up %u.0 %s\n",
-                   (unsigned)generation, release);
-    return web != NULL && web->places[0].tail.text != NULL &&
-           strncmp(web->places[0].tail.text, expected, strlen(expected)) == 0;
-}
-
 static bool
 first_is_back(const struct scene *s)
 {
@@ -496,116 +360,7 @@ test_code_changed_in_place_is_seen(void **state)
     assert_false(amy__workers_pool_changed(scene_pool(s, 2, "web")));
 }
 
-static bool
-resumed_and_refused(const struct scene *s)
-{
-    return ready_of(s, 2) == 2 && scene_pool(s, 3, "web") == NULL &&
-           scene_reload(s)->generation == 3;
-}
-
-static bool
-fourth_serves(const struct scene *s)
-{
-    return ready_of(s, 4) == 2 && scene_pool(s, 2, "web") == NULL;
-}
-
-static void
-test_supervisor_begins_with_the_release_that_served_last(void **state)
-{
-    struct scene *s = *state;
-
-    link_repo(s, "one");
-    serve_first(s, "bake: 0s", "");
-    link_repo(s, "two");
-    put_serving(s, "bake: 0s", "3.0 exit\n");
-    scene_renew_supervisor(s);
-    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
-    scene_run_until(s, resumed_and_refused);
-    assert_true(runs_in(s, 2, "one"));
-    assert_reason(s, "web 0 of generation 3: exited with code 3");
-    /* Mended, it takes over, and is what the next one begins with. */
-    put_mode(s, "");
-    ask_reload(s);
-    scene_run_until(s, fourth_serves);
-    assert_true(runs_in(s, 4, "two"));
-}
-
-static bool
-release_one_is_gone(const struct scene *s)
-{
-    return ready_of(s, 2) == 2 || ready_of(s, 3) == 2;
-}
-
-static void
-test_release_that_served_last_may_be_gone(void **state)
-{
-    struct scene *s = *state;
-    char from[128];
-    char to[128];
-
-    link_repo(s, "one");
-    serve_first(s, "bake: 0s", "");
-    link_repo(s, "two");
-    put_serving(s, "bake: 0s", "");
-    (void)snprintf(from, sizeof(from), "%s/" DOMAIN "/releases/one",
-                   s->webapps);
-    (void)snprintf(to, sizeof(to), "%s/" DOMAIN "/releases/old", s->webapps);
-    assert_int_equal(rename(from, to), 0);
-    scene_renew_supervisor(s);
-    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
-    scene_run_until(s, release_one_is_gone);
-    assert_true(runs_in(s, 2, "two") || runs_in(s, 3, "two"));
-}
-
 /* ---- what an asker is told ---- */
-
-static int
-connect_control(const struct scene *s)
-{
-    static const char request[] =
-        "POST /v1/sites/" DOMAIN "/reload HTTP/1.1\r\nHost: x\r\n\r\n";
-    int run_fd = open(s->run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    int fd = amy__unix_connect_at(run_fd, "workers.sock", NULL);
-
-    amy__close(&run_fd);
-    assert_true(fd >= 0);
-    assert_int_equal(amy__write_all(fd, request, sizeof(request) - 1, NULL), 0);
-    return fd;
-}
-
-static char told[8192];
-static int told_fd;
-
-static bool
-is_told(const struct scene *s)
-{
-    size_t used = strlen(told);
-    ssize_t n =
-        recv(told_fd, told + used, sizeof(told) - 1 - used, MSG_DONTWAIT);
-
-    (void)s;
-    if (n > 0) {
-        told[used + (size_t)n] = '\0';
-    }
-    return strstr(told, "\r\n\r\n") != NULL && strchr(told, '}') != NULL;
-}
-
-static void
-ask_and_hear(struct scene *s)
-{
-    memset(told, 0, sizeof(told));
-    told_fd = connect_control(s);
-    scene_run_until(s, is_told);
-    amy__close(&told_fd);
-}
-
-static void
-assert_told(const char *text)
-{
-    if (strstr(told, text) == NULL) {
-        fail_msg("'%s' is not in '%s'", text, told);
-    }
-}
 
 static void
 test_who_asks_hears_the_reason_and_the_last_lines(void **state)
@@ -624,7 +379,7 @@ test_who_asks_hears_the_reason_and_the_last_lines(void **state)
 }
 
 #define SCENE_TEST(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, scene_set_up, scene_tear_down)
+    cmocka_unit_test_setup_teardown(test, set_up, scene_tear_down)
 
 int
 main(void)
@@ -644,8 +399,6 @@ main(void)
         SCENE_TEST(test_refused_environment_touches_nothing),
         SCENE_TEST(test_crashed_worker_comes_back_with_its_own_release),
         SCENE_TEST(test_code_changed_in_place_is_seen),
-        SCENE_TEST(test_supervisor_begins_with_the_release_that_served_last),
-        SCENE_TEST(test_release_that_served_last_may_be_gone),
         SCENE_TEST(test_who_asks_hears_the_reason_and_the_last_lines),
     };
 
