@@ -94,10 +94,11 @@ count_ready(const struct amy__roll_pool *pool)
 
 /* ---- order: `after` ---- */
 
+/* Pools that are no more come last, and may lie beyond the last bit. */
 static bool
-comes_after(const struct amy__roll_pool *pool, size_t index)
+has_bit(uint64_t bits, size_t index)
 {
-    return (pool->after >> index & 1U) != 0;
+    return index < 64 && (bits >> index & 1U) != 0;
 }
 
 typedef bool (*open_fn)(const struct amy__roll_pool *needed);
@@ -127,7 +128,7 @@ is_held(const struct amy__roll *roll, const struct amy__roll_pool *pool,
         open_fn waits)
 {
     for (size_t i = 0; i < roll->pool_count; i++) {
-        if (comes_after(pool, i) && waits(&roll->pools[i])) {
+        if (has_bit(pool->after, i) && waits(&roll->pools[i])) {
             return true;
         }
     }
@@ -146,12 +147,12 @@ is_needed_by_canary(const struct amy__roll *roll, size_t index)
         for (size_t i = 0; i < roll->pool_count; i++) {
             const struct amy__roll_pool *pool = &roll->pools[i];
 
-            if (has_canary(pool) || (needed >> i & 1U) != 0) {
+            if (has_canary(pool) || has_bit(needed, i)) {
                 needed |= pool->after;
             }
         }
     } while (needed != before);
-    return (needed >> index & 1U) != 0;
+    return has_bit(needed, index);
 }
 
 /* ---- what shall run ---- */
@@ -465,8 +466,7 @@ amy__roll_begin(struct amy__roll *roll, int64_t now_ms)
     bool first = true;
 
     for (size_t i = 0; i < roll->pool_count; i++) {
-        first =
-            first && (roll->pools[i].fresh || roll->pools[i].new_count == 0);
+        first = first && roll->pools[i].fresh;
     }
     roll->back = false;
     roll->told = false;

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define SEATS 4
-#define POOLS 4
+#define POOLS 70 /* more than `after` has bits */
 #define BAKE_MS 5000
 
 struct scene {
@@ -447,6 +447,50 @@ test_a_pool_that_is_no_more_ends_last(void **state)
     assert_int_equal(s->told, AMY__ROLL_DONE);
 }
 
+/* As many as a site may have, and all those that it no longer has. */
+static void
+test_more_pools_than_bits_are_no_trouble(void **state)
+{
+    struct scene *s = scene_new();
+    struct amy__roll_pool *cache = add(s, 0, 1);
+    struct amy__roll_pool *web = add_web(s, 1, 1);
+
+    (void)state;
+    web->after = 1U << 0;
+    while (s->roll.pool_count < POOLS) {
+        (void)add(s, 1, 0);
+    }
+    begin(s);
+    assert_int_equal(wanted_new(cache), 1);
+    settle_in(s, AMY__ROLL_BAKE);
+    wait_ms(s, BAKE_MS);
+    settle_in(s, AMY__ROLL_IDLE);
+    assert_int_equal(s->told, AMY__ROLL_DONE);
+    assert_int_equal(wanted_old(&s->pools[POOLS - 1]), 0);
+}
+
+static void
+test_a_pool_of_another_name_starts_before_the_old_one_ends(void **state)
+{
+    struct scene *s = scene_new();
+    struct amy__roll_pool *app = add_web(s, 0, 2);
+    struct amy__roll_pool *web = add_web(s, 2, 0);
+
+    (void)state;
+    begin(s);
+    assert_int_equal(wanted_new(app), 2);
+    assert_int_equal(wanted_old(web), 2);
+    app->seats[0].new_state = AMY_WORKER_READY;
+    fail_seat(s, 0, 1);
+    settle_in(s, AMY__ROLL_IDLE);
+    assert_int_equal(s->told, AMY__ROLL_FAILED);
+    assert_int_equal(s->fewest[1], 2);
+    begin(s);
+    settle_in(s, AMY__ROLL_IDLE);
+    assert_int_equal(s->told, AMY__ROLL_DONE);
+    assert_int_equal(wanted_old(web), 0);
+}
+
 static void
 test_a_pool_that_is_new_starts_whole_when_the_canary_is_good(void **state)
 {
@@ -719,6 +763,9 @@ main(void)
         cmocka_unit_test(test_a_long_job_does_not_hold_up_a_deployment),
         cmocka_unit_test(test_a_booting_scheduler_is_waited_for),
         cmocka_unit_test(test_a_pool_that_is_no_more_ends_last),
+        cmocka_unit_test(test_more_pools_than_bits_are_no_trouble),
+        cmocka_unit_test(
+            test_a_pool_of_another_name_starts_before_the_old_one_ends),
         cmocka_unit_test(
             test_a_pool_that_is_new_starts_whole_when_the_canary_is_good),
         cmocka_unit_test(test_what_a_canary_comes_after_starts_before_it),
