@@ -100,6 +100,7 @@ struct amy__workers_reload {
     struct amy__workers_pair *pairs; /* as roll.pools */
     struct amy__roll_seat *seats;    /* of all of them */
     uint64_t generation;
+    uint64_t noted;          /* the generation that has served, for served.c */
     int64_t ended_ms;        /* monotonic; 0: never */
     int64_t check_ms;        /* next health check of the bake */
     bool refused;            /* before there was anything to roll */
@@ -130,7 +131,9 @@ struct amy__workers_site {
     struct amy__workers_output *output;
     struct amy__json *problems; /* array, for the status */
     char env_error[256];        /* "" or why the last renewal was refused */
-    bool resuming; /* `job` is about the release that served last */
+    bool begun;    /* with whatever: only before that is there a resuming */
+    bool resuming; /* the release that served last is still to have its try */
+    bool refused;  /* the present site.yaml is; `site` is an older one */
     bool seen;     /* by the scan under way */
     bool leaving;  /* its directory is gone: stop and forget */
 };
@@ -190,8 +193,13 @@ void amy__workers_reload_failed(struct amy__workers_pool *pool,
 /* It did not even begin. */
 void amy__workers_reload_refuse(struct amy__workers_site *site,
                                 const char *reason);
-/* Is there one that may still be taken back? Then a further one waits. */
+/* What is wrong with the files is mended. */
+void amy__workers_reload_forget(struct amy__workers_site *site);
+/* Is there one whose outcome has not been told? */
 bool amy__workers_reload_is_open(const struct amy__workers_site *site);
+/* Shall a further one wait? Not for a first generation: there is nothing to be
+ * taken back to, and it may never come up. */
+bool amy__workers_reload_must_wait(const struct amy__workers_site *site);
 void amy__workers_reload_step(struct amy__workers_site *site);
 /* The site stops: whoever waits is told so. */
 void amy__workers_reload_cancel(struct amy__workers_site *site);
@@ -292,7 +300,7 @@ int amy__workers_state_dir(const struct amy_workers *workers,
 
 /* served.c: the release that served last, kept there too. */
 void amy__workers_served_write(const struct amy__workers_pool *pool);
-/* False when none is known, or `repo` leads to that one. */
+/* False when none is known, or `repo` and `.venv` lead to that one. */
 bool amy__workers_served_read(const struct amy__workers_site *site,
                               struct amy__env_release *ret_release);
 

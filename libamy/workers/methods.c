@@ -266,7 +266,7 @@ on_reload_site(struct amy__control_call *call, void *user)
     struct amy_workers *workers = user;
     struct amy__workers_site *site = NULL;
     struct amy_error err = AMY_ERROR_INIT;
-    bool open = false;
+    bool later = false;
     bool known = amy__workers_site_find(
                      workers, amy__control_param(call, "site")) != NULL;
 
@@ -278,8 +278,8 @@ on_reload_site(struct amy__control_call *call, void *user)
     if (site == NULL) {
         return;
     }
-    open = amy__workers_reload_is_open(site);
-    if (amy__workers_ask(open ? &site->reload.later : &site->reload.askers,
+    later = amy__workers_reload_must_wait(site);
+    if (amy__workers_ask(later ? &site->reload.later : &site->reload.askers,
                          &asker, &err) < 0) {
         amy__control_refuse(call, 500, "%s", err.msg);
         return;

@@ -35,9 +35,11 @@ find_pool(const struct amy__workers_site *site, const char *name,
 
 /* ---- outcome ---- */
 
-static void
-forget_outcome(struct amy__workers_reload *reload)
+void
+amy__workers_reload_forget(struct amy__workers_site *site)
 {
+    struct amy__workers_reload *reload = &site->reload;
+
     amy__json_free(reload->lines);
     reload->lines = NULL;
     reload->reason[0] = '\0';
@@ -49,7 +51,7 @@ amy__workers_reload_refuse(struct amy__workers_site *site, const char *reason)
 {
     struct amy__workers_reload *reload = &site->reload;
 
-    forget_outcome(reload);
+    amy__workers_reload_forget(site);
     reload->refused = true;
     reload->ended_ms = now_of(site);
     (void)snprintf(reload->reason, sizeof(reload->reason), "%s", reason);
@@ -78,7 +80,7 @@ note_failure(struct amy__workers_pool *pool, uint32_t position,
     struct amy__workers_reload *reload = &site->reload;
     bool first = reload->roll.phase == AMY__ROLL_START;
 
-    forget_outcome(reload);
+    amy__workers_reload_forget(site);
     (void)snprintf(reload->reason, sizeof(reload->reason),
                    "%s %" PRIu32 " of generation %" PRIu64 ": %s",
                    pool->spec->name, position, pool->generation, reason);
@@ -241,7 +243,7 @@ settle(struct amy__workers_site *site)
         }
     }
     if (!back && !reload->refused) {
-        forget_outcome(reload);
+        amy__workers_reload_forget(site);
     }
     reload->roll.phase = AMY__ROLL_IDLE;
     reload->roll.pool_count = 0;
@@ -328,10 +330,50 @@ arm_timer(struct amy__workers_site *site, int64_t due_ms)
     }
 }
 
+/* The new pools that visitors reach, or those without a ready worker. */
+static size_t
+count_serving(const struct amy__workers_reload *reload, bool only_waiting)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < reload->roll.pool_count; i++) {
+        const struct amy__workers_pool *next = reload->pairs[i].next;
+
+        if (next != NULL && next->spec->serves &&
+            !(only_waiting && amy__workers_pool_ready(next) > 0)) {
+            n++;
+        }
+    }
+    return n;
+}
+
+/* A first generation serves before it is complete, and may never be. */
+static bool
+serves_already(const struct amy__workers_reload *reload)
+{
+    return count_serving(reload, false) > 0 && count_serving(reload, true) == 0;
+}
+
+/* A pool beside it that fails must not cost the release that served last what
+ * it begins with. */
+static bool
+has_had_its_try(const struct amy__workers_site *site)
+{
+    const struct amy__workers_reload *reload = &site->reload;
+
+    return site->job == NULL &&
+           (reload->roll.phase == AMY__ROLL_IDLE ||
+            (reload->roll.told && count_serving(reload, true) == 0));
+}
+
 /* For a supervisor that comes after us. */
 static void
-note_served(const struct amy__workers_site *site)
+note_served(struct amy__workers_site *site)
 {
+    if (site->reload.noted == site->reload.generation) {
+        return;
+    }
+    site->reload.noted = site->reload.generation;
     for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
          pool = pool->next) {
         if (pool->generation == site->reload.generation) {
@@ -366,13 +408,17 @@ run(struct amy__workers_site *site, struct amy__roll_input in)
         settle(site);
     }
     if (outcome == AMY__ROLL_DONE ||
-        (before == AMY__ROLL_START && reload->roll.phase == AMY__ROLL_IDLE)) {
+        (before == AMY__ROLL_START &&
+         (reload->roll.phase == AMY__ROLL_IDLE || serves_already(reload)))) {
         note_served(site);
     }
     retire_old(site);
     arm_timer(site, out.due_ms);
+    site->resuming = site->resuming && !has_had_its_try(site);
     if (outcome != AMY__ROLL_OPEN) {
-        amy__workers_tell_site(site);
+        if (site->job == NULL) {
+            amy__workers_tell_site(site); /* else they hear of what comes */
+        }
         amy__workers_ask_sweep(site->borrow_workers);
     }
 }
@@ -404,6 +450,9 @@ amy__workers_reload_failed(struct amy__workers_pool *pool, uint32_t position,
     struct amy__workers_reload *reload = &site->reload;
     struct amy__roll_input in = {.failed = true, .failed_seat = position};
 
+    if (pool->role == AMY__POOL_NEXT && pool->spec->serves) {
+        site->resuming = false;
+    }
     if (!amy__workers_reload_is_open(site) ||
         reload->roll.phase == AMY__ROLL_BACK || pool->role != AMY__POOL_NEXT) {
         return;
@@ -419,6 +468,13 @@ bool
 amy__workers_reload_is_open(const struct amy__workers_site *site)
 {
     return site->reload.roll.phase != AMY__ROLL_IDLE && !site->reload.roll.told;
+}
+
+bool
+amy__workers_reload_must_wait(const struct amy__workers_site *site)
+{
+    return site->resuming || (amy__workers_reload_is_open(site) &&
+                              site->reload.roll.phase != AMY__ROLL_START);
 }
 
 void
@@ -445,7 +501,7 @@ void
 amy__workers_reload_clear(struct amy__workers_site *site)
 {
     amy__workers_reload_cancel(site);
-    forget_outcome(&site->reload);
+    amy__workers_reload_forget(site);
     amy__timer_free(site->reload.timer);
     site->reload.timer = NULL;
 }
@@ -605,7 +661,9 @@ amy__workers_reload_begin(struct amy__workers_site *site, struct amy__env *env,
     }
     *end = site->pools;
     site->pools = added;
-    forget_outcome(reload);
+    if (!site->refused) {
+        amy__workers_reload_forget(site);
+    }
     reload->generation = site->generation;
     reload->roll.bake_ms = site->site->health_bake_ms;
     make_pairs(site);

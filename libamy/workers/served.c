@@ -85,7 +85,8 @@ amy__workers_served_read(const struct amy__workers_site *site,
     }
     if (amy__env_files_find(site->site, workers->settings->webapps, NULL,
                             workers->as_person, &now, NULL) == 0) {
-        same = strcmp(now.repo_path, ret_release->repo_path) == 0;
+        same = strcmp(now.repo_path, ret_release->repo_path) == 0 &&
+               strcmp(now.venv_path, ret_release->venv_path) == 0;
         amy__close(&now.repo_fd);
     }
     return !same;

@@ -112,6 +112,7 @@ amy__workers_site_stop(struct amy__workers_site *site)
 {
     amy__env_cancel(site->job);
     site->job = NULL;
+    site->resuming = false;
     amy__timer_cancel(site->retry);
     amy__workers_reload_cancel(site);
     /* Should it come back meanwhile, it begins anew: what is left of it was
@@ -151,7 +152,9 @@ begin_generation(struct amy__workers_site *site, struct amy__env *env)
         refuse_generation(site, &err);
         return rc;
     }
-    site->env_error[0] = '\0';
+    if (!site->refused) {
+        site->env_error[0] = '\0';
+    }
     site->retry_ms = 0;
     return 0;
 }
@@ -177,18 +180,18 @@ on_environment(int rc, struct amy__env *env, const struct amy_error *err,
                void *user)
 {
     struct amy__workers_site *site = user;
+    bool resuming = site->resuming;
 
     site->job = NULL;
+    /* Then what `repo` leads to has its try, as in any reload. */
+    site->reload.again = site->reload.again || resuming;
     if (rc < 0) {
         refuse_generation(site, err);
     } else {
         rc = begin_generation(site, env);
     }
-    if (site->resuming) {
-        /* Then what `repo` leads to has its try, as in any reload. */
-        site->resuming = false;
-        site->reload.again = true;
-    } else if (rc < 0) {
+    site->resuming = site->resuming && rc == 0;
+    if (rc < 0 && !resuming) {
         try_again_later(site);
         amy__workers_tell_site(site);
     }
@@ -203,10 +206,10 @@ resume(struct amy__workers_site *site, struct amy__env_options *opts)
 {
     struct amy_workers *workers = site->borrow_workers;
     struct amy__env_release release;
+    bool begun = site->begun;
 
-    site->resuming = false;
-    if (workers->reloading || site->generation != 0 ||
-        site->reload.askers != NULL ||
+    site->begun = true;
+    if (begun || site->reload.askers != NULL ||
         !amy__workers_served_read(site, &release)) {
         return false;
     }
@@ -255,6 +258,7 @@ drop_workers(struct amy__workers_site *site)
 {
     amy__env_cancel(site->job);
     site->job = NULL;
+    site->begun = true;
     amy__timer_cancel(site->retry);
     if (site->pools == NULL || begin_generation(site, NULL) < 0) {
         amy__workers_tell_site(site);
@@ -356,10 +360,9 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain)
 {
     struct amy__workers_site *site = amy__workers_site_find(workers, domain);
     struct amy_error err = AMY_ERROR_INIT;
-    bool from_copy = false;
     int rc = 0;
 
-    if (site != NULL && amy__workers_reload_is_open(site)) {
+    if (site != NULL && amy__workers_reload_must_wait(site)) {
         site->seen = true;
         site->reload.again = true;
         return 0;
@@ -380,7 +383,7 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain)
     site->seen = true;
     site->leaving = false;
     rc = accept_yaml(site, &err);
-    from_copy = rc == AMY__SITE_FROM_COPY;
+    site->refused = rc != 0;
     if (rc >= 0) {
         rc = open_output(site, &err);
     }
@@ -395,7 +398,8 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain)
         return rc;
     }
     site->env_error[0] = '\0';
-    if (from_copy) {
+    amy__workers_reload_forget(site);
+    if (site->refused) {
         refuse_generation(site, &err);
         if (runs(site)) {
             /* What runs goes on as it is. */

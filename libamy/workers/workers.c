@@ -62,7 +62,7 @@ sweep_sites(struct amy_workers *workers)
 
         sweep_pools(site);
         amy__workers_site_step(site);
-        if (site->reload.again && !amy__workers_reload_is_open(site)) {
+        if (site->reload.again && !amy__workers_reload_must_wait(site)) {
             (void)amy__workers_site_renew(workers, site->domain);
         }
         if (site->leaving && site->pools == NULL) {

@@ -8,7 +8,8 @@
 #define REPO "webapps/" DOMAIN "/repo/"
 
 /* Each line begins with "GENERATION.POSITION ": what that worker does at its
- * start, and with each request: a status, exit, hang, crash, silent, cut. */
+ * start, and with each request: a status, exit, slow, hang, crash, silent, cut.
+ */
 void put_mode(const struct scene *s, const char *mode);
 void put_serving(const struct scene *s, const char *health, const char *mode);
 /* `repo` leads to that release from now on. */

@@ -323,6 +323,81 @@ test_refused_environment_touches_nothing(void **state)
     assert_int_equal(scene_reload(s)->generation, 1);
 }
 
+static bool
+has_a_reason(const struct scene *s)
+{
+    return scene_reload(s)->reason[0] != '\0';
+}
+
+/* The pool of another name is new, but the site is not. */
+static void
+test_renamed_pool_that_fails_leaves_the_old_one(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 0s", "2.0 exit\n2.1 exit\n");
+    scene_put_site(s, "export A=1\n",
+                   "health: {path: /up, bake: 0s}\n"
+                   "workers:\n"
+                   "  - {name: app, command: [python3, serve.py], count: 2,\n"
+                   "     boot_timeout: 3s, timeout: 2s}\n"
+                   "routes:\n"
+                   "  - {path: /, pool: app}\n");
+    ask_reload(s);
+    scene_run_until(s, has_a_reason);
+    assert_reason(s, " of generation 2: exited with code 3");
+    assert_int_equal(ready_of(s, 1), 2);
+    scene_run_until(s, scene_has_reloaded);
+    assert_int_equal(ready_of(s, 1), 2);
+    assert_int_equal(restarts_of(s, 1, 0) + restarts_of(s, 1, 1), 0);
+}
+
+static bool
+first_boots(const struct scene *s)
+{
+    const struct amy__workers_pool *web = scene_pool(s, 1, "web");
+
+    return web != NULL && amy__workers_pool_state(web, 0) == AMY_WORKER_BOOT;
+}
+
+/* Longer than a test may last. */
+static void
+start_hanging(struct scene *s, const char *mode)
+{
+    put_serving(s, "bake: 0s", mode);
+    scene_put_site(s, "export A=1\n",
+                   "health: {path: /up, bake: 0s}\n"
+                   "workers:\n"
+                   "  - {name: web, command: [python3, serve.py], count: 2,\n"
+                   "     boot_timeout: 5m, timeout: 2s}\n"
+                   "routes:\n"
+                   "  - {path: /, pool: web}\n");
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_run_until(s, first_boots);
+}
+
+static void
+test_first_generation_that_hangs_is_not_waited_for(void **state)
+{
+    struct scene *s = *state;
+
+    start_hanging(s, "1.0 hang\n1.1 hang\n");
+    ask_reload(s);
+    scene_run_until(s, only_second);
+    assert_int_equal(scene_reload(s)->generation, 2);
+}
+
+static void
+test_who_asks_while_the_first_starts_hears_of_the_second(void **state)
+{
+    struct scene *s = *state;
+
+    start_hanging(s, "1.0 hang\n1.1 hang\n2.0 exit\n");
+    ask_and_hear(s);
+    assert_told("HTTP/1.1 422 ");
+    assert_told("\"detail\":\"web 0 of generation 2: exited with code 3");
+}
+
 /* ---- releases ---- */
 
 static bool
@@ -378,6 +453,21 @@ test_who_asks_hears_the_reason_and_the_last_lines(void **state)
     assert_told("\"done\":true,\"generation\":3,\"draining\":[]");
 }
 
+static void
+test_site_without_workers_is_refused_once(void **state)
+{
+    struct scene *s = *state;
+
+    scene_put_site(s, "true\n", "");
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_put_site(s, "true\n", "nonsense: yes\n");
+    ask_and_hear(s);
+    assert_told("HTTP/1.1 422 ");
+    scene_put_site(s, "true\n", "");
+    ask_and_hear(s);
+    assert_told("HTTP/1.1 200 ");
+}
+
 #define SCENE_TEST(test)                                                       \
     cmocka_unit_test_setup_teardown(test, set_up, scene_tear_down)
 
@@ -397,9 +487,13 @@ main(void)
         SCENE_TEST(test_stop_in_the_bake_ends_both_generations),
         SCENE_TEST(test_site_that_leaves_in_the_bake_ends_both_generations),
         SCENE_TEST(test_refused_environment_touches_nothing),
+        SCENE_TEST(test_renamed_pool_that_fails_leaves_the_old_one),
+        SCENE_TEST(test_first_generation_that_hangs_is_not_waited_for),
+        SCENE_TEST(test_who_asks_while_the_first_starts_hears_of_the_second),
         SCENE_TEST(test_crashed_worker_comes_back_with_its_own_release),
         SCENE_TEST(test_code_changed_in_place_is_seen),
         SCENE_TEST(test_who_asks_hears_the_reason_and_the_last_lines),
+        SCENE_TEST(test_site_without_workers_is_refused_once),
     };
 
     return cmocka_run_group_tests_name("workers/reload", tests, NULL, NULL);

@@ -41,9 +41,15 @@ test_supervisor_begins_with_the_release_that_served_last(void **state)
 }
 
 static bool
-release_one_is_gone(const struct scene *s)
+serves_anew(const struct scene *s)
 {
     return ready_of(s, 2) == 2 || ready_of(s, 3) == 2;
+}
+
+static bool
+any_is(const struct scene *s, const char *release)
+{
+    return runs_in(s, 2, release) || runs_in(s, 3, release);
 }
 
 static void
@@ -63,8 +69,135 @@ test_release_that_served_last_may_be_gone(void **state)
     assert_int_equal(rename(from, to), 0);
     scene_renew_supervisor(s);
     assert_int_equal(amy_workers_start(s->workers, NULL), 0);
-    scene_run_until(s, release_one_is_gone);
-    assert_true(runs_in(s, 2, "two") || runs_in(s, 3, "two"));
+    scene_run_until(s, serves_anew);
+    assert_true(any_is(s, "two"));
+}
+
+/* Whoever serves release one has moved the link to one that never does. */
+static void
+begin_after_a_bad_release(struct scene *s)
+{
+    link_repo(s, "two");
+    put_serving(s, "bake: 0s", "2.0 exit\n2.1 exit\n3.0 exit\n3.1 exit\n");
+    scene_renew_supervisor(s);
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+}
+
+static void
+test_release_that_served_last_may_be_unreadable(void **state)
+{
+    struct scene *s = *state;
+
+    link_repo(s, "one");
+    serve_first(s, "bake: 0s", "");
+    link_repo(s, "two");
+    put_serving(s, "bake: 0s", "");
+    scene_put(s, "webapps/" DOMAIN "/releases/one/.venv/bin/activate",
+              "echo sealed; return 3\n", 0644);
+    scene_renew_supervisor(s);
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_run_until(s, serves_anew);
+    assert_true(any_is(s, "two"));
+}
+
+static bool
+third_is_refused(const struct scene *s)
+{
+    return ready_of(s, 2) == 2 && scene_reload(s)->generation == 3 &&
+           scene_reload(s)->reason[0] != '\0';
+}
+
+static void
+test_reload_while_it_begins_waits(void **state)
+{
+    struct scene *s = *state;
+
+    link_repo(s, "one");
+    serve_first(s, "bake: 0s", "");
+    begin_after_a_bad_release(s);
+    ask_reload(s);
+    scene_run_until(s, third_is_refused);
+    assert_true(runs_in(s, 2, "one"));
+    scene_run_until(s, scene_has_reloaded);
+}
+
+/* Its rq never ran, and was not to be waited for; nor does it take away the
+ * time that the other needs to begin again. */
+static void
+test_release_whose_other_pools_fail_has_served(void **state)
+{
+    static const char yaml[] =
+        "health: {path: /up, bake: 0s}\n"
+        "workers:\n"
+        "  - {name: web, command: [python3, serve.py], count: 2,\n"
+        "     boot_timeout: 3s, timeout: 2s}\n"
+        "  - {name: rq, command: ['false']}\n"
+        "routes:\n"
+        "  - {path: /, pool: web}\n";
+    struct scene *s = *state;
+
+    link_repo(s, "one");
+    put_serving(s, "bake: 0s", "");
+    scene_put_site(s, "export A=1\n", yaml);
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_run_until(s, first_serves);
+    put_mode(s, "2.0 slow\n2.1 slow\n");
+    begin_after_a_bad_release(s);
+    scene_run_until(s, third_is_refused);
+    assert_true(runs_in(s, 2, "one"));
+}
+
+/* `.venv` leads to that one from now on. */
+static void
+link_venv(const struct scene *s, const char *target)
+{
+    char link[160];
+
+    (void)snprintf(link, sizeof(link), "%s/" REPO ".venv", s->path);
+    (void)unlink(link);
+    assert_int_equal(symlink(target, link), 0);
+}
+
+static void
+test_environment_alone_may_be_what_never_took_over(void **state)
+{
+    struct scene *s = *state;
+    char from[160];
+    char to[160];
+
+    put_serving(s, "bake: 0s", "");
+    (void)snprintf(from, sizeof(from), "%s/" REPO ".venv", s->path);
+    (void)snprintf(to, sizeof(to), "%s/" DOMAIN "/one", s->webapps);
+    assert_int_equal(rename(from, to), 0);
+    link_venv(s, "../one");
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_run_until(s, first_serves);
+    scene_make(s, "webapps/" DOMAIN "/two/bin");
+    scene_put(s, "webapps/" DOMAIN "/two/bin/python", "#!/bin/sh\n", 0755);
+    scene_put(s, "webapps/" DOMAIN "/two/bin/activate", "return 3\n", 0644);
+    link_venv(s, "../two");
+    ask_and_hear(s);
+    assert_told("HTTP/1.1 422 ");
+    scene_renew_supervisor(s);
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_run_until(s, serves_anew);
+}
+
+/* What runs is the copy, and what is wrong with the new one is still known. */
+static void
+test_refusal_of_site_yaml_outlives_the_copy(void **state)
+{
+    struct scene *s = *state;
+
+    serve_first(s, "bake: 0s", "");
+    scene_put_site(s, "export A=1\n", "nonsense: yes\n");
+    scene_renew_supervisor(s);
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    ask_and_hear(s);
+    assert_told("HTTP/1.1 422 ");
+    scene_run_until(s, serves_anew);
+    assert_true(scene_reload(s)->refused);
+    assert_reason(s, "site.yaml");
 }
 
 #define SCENE_TEST(test)                                                       \
@@ -76,6 +209,11 @@ main(void)
     const struct CMUnitTest tests[] = {
         SCENE_TEST(test_supervisor_begins_with_the_release_that_served_last),
         SCENE_TEST(test_release_that_served_last_may_be_gone),
+        SCENE_TEST(test_release_that_served_last_may_be_unreadable),
+        SCENE_TEST(test_reload_while_it_begins_waits),
+        SCENE_TEST(test_release_whose_other_pools_fail_has_served),
+        SCENE_TEST(test_environment_alone_may_be_what_never_took_over),
+        SCENE_TEST(test_refusal_of_site_yaml_outlives_the_copy),
     };
 
     return cmocka_run_group_tests_name("workers/resume", tests, NULL, NULL);
