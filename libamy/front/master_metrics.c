@@ -302,7 +302,8 @@ tell_served(struct amy__metrics_text *text, void *user)
                                                 {NULL, NULL}};
             struct amy__prober_view view;
 
-            if (amy__prober_site(front->prober, s->name, &view)) {
+            if (amy__prober_site(front->prober, s->name, &view) &&
+                (turn == 0 || view.checked_wall_ms != 0)) {
                 amy__metrics_value(text, turn == 0 ? &matches : &checked,
                                    labels,
                                    turn == 0 ? view.error[0] == '\0'

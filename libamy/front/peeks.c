@@ -10,10 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define TIMEOUT_MS 5000
-/* Between two handshakes: visitors come first. */
-#define GAP_MS 5
-
 struct amy__peeks {
     struct event_base *base;
     struct amy__timer *timer;
@@ -78,7 +74,7 @@ static void
 go_on(struct amy__peeks *peeks)
 {
     peeks->at++;
-    if (amy__timer_arm(peeks->timer, GAP_MS, NULL) < 0) {
+    if (amy__timer_arm(peeks->timer, AMY__PEEKS_GAP_MS, NULL) < 0) {
         peeks->at = peeks->target_count * peeks->address_count;
         (void)amy__timer_arm(peeks->timer, 0, NULL);
     }
@@ -123,8 +119,8 @@ on_timer(void *user)
         amy__tls_peek_start(peeks->base,
                             &peeks->addresses[peeks->at % peeks->address_count],
                             amy__json_get_text(target_of(peeks), "name", ""),
-                            (enum amy__tls_type)type, TIMEOUT_MS, on_seen,
-                            peeks, &peeks->peek, &err) < 0) {
+                            (enum amy__tls_type)type, AMY__PEEKS_TIMEOUT_MS,
+                            on_seen, peeks, &peeks->peek, &err) < 0) {
         blame(peeks, err.msg, "");
         go_on(peeks);
     }

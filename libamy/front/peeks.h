@@ -14,6 +14,9 @@ struct amy__peeks;
 /* Targets of one question, and addresses to ask at: more are not looked at. */
 #define AMY__PEEKS_MAX 32U
 #define AMY__PEEKS_ADDRESSES 8U
+/* For one handshake, and between two: visitors come first. */
+#define AMY__PEEKS_TIMEOUT_MS 5000
+#define AMY__PEEKS_GAP_MS 5
 
 /* wrong: [{target, why}], the callee's to free. Once, never from inside begin;
  * the peeks are gone then. */

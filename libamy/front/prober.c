@@ -30,7 +30,8 @@ struct amy__prober {
     struct amy__json *targets; /* of the look under way; NULL: none is */
     size_t at;                 /* first target of the question asked */
     uint64_t ask;
-    bool suspicious; /* the last look found something: ask once more */
+    bool suspicious;  /* the last look found something: ask once more */
+    int64_t blind_ms; /* since when looks come to nothing; 0: they do not */
     struct verdict *verdicts;
 };
 
@@ -112,14 +113,48 @@ announce(struct amy__prober *prober, struct verdict *v)
 {
     if (v->now[0] != '\0' && strcmp(v->now, v->error) != 0) {
         amy__log(&prober->log, AMY_LOG_ERROR,
-                 "what is served is not what is held: %s site=%s", v->now,
+                 "what is served is %s what is held: %s site=%s",
+                 prober->blind_ms == 0 ? "not" : "not known to be", v->now,
                  v->site);
     } else if (v->now[0] == '\0' && v->error[0] != '\0') {
         amy__log(&prober->log, AMY_LOG_NOTICE,
                  "what is served is what is held again site=%s", v->site);
     }
     memcpy(v->error, v->now, sizeof(v->error));
-    v->checked_wall_ms = amy__wall_ms(prober->opts.borrow_clock);
+    if (prober->blind_ms == 0) {
+        v->checked_wall_ms = amy__wall_ms(prober->opts.borrow_clock);
+    }
+}
+
+static void
+announce_all(struct amy__prober *prober)
+{
+    for (struct verdict *v = prober->verdicts; v != NULL; v = v->next) {
+        announce(prober, v);
+    }
+}
+
+/* A look came to nothing: whoever was asked is gone, or says nothing. One may
+ * have met the end of a process; one behind the other is not to be trusted. */
+static void
+give_up(struct amy__prober *prober)
+{
+    int64_t now_ms = amy__mono_ms(prober->opts.borrow_clock);
+
+    drop_look(prober);
+    if (prober->blind_ms == 0) {
+        prober->blind_ms = now_ms;
+    }
+    if (now_ms - prober->blind_ms < AMY__PROBER_UNKNOWN_MS) {
+        arm(prober, AMY__PROBER_AGAIN_MS);
+        return;
+    }
+    for (struct verdict *v = prober->verdicts; v != NULL; v = v->next) {
+        (void)snprintf(v->now, sizeof(v->now),
+                       "no front process says what is served");
+    }
+    announce_all(prober);
+    arm(prober, AMY__PROBER_ALARM_MS);
 }
 
 /* All was looked at. A first suspicion is looked at once more: a visitor's
@@ -131,6 +166,7 @@ finish_look(struct amy__prober *prober)
     bool again = false;
 
     drop_look(prober);
+    prober->blind_ms = 0;
     for (struct verdict *v = prober->verdicts; v != NULL; v = v->next) {
         found = found || v->now[0] != '\0';
     }
@@ -140,9 +176,7 @@ finish_look(struct amy__prober *prober)
         arm(prober, AMY__PROBER_AGAIN_MS);
         return;
     }
-    for (struct verdict *v = prober->verdicts; v != NULL; v = v->next) {
-        announce(prober, v);
-    }
+    announce_all(prober);
     arm(prober, found ? AMY__PROBER_ALARM_MS : AMY__PROBER_EVERY_MS);
 }
 
@@ -158,6 +192,17 @@ some_targets(const struct amy__prober *prober)
                             amy__json_copy(amy__json_at(prober->targets, i)));
     }
     return some;
+}
+
+/* All its handshakes may have to wait for the last moment. */
+static int64_t
+patience_ms(const struct amy__json *targets)
+{
+    int64_t handshakes =
+        (int64_t)amy__json_count(targets) * AMY__PEEKS_ADDRESSES;
+
+    return AMY__PROBER_PATIENCE_MS +
+           handshakes * (AMY__PEEKS_TIMEOUT_MS + AMY__PEEKS_GAP_MS);
 }
 
 static void
@@ -177,7 +222,7 @@ ask_next(struct amy__prober *prober)
         arm(prober, AMY__PROBER_AGAIN_MS);
         return;
     }
-    arm(prober, AMY__PROBER_PATIENCE_MS);
+    arm(prober, patience_ms(some));
 }
 
 static void
@@ -188,7 +233,8 @@ on_timer(void *user)
     if (prober->targets != NULL) {
         amy__log(&prober->log, AMY_LOG_WARN,
                  "nobody said what is served: asking again");
-        drop_look(prober);
+        give_up(prober);
+        return;
     }
     prober->targets = amy__json_array();
     prober->at = 0;
@@ -250,8 +296,7 @@ void
 amy__prober_lost(struct amy__prober *prober)
 {
     if (prober->targets != NULL) {
-        drop_look(prober);
-        arm(prober, AMY__PROBER_AGAIN_MS);
+        give_up(prober);
     }
 }
 
@@ -308,7 +353,7 @@ amy__prober_site(const struct amy__prober *prober, const char *site,
 {
     const struct verdict *v = find_verdict(prober, site);
 
-    if (v == NULL || v->checked_wall_ms == 0) {
+    if (v == NULL || (v->checked_wall_ms == 0 && v->error[0] == '\0')) {
         return false;
     }
     *ret = (struct amy__prober_view){v->checked_wall_ms, v->error};

@@ -18,10 +18,14 @@ struct event_base;
 struct amy__prober;
 
 #define AMY__PROBER_EVERY_MS (INT64_C(3600) * 1000)
-#define AMY__PROBER_SOON_MS 200        /* after a swap: all have committed */
-#define AMY__PROBER_AGAIN_MS 5000      /* a second look before it is an alarm */
-#define AMY__PROBER_ALARM_MS 60000     /* as long as it is one */
-#define AMY__PROBER_PATIENCE_MS 180000 /* for one answer */
+#define AMY__PROBER_SOON_MS 200    /* after a swap: all have committed */
+#define AMY__PROBER_AGAIN_MS 5000  /* a second look before it is an alarm */
+#define AMY__PROBER_ALARM_MS 60000 /* as long as it is one */
+/* For one answer, besides what its handshakes may take. */
+#define AMY__PROBER_PATIENCE_MS 60000
+/* Looks that come to nothing for so long, the second of two that nobody answers
+ * at the latest, are an alarm: what is served is not known. */
+#define AMY__PROBER_UNKNOWN_MS 60000
 
 struct amy__prober_options {
     struct event_base *base;
@@ -51,10 +55,10 @@ void amy__prober_answer(struct amy__prober *prober, uint64_t ask,
 void amy__prober_lost(struct amy__prober *prober);
 
 struct amy__prober_view {
-    int64_t checked_wall_ms; /* 0: not yet */
+    int64_t checked_wall_ms; /* when a look last was answered; 0: never */
     const char *error;       /* "": what should be served is; borrowed */
 };
-/* False: nothing of that site was ever looked at. */
+/* False: nothing is known of that site yet. */
 bool amy__prober_site(const struct amy__prober *prober, const char *site,
                       struct amy__prober_view *ret);
 

@@ -10,6 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* For an answer about two names. */
+#define PATIENCE_MS                                                            \
+    (AMY__PROBER_PATIENCE_MS +                                                 \
+     2 * (int64_t)AMY__PEEKS_ADDRESSES *                                       \
+         (AMY__PEEKS_TIMEOUT_MS + AMY__PEEKS_GAP_MS))
+static const char UNKNOWN[] = "no front process says what is served";
+
 struct fixture {
     struct amy__prober *prober;
     unsigned names; /* of b.org; a.org has one */
@@ -235,13 +242,90 @@ test_nobody_or_a_death_is_asked_for_again(void **state)
     answer(f, 0); /* too late */
     fake_loop_advance(AMY__PROBER_AGAIN_MS);
     assert_int_equal(f->asked, 2);
-    fake_loop_advance(AMY__PROBER_PATIENCE_MS); /* says nothing */
-    assert_int_equal(f->asked, 3);
+    answer(f, -1);
+    fake_loop_advance(AMY__PROBER_EVERY_MS);
+    fake_loop_advance(PATIENCE_MS + AMY__PROBER_AGAIN_MS); /* says nothing */
+    assert_int_equal(f->asked, 4);
     answer(f, -1);
     assert_string_equal(error_of(f, "a.org"), "");
     amy__prober_lost(f->prober); /* owes nothing */
     fake_loop_advance(AMY__PROBER_EVERY_MS - 1);
+    assert_int_equal(f->asked, 4);
+}
+
+static void
+test_second_look_that_nobody_answers_is_an_alarm(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__prober_view view;
+    int64_t checked_ms = 0;
+
+    swap(f);
+    answer(f, -1);
+    checked_ms = amy__wall_ms(fake_loop_clock());
+    fake_loop_advance(AMY__PROBER_EVERY_MS);
+    fake_loop_advance(PATIENCE_MS);
+    assert_string_equal(error_of(f, "a.org"), "");
+    fake_loop_advance(AMY__PROBER_AGAIN_MS);
     assert_int_equal(f->asked, 3);
+    fake_loop_advance(PATIENCE_MS - 1);
+    assert_string_equal(error_of(f, "a.org"), "");
+    fake_loop_advance(1);
+    assert_string_equal(error_of(f, "a.org"), UNKNOWN);
+    assert_string_equal(error_of(f, "b.org"), UNKNOWN);
+    assert_true(amy__prober_site(f->prober, "a.org", &view));
+    assert_true(view.checked_wall_ms == checked_ms); /* of the answer */
+    fake_loop_advance(AMY__PROBER_ALARM_MS);
+    assert_int_equal(f->asked, 4);
+    answer(f, -1);
+    assert_string_equal(error_of(f, "a.org"), "");
+    assert_string_equal(error_of(f, "b.org"), "");
+}
+
+static void
+test_silence_after_an_answer_begins_anew(void **state)
+{
+    struct fixture *f = *state;
+
+    swap(f);
+    for (int i = 0; i < 3; i++) {
+        fake_loop_advance(PATIENCE_MS + AMY__PROBER_AGAIN_MS);
+        answer(f, -1);
+        assert_string_equal(error_of(f, "a.org"), "");
+        fake_loop_advance(AMY__PROBER_EVERY_MS);
+    }
+}
+
+static void
+test_slow_answer_about_many_names_is_waited_for(void **state)
+{
+    struct fixture *f = *state;
+
+    f->names = AMY__PEEKS_MAX - 1;
+    swap(f);
+    fake_loop_advance((int64_t)AMY__PEEKS_MAX * AMY__PEEKS_ADDRESSES *
+                      (AMY__PEEKS_TIMEOUT_MS + AMY__PEEKS_GAP_MS));
+    assert_int_equal(f->asked, 1);
+    answer(f, 0);
+    fake_loop_advance(AMY__PROBER_AGAIN_MS);
+    answer(f, 0);
+    assert_string_equal(error_of(f, "a.org"), "0 is wrong");
+}
+
+static void
+test_each_who_is_asked_dies(void **state)
+{
+    struct fixture *f = *state;
+
+    swap(f);
+    for (int64_t ms = 0; ms < AMY__PROBER_UNKNOWN_MS;
+         ms += AMY__PROBER_AGAIN_MS) {
+        amy__prober_lost(f->prober);
+        assert_string_equal(error_of(f, "a.org"), "-");
+        fake_loop_advance(AMY__PROBER_AGAIN_MS);
+    }
+    amy__prober_lost(f->prober);
+    assert_string_equal(error_of(f, "a.org"), UNKNOWN);
 }
 
 static void
@@ -274,6 +358,10 @@ main(void)
         TEST(test_answer_of_before_a_swap_says_nothing),
         TEST(test_many_names_are_asked_for_in_parts),
         TEST(test_nobody_or_a_death_is_asked_for_again),
+        TEST(test_second_look_that_nobody_answers_is_an_alarm),
+        TEST(test_silence_after_an_answer_begins_anew),
+        TEST(test_slow_answer_about_many_names_is_waited_for),
+        TEST(test_each_who_is_asked_dies),
         TEST(test_site_that_is_gone_is_forgotten),
     };
 
