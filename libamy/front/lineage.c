@@ -65,9 +65,22 @@ amy__lineage_free(struct amy__lineage *l)
 
 /* ---- what is wrong ---- */
 
+/* What became of what is wrong; judged NULL: it could not be read. */
+static const char *
+outcome(const struct amy__lineage *l, const struct amy__tls_cert *judged)
+{
+    if (judged != NULL && judged == l->pair.cert) {
+        return "not good, but served";
+    }
+    if (l->pair.cert != NULL) {
+        return "refused, the old one is served";
+    }
+    return judged != NULL ? "refused" : "not usable";
+}
+
 static void
 blame(const struct amy__lineages *site, struct amy__lineage *l,
-      const char *file, const char *what)
+      const struct amy__tls_cert *judged, const char *file, const char *what)
 {
     char error[sizeof(l->error)] = "";
 
@@ -83,9 +96,7 @@ blame(const struct amy__lineages *site, struct amy__lineage *l,
     l->error_wall_ms = amy__wall_ms(site->borrow_clock);
     l->refused++;
     amy__log(site->borrow_log, AMY_LOG_ERROR, "certificate %s: %s site=%s",
-             l->pair.cert == NULL ? "not found"
-                                  : "refused, the old one is served",
-             error, site->names[0]);
+             outcome(l, judged), error, site->names[0]);
 }
 
 static void
@@ -199,10 +210,12 @@ weigh(struct amy__lineages *site, struct amy__lineage *l,
     struct amy_error err = AMY_ERROR_INIT;
 
     if (judge(site, l, pair->cert, &err) < 0) {
-        blame(site, l, l->chain_path, err.msg);
         if (!known && !serves_any(site)) {
             adopt(site, l, pair);
+            known = true;
         }
+        blame(site, l, known ? l->pair.cert : pair->cert, l->chain_path,
+              err.msg);
         return;
     }
     acquit(site, l);
@@ -252,7 +265,7 @@ amy__lineage_look(struct amy__lineages *site, struct amy__lineage *l,
     if (is_unchanged(l) && !final && l->error[0] == '\0' &&
         l->unsettled_ms == 0) {
         if (l->pair.cert != NULL && judge(site, l, l->pair.cert, &err) < 0) {
-            blame(site, l, l->chain_path, err.msg); /* it has expired */
+            blame(site, l, l->pair.cert, l->chain_path, err.msg);
         }
         return;
     }
@@ -266,6 +279,6 @@ amy__lineage_look(struct amy__lineages *site, struct amy__lineage *l,
     }
     if (final || l->error[0] != '\0' ||
         now_ms - l->unsettled_ms >= AMY__LINEAGE_SETTLE_MS) {
-        blame(site, l, file, err.msg);
+        blame(site, l, NULL, file, err.msg);
     }
 }
