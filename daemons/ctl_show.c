@@ -367,11 +367,17 @@ show_certificates(const json_t *site)
     const json_t *certificates = json_object_get(site, "certificates");
     const char *wrong = text_at(json_object_get(site, "served"), "error");
     const json_t *certificate = NULL;
+    const json_t *name = NULL;
     size_t i = 0;
 
     json_array_foreach(certificates, i, certificate)
     {
         show_certificate(certificate);
+    }
+    json_array_foreach(json_object_get(site, "uncovered"), i, name)
+    {
+        text_print(TEXT_WARN, "  warning: no certificate covers %s\n",
+                   json_string_value(name));
     }
     if (wrong[0] != '\0') {
         text_print(TEXT_BAD, "  served: %s\n", wrong);

@@ -245,6 +245,46 @@ find_automatic(struct certs_site *site, bool final)
     return rc;
 }
 
+/* ---- names without one ---- */
+
+static const char *
+next_uncovered(const struct amy__lineages *all, size_t *at)
+{
+    bool served = false;
+
+    for (size_t i = 0; i < all->count; i++) {
+        served = served || all->list[i]->pair.cert != NULL;
+    }
+    while (served && all->names[*at] != NULL) {
+        const char *name = all->names[(*at)++];
+
+        if (!amy__lineages_cover(all, NULL, name)) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
+/* As names or certificates change. One line, however many there are: status
+ * names them all. */
+static void
+warn_of_uncovered(const struct certs_site *site)
+{
+    size_t at = 0;
+    size_t more = 0;
+    const char *first = next_uncovered(&site->all, &at);
+
+    if (first == NULL) {
+        return;
+    }
+    while (next_uncovered(&site->all, &at) != NULL) {
+        more++;
+    }
+    amy__log(&site->certs->log, AMY_LOG_WARN,
+             "no certificate of the site covers '%s' site=%s others=%zu", first,
+             site->domain, more);
+}
+
 /* ---- time ---- */
 
 static void
@@ -294,6 +334,9 @@ look_at_sites(void *user)
     for (struct certs_site *site = certs->sites; site != NULL;
          site = site->next) {
         look_around(site);
+        if (site->all.changed) {
+            warn_of_uncovered(site);
+        }
         changed = changed || site->all.changed;
         site->all.changed = false;
     }
@@ -504,6 +547,9 @@ amy__certs_read(struct amy__certs *certs, const struct amy__site *spec,
     if (site != NULL) {
         site->all.changed = false; /* the caller knows */
     }
+    if (rc == 0) {
+        warn_of_uncovered(site);
+    }
     if (certs->timer != NULL) {
         arm(certs);
     }
@@ -565,6 +611,17 @@ amy__certs_served(const struct amy__certs *certs, const char *domain,
         }
     }
     return count;
+}
+
+const char *
+amy__certs_uncovered(const struct amy__certs *certs, const char *domain,
+                     size_t *at)
+{
+    const struct certs_site *site = find_site(certs, domain);
+
+    return site == NULL || site->all.names == NULL
+               ? NULL
+               : next_uncovered(&site->all, at);
 }
 
 bool

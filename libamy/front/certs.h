@@ -62,6 +62,11 @@ struct amy__cert_view {
     int64_t error_wall_ms;                   /* since when */
     uint64_t refused;                        /* how many were */
 };
+/* The next of the site's names, from *at (0 first) on, that none of those that
+ * are served covers; NULL: no more, or none is served at all. Borrowed. */
+const char *amy__certs_uncovered(const struct amy__certs *certs,
+                                 const char *domain, size_t *at);
+
 /* The i-th of a site; false past the last one. */
 bool amy__certs_at(const struct amy__certs *certs, const char *domain, size_t i,
                    struct amy__cert_view *ret);

@@ -167,6 +167,8 @@ int amy__front_stage_certs(struct amy_front *front, struct amy_error *err);
 void amy__front_certs_again(struct amy_front *front); /* later */
 struct amy__json *amy__front_certs_json(const struct amy_front *front,
                                         const char *domain);
+struct amy__json *amy__front_uncovered_json(const struct amy_front *front,
+                                            const char *domain);
 struct amy__json *amy__front_served_json(const struct amy_front *front,
                                          const char *domain);
 

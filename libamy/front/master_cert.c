@@ -68,6 +68,20 @@ amy__front_certs_json(const struct amy_front *front, const char *domain)
     return json;
 }
 
+/* Names that HTTPS does not work for, though it does for others of the site. */
+struct amy__json *
+amy__front_uncovered_json(const struct amy_front *front, const char *domain)
+{
+    struct amy__json *json = amy__json_array();
+    const char *name = NULL;
+    size_t at = 0;
+
+    while ((name = amy__certs_uncovered(front->certs, domain, &at)) != NULL) {
+        (void)amy__json_add(json, amy__json_text(name));
+    }
+    return json;
+}
+
 /* What a look from outside has found; NULL: none was taken yet. */
 struct amy__json *
 amy__front_served_json(const struct amy_front *front, const char *domain)
@@ -82,7 +96,9 @@ amy__front_served_json(const struct amy_front *front, const char *domain)
     json = amy__json_object();
     (void)amy__json_set(
         json, "checked",
-        amy__json_text(amy__format_time(view.checked_wall_ms, time)));
+        amy__json_text(view.checked_wall_ms == 0
+                           ? NULL
+                           : amy__format_time(view.checked_wall_ms, time)));
     (void)amy__json_set(
         json, "error",
         amy__json_text(view.error[0] == '\0' ? NULL : view.error));

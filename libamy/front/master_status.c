@@ -229,6 +229,8 @@ site_json(const struct amy_front *front, const struct amy__front_site *site)
     (void)amy__json_set(json, "slots", slots_json(front, site->name));
     (void)amy__json_set(json, "certificates",
                         amy__front_certs_json(front, site->name));
+    (void)amy__json_set(json, "uncovered",
+                        amy__front_uncovered_json(front, site->name));
     (void)amy__json_set(json, "served",
                         amy__front_served_json(front, site->name));
     (void)amy__json_set(json, "problems",

@@ -6,6 +6,7 @@ import select
 import shutil
 import socket
 import ssl
+import statistics
 import subprocess
 import threading
 import time
@@ -21,6 +22,9 @@ from lineage import Lineage
 from support import TINY, TINY_YAML
 
 SOON_S = 30
+# Behind the watch all is looked at each 5 s; a swap that the watch sees takes a
+# tenth of a second or two.
+WATCHED_S = 2
 # Served within a second is the promise; ten times that is what a busy machine
 # is allowed.
 PROMPT_S = 10
@@ -138,6 +142,20 @@ def test_renewed_pair_is_served_at_once_and_nobody_notices(host, lineage):
         assert connection.certificate() == old
         connection.close()
     assert not fault(host)
+
+
+def test_swaps_are_seen_by_the_watch_and_not_by_the_look_behind_it(host, lineage):
+    """Each begins as the former one is seen, and so as a look was just taken:
+    with a watch that is dead it waits for the next one."""
+    took = []
+    for _ in range(5):
+        old = leaf(host)
+        lineage.prepare([TINY])
+        lineage.link_all()
+        began = time.monotonic()
+        wait_for(lambda old=old: leaf(host) != old, PROMPT_S, "the new certificate is served")
+        took.append(time.monotonic() - began)
+    assert statistics.median(took) < WATCHED_S, took
 
 
 def test_files_written_without_links_are_served_as_well(running):
@@ -417,6 +435,17 @@ def test_alias_has_a_certificate_of_its_own(tiny, lineage):
     with tiny.connect("alias.localhost") as connection:
         connection.request("GET", "/fixed", {"Host": "alias.localhost"})
         assert connection.read_response().status == 200
+
+
+def test_alias_without_a_certificate_is_told(tiny, lineage):
+    start_with(tiny, "aliases: [bare.localhost]\n")
+    assert walk.site_parts(tiny.status(), TINY)["uncovered"] == ["bare.localhost"]
+    assert "warning: no certificate covers bare.localhost" in tiny.amyctl("status").stdout
+    assert "no certificate of the site covers 'bare.localhost'" in tiny.front.output()
+    lineage.renew([TINY, "bare.localhost"])
+    wait_for(lambda: not walk.site_parts(tiny.status(), TINY)["uncovered"], PROMPT_S,
+             "the new one covers it")
+    assert "covers" not in tiny.amyctl("status").stdout
 
 
 def test_wildcard_covers_an_alias(tiny, lineage):

@@ -30,6 +30,7 @@ static const char FRONT[] =
     "\"error\":\"a.pem: expired\",\"error_since\":\"2026-01-02T03:04:05Z\","
     "\"key_type\":\"EC P-256\",\"not_after\":\"2020-01-01T00:00:00Z\",\"names\":[\"example.org\","
     "\"www.example.org\"],\"issuer\":\"Demo CA\",\"self_signed\":false}],"
+    "\"uncovered\":[\"old.example.org\"],"
     "\"problems\":[{\"file\":\"/webapps/example.org/site.yaml\",\"line\":6,"
     "\"column\":1,\"key\":\"limitz\",\"message\":\"unknown key\","
     "\"allowed\":\"limits\",\"severity\":\"error\"}]}]}";
@@ -276,6 +277,7 @@ test_status_for_people(void **state)
         "  certificate: a.pem: expired, since 2026-01-02 03:04 UTC\n"
         "  certificate example.org, www.example.org, EC P-256, until "
         "2020-01-01 00:00 UTC (over), by Demo CA\n"
+        "  warning: no certificate covers old.example.org\n"
         "  /webapps/example.org/site.yaml:6:1: error: limitz: unknown key "
         "(allowed: limits)\n"
         "  worker  pid  state      for    memory  restarts\n"

@@ -28,6 +28,7 @@ struct fixture {
     struct amy__certs *certs;
     unsigned changes;
     unsigned files; /* so many in archive/ */
+    char log[4096];
     struct test_cert pem;
     struct test_cert other;
 };
@@ -40,6 +41,26 @@ on_change(void *user)
     struct fixture *f = user;
 
     f->changes++;
+}
+
+static void
+on_line(enum amy_log_level level, const char *line, void *user)
+{
+    struct fixture *f = user;
+    size_t used = strlen(f->log);
+
+    (void)snprintf(f->log + used, sizeof(f->log) - used, "%d %s\n", (int)level,
+                   line);
+}
+
+/* All that was logged since it was last asked has this; "": is empty. */
+static void
+assert_logged(struct fixture *f, const char *text)
+{
+    if (text[0] == '\0' ? f->log[0] != '\0' : strstr(f->log, text) == NULL) {
+        fail_msg("'%s' is not what was logged: '%s'", text, f->log);
+    }
+    f->log[0] = '\0';
 }
 
 static int
@@ -123,9 +144,12 @@ read_yaml(struct fixture *f, const char *yaml)
 static void
 open_certs(struct fixture *f)
 {
+    const struct amy_log log = {
+        .struct_size = sizeof(log), .fn = on_line, .user = f};
     const struct amy__certs_options opts = {.base = (void *)f, /* unused */
                                             .live = f->live,
                                             .borrow_clock = fake_loop_clock(),
+                                            .log = &log,
                                             .on_change = on_change,
                                             .user = f};
 
@@ -317,6 +341,7 @@ test_first_issue_needs_neither_live_nor_directory(void **state)
     read_yaml(f, "");
     assert_non_null(strstr(error_of(f), SITE "/fullchain.pem"));
     assert_null(view_of(f, 0).borrow_cert);
+    assert_logged(f, "3 certificate not usable: ");
     put_pair(f, SITE, &f->pem);
     fake_loop_advance(1100); /* nothing is there to be watched */
     assert_true(serves(f, &f->pem));
@@ -451,14 +476,17 @@ test_expired_one_is_better_than_none_but_not_than_a_good_one(void **state)
     read_yaml(f, "");
     assert_true(serves(f, &f->other));
     assert_non_null(strstr(error_of(f), "has expired"));
+    assert_logged(f, "3 certificate not good, but served: ");
     put_pair(f, SITE, &f->pem);
     (void)fake_loop_poll();
     assert_true(serves(f, &f->pem));
     assert_string_equal(error_of(f), "");
+    assert_logged(f, "certificate is well again");
     put_pair(f, SITE, &f->other);
     (void)fake_loop_poll();
     assert_true(serves(f, &f->pem));
     assert_non_null(strstr(error_of(f), "has expired"));
+    assert_logged(f, "3 certificate refused, the old one is served: ");
 }
 
 static void
@@ -487,8 +515,10 @@ test_served_one_that_expires_is_told(void **state)
     put_pair(f, SITE, &f->other);
     read_yaml(f, "");
     assert_string_equal(error_of(f), "");
+    f->log[0] = '\0';
     fake_loop_advance(40000);
     assert_non_null(strstr(error_of(f), "has expired"));
+    assert_logged(f, "3 certificate not good, but served: ");
     assert_true(serves(f, &f->other));
     assert_int_equal(f->changes, 0);
 }
@@ -539,6 +569,47 @@ test_name_that_another_covers_may_be_lost(void **state)
     (void)fake_loop_poll();
     assert_string_equal(error_of(f), "");
     assert_true(serves(f, &narrow));
+}
+
+/* Which of the site's names none of its certificates covers. */
+static void
+assert_uncovered(const struct fixture *f, const char *wanted)
+{
+    char names[256] = "";
+    const char *name = NULL;
+    size_t at = 0;
+
+    while ((name = amy__certs_uncovered(f->certs, SITE, &at)) != NULL) {
+        size_t used = strlen(names);
+
+        (void)snprintf(names + used, sizeof(names) - used, "%s,", name);
+    }
+    assert_string_equal(names, wanted);
+}
+
+static void
+test_names_that_nothing_covers_are_told(void **state)
+{
+    struct fixture *f = *state;
+
+    read_yaml(f, "aliases: [www." SITE ", a.org, b.org]\n");
+    assert_uncovered(f, ""); /* there is none at all: told elsewhere */
+    assert_null(strstr(f->log, "covers"));
+    put_pair(f, SITE, &f->pem);
+    (void)fake_loop_poll();
+    assert_uncovered(f, "a.org,b.org,");
+    assert_logged(f, "4 no certificate of the site covers 'a.org' site=" SITE
+                     " others=1");
+    fake_loop_advance(60000);
+    assert_logged(f, ""); /* once */
+    make(&f->other, "a.org", -60, DAY_S);
+    put_pair(f, "a.org", &f->other);
+    (void)fake_loop_poll();
+    assert_uncovered(f, "b.org,");
+    assert_logged(f, "covers 'b.org' site=" SITE " others=0");
+    read_yaml(f, "aliases: [www." SITE "]\n");
+    assert_uncovered(f, "");
+    assert_logged(f, "");
 }
 
 static void
@@ -648,6 +719,7 @@ main(void)
         TEST(test_served_one_that_expires_is_told),
         TEST(test_auto_finds_both_types_and_what_an_alias_needs),
         TEST(test_name_that_another_covers_may_be_lost),
+        TEST(test_names_that_nothing_covers_are_told),
         TEST(test_list_that_changes_keeps_what_stays),
         TEST(test_second_one_that_was_deleted_goes_with_a_reload),
         TEST(test_memory_that_runs_out_leaves_nothing_behind),
