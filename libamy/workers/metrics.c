@@ -75,6 +75,28 @@ tell_states(struct amy__metrics_text *text, const char *site, const char *name,
     }
 }
 
+/* Pools of site.yaml that have no worker: an environment that was refused as
+ * the daemon began leaves the site with none. */
+static void
+tell_missing(struct amy__metrics_text *text,
+             const struct amy__workers_site *site)
+{
+    static const struct sums none;
+
+    for (size_t i = 0; site->site != NULL && i < site->site->worker_count;
+         i++) {
+        const char *name = site->site->workers[i].name;
+        const struct amy__workers_pool *pool = site->pools;
+
+        while (pool != NULL && strcmp(pool->spec->name, name) != 0) {
+            pool = pool->next;
+        }
+        if (pool == NULL) {
+            tell_states(text, site->domain, name, &none);
+        }
+    }
+}
+
 static void
 tell_pools(struct amy__metrics_text *text, void *user)
 {
@@ -85,6 +107,9 @@ tell_pools(struct amy__metrics_text *text, void *user)
     for (int turn = 0; turn < 2; turn++) {
         for (const struct amy__workers_site *site = workers->sites;
              site != NULL; site = site->next) {
+            if (turn == 0) {
+                tell_missing(text, site);
+            }
             for (const struct amy__workers_pool *pool = site->pools;
                  pool != NULL; pool = pool->next) {
                 const struct amy__label labels[] = {{"site", site->domain},

@@ -107,6 +107,17 @@ def test_workers_are_counted_by_state(running):
     assert value(found, "amy_worker_restarts_total", site=TINY, pool="web") == 0
 
 
+def test_pool_that_never_began_has_nobody_ready(tiny):
+    """As with an environment that cannot be read; an alarm needs a number."""
+    (tiny.tiny.venv / "bin/postactivate").write_text("exit 3\n")
+    tiny.start_workers(ready=False)
+    wait_for(lambda: tiny.daemon_status("workers"), SOON_S, "the daemon answers")
+    wait_for(lambda: tiny.daemon_status("workers")["sites"][0]["error"], SOON_S,
+             "the environment is refused")
+    found = metrics(tiny, "workers")
+    assert value(found, "amy_workers", site=TINY, pool="web", state="ready") == 0
+
+
 def test_certificate_that_is_refused_is_counted(tiny):
     shutil.rmtree(tiny.certificates / TINY)
     lineage = Lineage(tiny, TINY)
