@@ -163,8 +163,9 @@ def test_worker_that_dies_while_it_bakes_takes_its_generation_along(host):
         code, _, err = end(waiting)
         report = load.stop()
     assert code == 1 and "killed by SIGKILL" in err, err
-    # What it was about to answer when it was killed is all that can be lost.
-    assert report.lost == 0 and report.by_status.get(502, 0) <= 1, report
+    # What it was about to answer when it was killed is all that can be lost:
+    # one request, not answered or half answered.
+    assert report.lost + report.by_status.get(502, 0) <= 1, report
     assert set(report.by_status) <= {200, 502}, report
     assert pids(pools(host)["current"]) == before
     assert host.get(TINY, "/version", tls=False).status == 404, "the old one"
