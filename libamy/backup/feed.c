@@ -9,11 +9,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <unistd.h>
 
 #define LOOK_MS 500
-#define END_MS 600000 /* pg_restore may build indexes after its input's end */
+#define END_MS 600000
+#define BYTES_PER_MS 1000
 #define PIECE ((size_t)128 * 1024)
 
 AMY_DEFINE_CLEANUP(struct amy__zreader *, amy__zreader_free)
@@ -184,6 +186,14 @@ move(struct way *way, struct amy_error *err)
 }
 
 int
+amy__feed_patience_ms(uint64_t raw_bytes)
+{
+    uint64_t more = raw_bytes / BYTES_PER_MS;
+
+    return more > INT_MAX - END_MS ? INT_MAX : END_MS + (int)more;
+}
+
+int
 amy__feed(const struct amy__feed *feed, struct amy_error *err)
 {
     AMY_CLEANUP(amy__zreader_free_p) struct amy__zreader *reader = NULL;
@@ -206,7 +216,8 @@ amy__feed(const struct amy__feed *feed, struct amy_error *err)
     way.reader = reader;
     rc = move(&way, err);
     if (rc == 0) {
-        rc = amy__tool_finish(feed->tool, END_MS, err);
+        rc = amy__tool_finish(feed->tool,
+                              amy__feed_patience_ms(file->raw_bytes), err);
     }
     if (rc == 0) {
         rc = amy__zreader_finish(reader, &bytes, sha256, err);

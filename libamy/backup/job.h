@@ -92,6 +92,9 @@ struct amy__feed {
     void *user;
 };
 int amy__feed(const struct amy__feed *feed, struct amy_error *err);
+/* How long pg_restore may take after its input's end, where it builds indexes
+ * without a word: ten minutes, and a second more for each megabyte. */
+int amy__feed_patience_ms(uint64_t raw_bytes);
 /* Compare every file with the manifest. 0, AMY_EPARSE (which one), AMY_EIO */
 int amy__feed_check(struct amy__job *job, const struct amy__manifest *manifest,
                     struct amy_error *err);
