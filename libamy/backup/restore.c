@@ -16,12 +16,19 @@ static int
 refuse_full(struct amy__pg *pg, struct amy_error *err)
 {
     static const char first[] =
-        "SELECT n.nspname || '.' || c.relname FROM pg_class c"
-        " JOIN pg_namespace n ON n.oid = c.relnamespace"
-        " WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')"
-        " AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
-        " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid ="
-        " 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')"
+        "WITH made (kind, oid, space, name) AS ("
+        " SELECT 'pg_class'::regclass, oid, relnamespace, relname"
+        " FROM pg_class WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f', 'c')"
+        " UNION ALL SELECT 'pg_proc'::regclass, oid, pronamespace, proname"
+        " FROM pg_proc"
+        " UNION ALL SELECT 'pg_type'::regclass, oid, typnamespace, typname"
+        " FROM pg_type WHERE typtype IN ('d', 'e', 'r'))"
+        " SELECT n.nspname || '.' || m.name FROM made m"
+        " JOIN pg_namespace n ON n.oid = m.space"
+        " WHERE n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'"
+        " AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = m.kind"
+        " AND d.objid = m.oid AND d.deptype = 'e')"
+        " UNION ALL SELECT 'large object ' || oid FROM pg_largeobject_metadata"
         " ORDER BY 1 LIMIT 1";
     char name[160] = "";
     int rc = amy__pg_ask(pg, first, NULL, name, sizeof(name), err);
