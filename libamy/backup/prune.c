@@ -42,6 +42,9 @@ remove_others(struct amy__job *job, const struct amy__sets *sets,
         (void)amy__json_add(ret_list, amy__json_text(name));
         if (!dry_run) {
             rc = amy__set_remove(job->sets_fd, name, err);
+            if (rc == AMY_EEXIST) { /* a person's file is left, and no set */
+                rc = 0;
+            }
             amy__job_log(job,
                          rc < 0 ? "%s could not be removed"
                                 : "%s removed: no rule keeps it",
