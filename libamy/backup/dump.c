@@ -34,6 +34,7 @@ struct dump {
     struct amy__zwriter *writer;
     uint64_t expected; /* raw bytes that the last one had; 0: none */
     int64_t looked_ms;
+    char words[WORDS_SIZE]; /* for its programs, what no variable can say */
 };
 
 static int
@@ -122,13 +123,18 @@ pump(struct dump *dump, struct amy_error *err)
 }
 
 static int
-start_dump(struct dump *dump, const char *words, struct amy_error *err)
+start_dump(struct dump *dump, struct amy_error *err)
 {
     struct amy__manifest *manifest = dump->manifest;
     struct amy__program program;
-    const char *argv[] = {
-        program.path, "-Fc", "-Z0", "--no-password", "--lock-wait-timeout=30s",
-        "-d",         words, NULL};
+    const char *argv[] = {program.path,
+                          "-Fc",
+                          "-Z0",
+                          "--no-password",
+                          "--lock-wait-timeout=30s",
+                          "-d",
+                          dump->words,
+                          NULL};
     int rc = amy__program_find("pg_dump", (int)manifest->server_number,
                                dump->job->environment, &program, err);
 
@@ -144,8 +150,7 @@ start_dump(struct dump *dump, const char *words, struct amy_error *err)
 /* Its session's name, so that it is found among all; no other process may have
  * it. Goes with what no variable can say. */
 static int
-name_session(struct dump *dump, char name[48], char words[WORDS_SIZE],
-             struct amy_error *err)
+name_session(struct dump *dump, char name[48], struct amy_error *err)
 {
     uint8_t salt[8] = {0};
     char hex[2 * sizeof(salt) + 1] = "";
@@ -158,7 +163,7 @@ name_session(struct dump *dump, char name[48], char words[WORDS_SIZE],
     (void)snprintf(name, 48, "amy-backup dump %s", hex);
     rc = amy__pg_target_set(&dump->job->target, "application_name", name, err);
     if (rc == 0 &&
-        !amy__pg_target_words(&dump->job->target, words, WORDS_SIZE)) {
+        !amy__pg_target_words(&dump->job->target, dump->words, WORDS_SIZE)) {
         rc = amy__err(err, AMY_ELIMIT,
                       "the connection's parameters are too "
                       "long");
@@ -172,15 +177,14 @@ dump_data(struct dump *dump, struct amy_error *err)
     AMY_CLEANUP(amy__close_p) int fd = create_file(dump, AMY__SET_DATA, err);
     struct amy__manifest_file *file = NULL;
     char name[48] = "";
-    char words[WORDS_SIZE] = "";
-    int rc = fd < 0 ? fd : name_session(dump, name, words, err);
+    int rc = fd < 0 ? fd : name_session(dump, name, err);
 
     dump->watch.application = name;
     if (rc == 0) {
         rc = amy__zwriter_create(fd, &dump->writer, err);
     }
     if (rc == 0) {
-        rc = start_dump(dump, words, err);
+        rc = start_dump(dump, err);
     }
     if (rc == 0) {
         rc = pump(dump, err);
@@ -211,6 +215,8 @@ read_roles(struct dump *dump, const struct amy__program *program,
     const char *argv[] = {program->path,
                           "--roles-only",
                           "--no-password",
+                          "-d",
+                          dump->words,
                           "-l",
                           dump->manifest->database,
                           passwords ? NULL : "--no-role-passwords",

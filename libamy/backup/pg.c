@@ -397,10 +397,21 @@ add_word(char *buf, size_t size, size_t *n, const char *keyword,
     return true;
 }
 
+/* sslpassword, scram_client_key, oauth_client_secret ... */
+static bool
+is_secret(const char *keyword)
+{
+    return strstr(keyword, "password") != NULL ||
+           strstr(keyword, "secret") != NULL ||
+           strncmp(keyword, "scram_", strlen("scram_")) == 0;
+}
+
 bool
 amy__pg_target_words(const struct amy__pg_target *target, char *buf,
                      size_t size)
 {
+    /* What a service's file says wins over variables, and loses to words. */
+    bool all = find(target, "service") != NULL || getenv("PGSERVICE") != NULL;
     size_t n = 0;
     bool done = true;
 
@@ -408,9 +419,8 @@ amy__pg_target_words(const struct amy__pg_target *target, char *buf,
     for (size_t i = 0; done && i < target->count; i++) {
         const struct amy__pg_setting *setting = &target->settings[i];
 
-        /* sslpassword, and whatever libpq adds one day. */
-        if (setting->variable == NULL &&
-            strstr(setting->keyword, "password") == NULL) {
+        if ((all || setting->variable == NULL) &&
+            !is_secret(setting->keyword)) {
             done = add_word(buf, size, &n, setting->keyword, setting->value);
         }
     }

@@ -44,7 +44,8 @@ void amy__pg_target_clear(struct amy__pg_target *target);
 char **amy__pg_environment(const struct amy__pg_target *target);
 void amy__pg_environment_free(char **environment);
 /* What no variable can say, as a connection string ("keepalives_idle='30'");
- * may be "". No secret is ever in it. False: it does not fit. */
+ * beside a service, which wins over variables, all that the target says. No
+ * secret is ever in it. False: it does not fit. */
 bool amy__pg_target_words(const struct amy__pg_target *target, char *buf,
                           size_t size);
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define VERSION_MS 5000
 #define NEWER 10 /* majors after the server's that are looked for */
 
 int
@@ -36,8 +37,8 @@ try_path(struct amy__program *ret, char *const *environment, int major)
     const char *argv[] = {ret->path, "--version", NULL};
 
     if (access(ret->path, X_OK) != 0 ||
-        amy__tool_output(argv, environment, ret->version, sizeof(ret->version),
-                         NULL) < 0) {
+        amy__tool_output(argv, environment, VERSION_MS, ret->version,
+                         sizeof(ret->version), NULL) < 0) {
         return false;
     }
     ret->version[strcspn(ret->version, "\n")] = '\0';

@@ -54,6 +54,28 @@ find_paths(struct scratch *scratch, struct amy_error *err)
     return 0;
 }
 
+/* What leads to the site's server (PGSERVICE, PGHOSTADDR ...) wins over what
+ * leads to ours, for libpq in here and in the programs. A drill is the last
+ * thing that a job does with a database. */
+static void
+forget_variables(void)
+{
+    char **entry = environ;
+
+    while (*entry != NULL) {
+        char name[64] = "";
+        size_t n = strcspn(*entry, "=");
+
+        if (strncmp(*entry, "PG", 2) == 0 && (*entry)[n] == '=' &&
+            n < sizeof(name)) {
+            memcpy(name, *entry, n);
+        }
+        if (name[0] == '\0' || unsetenv(name) != 0) {
+            entry++; /* else the next one has moved here */
+        }
+    }
+}
+
 static int
 aim(struct scratch *scratch, const char *database, struct amy_error *err)
 {
@@ -111,7 +133,7 @@ make_cluster(struct scratch *scratch, struct amy_error *err)
     int rc = find(scratch, "initdb", &program, err);
 
     return rc < 0 ? rc
-                  : amy__tool_output(argv, scratch->environment, said,
+                  : amy__tool_output(argv, scratch->environment, START_MS, said,
                                      sizeof(said), err);
 }
 
@@ -191,8 +213,8 @@ restore_roles(struct scratch *scratch)
     end = strrchr(file, '/');
     (void)snprintf(end, sizeof(file) - (size_t)(end - file), "/%s/%s",
                    scratch->manifest->name, AMY__SET_ROLES);
-    (void)amy__tool_output(argv, scratch->environment, said, sizeof(said),
-                           NULL);
+    (void)amy__tool_output(argv, scratch->environment, START_MS, said,
+                           sizeof(said), NULL);
 }
 
 static int
@@ -291,6 +313,7 @@ amy__drill(struct amy__job *job, struct amy__manifest *manifest,
     int64_t began_ms = 0;
     int rc = find_paths(&scratch, &why);
 
+    forget_variables();
     rc = rc < 0 ? rc : aim(&scratch, "postgres", &why);
     if (rc == 0) {
         rc = make_cluster(&scratch, &why);

@@ -233,8 +233,8 @@ amy__tool_stop(struct amy__tool *tool)
 }
 
 int
-amy__tool_output(const char *const *argv, char *const *environment, char *buf,
-                 size_t size, struct amy_error *err)
+amy__tool_output(const char *const *argv, char *const *environment,
+                 int timeout_ms, char *buf, size_t size, struct amy_error *err)
 {
     AMY_CLEANUP(amy__tool_stop_p) struct amy__tool tool;
     size_t n = 0;
@@ -243,7 +243,7 @@ amy__tool_output(const char *const *argv, char *const *environment, char *buf,
     while (rc == 0 && tool.out_fd >= 0) {
         char bytes[1024];
         ssize_t got = 0;
-        int so = amy__tool_wait(&tool, false, PATIENCE_MS, err);
+        int so = amy__tool_wait(&tool, false, timeout_ms, err);
 
         if (so <= 0) {
             return so < 0 ? so
@@ -259,5 +259,5 @@ amy__tool_output(const char *const *argv, char *const *environment, char *buf,
         }
     }
     buf[n] = '\0';
-    return rc < 0 ? rc : amy__tool_finish(&tool, PATIENCE_MS, err);
+    return rc < 0 ? rc : amy__tool_finish(&tool, timeout_ms, err);
 }

@@ -56,8 +56,9 @@ amy__tool_stop_p(struct amy__tool *tool)
 const char *amy__tool_complaint(struct amy__tool *tool);
 
 /* Run one to its end and keep the first `size` - 1 bytes of its output.
- * 0, AMY_EIO, as amy__spawn. */
+ * 0, AMY_EIO, AMY_ETIMEOUT (it said nothing for so long), as amy__spawn. */
 int amy__tool_output(const char *const *argv, char *const *environment,
-                     char *buf, size_t size, struct amy_error *err);
+                     int timeout_ms, char *buf, size_t size,
+                     struct amy_error *err);
 
 #endif

@@ -110,6 +110,48 @@ def test_the_database_is_found_by_variables_and_by_a_service(shop):
     expect_failed(shop.run("dump", environment=plain), "no DATABASE_URL")
 
 
+def service_environment(shop):
+    """A file that names the shop's database, and what a site without
+    DATABASE_URL has."""
+    service = shop.host.root / "pg_service.conf"
+    service.write_text(f"[shop]\nhost={shop.postgres.directory}\nuser={shop.host.user.name}\n"
+                       f"dbname={shop.database}\n")
+    service.chmod(0o644)
+    plain = {name: value for name, value in shop.environment().items() if name != "DATABASE_URL"}
+    return plain | {"PGSERVICEFILE": str(service)}
+
+
+def test_a_service_does_not_say_where_a_restore_goes(shop):
+    environment = service_environment(shop)
+    assert shop.run("dump")["event"] == "done"
+    target = f"{shop.database}_again"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    event = shop.run("restore", environment=environment, to=target, **{"from": "service=shop"})
+    assert event["event"] == "done", event
+    assert shop.counts(target) == shop.counts()
+
+
+def test_a_url_wins_over_a_service(shop):
+    environment = service_environment(shop)
+    target = f"{shop.database}_other"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    shop.query("CREATE TABLE lone (i int); INSERT INTO lone VALUES (1)", target)
+    event = shop.run("dump", environment=environment | {
+        "PGSERVICE": "shop", "DATABASE_URL": shop.url(database=target)})
+    assert event["event"] == "done" and event["set"]["rows"] == 1, event
+
+
+def test_a_drill_stays_away_from_the_sites_server(shop):
+    environment = service_environment(shop) | {"PGSERVICE": "shop"}
+    role = f"gone_{shop.database}"
+    shop.query(f"CREATE ROLE {role}")
+    assert shop.run("dump")["event"] == "done"
+    shop.query(f"DROP ROLE {role}")
+    event = shop.run("drill", environment=environment, **{"from": "PG"})
+    assert shop.query(f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'") == "0"
+    assert event["event"] == "done" and event["set"]["verdict"] == "restored", event
+
+
 def test_roles_come_without_passwords_where_those_are_denied(shop):
     """As RDS does, whose master is no superuser."""
     role = f"r_{shop.database}"
@@ -129,6 +171,29 @@ def test_a_full_database_is_not_restored_into(shop):
     before = shop.counts()
     expect_failed(shop.run("restore"), "not empty", "public.")
     assert shop.counts() == before
+
+
+@pytest.mark.parametrize("made", [
+    "CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "CREATE TYPE mine AS ENUM ('a')", "CREATE TYPE mine AS (a int)", "CREATE DOMAIN mine AS int",
+    "SELECT lo_create(0)",
+], ids=["function", "enum", "composite", "domain", "large-object"])
+def test_a_database_without_tables_may_be_full_too(shop, made):
+    shop.run("dump")
+    target = f"{shop.database}_again"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    shop.query(made, target)
+    expect_failed(shop.run("restore", to=target), "not empty")
+
+
+def test_a_note_in_a_set_does_not_stop_what_follows(shop):
+    """It is a person's: it stays, and is no reason to dump once more."""
+    shop.run("dump")
+    (path,) = shop.sets.iterdir()
+    (path / "note.txt").write_text("mine")
+    event = shop.run("dump", count=1)
+    assert event["event"] == "done", event
+    assert (shop.sets / f"{path.name}.partial" / "note.txt").read_text() == "mine"
 
 
 def test_the_rules_decide_what_stays(shop):
