@@ -537,6 +537,8 @@ def test_jobs_run_as_the_sites_user_who_may_ask(shop, proxy):
     assert facts["CapPrm"] == facts["CapEff"] == "0000000000000000"
     assert facts["NoNewPrivs"] == "1"
     gate.opened.set()
+    wait_for(lambda: shop.host.control("backup", "GET", f"{path}/{job['run']}")[1]["state"] == "done",
+             60, "the backup")
     shop.host.amyctl("backup", "list", DOMAIN, user=shop.host.user)
     refused = shop.host.amyctl("backup", "list", DOMAIN, user=User.named("nobody"), check=False)
     assert refused.returncode == 1 and "may" in refused.stderr
