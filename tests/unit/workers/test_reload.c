@@ -362,7 +362,7 @@ first_boots(const struct scene *s)
 
 /* Longer than a test may last. */
 static void
-start_hanging(struct scene *s, const char *mode)
+start_patient(struct scene *s, const char *mode)
 {
     put_serving(s, "bake: 0s", mode);
     scene_put_site(s, "export A=1\n",
@@ -381,7 +381,7 @@ test_first_generation_that_hangs_is_not_waited_for(void **state)
 {
     struct scene *s = *state;
 
-    start_hanging(s, "1.0 hang\n1.1 hang\n");
+    start_patient(s, "1.0 hang\n1.1 hang\n");
     ask_reload(s);
     scene_run_until(s, only_second);
     assert_int_equal(scene_reload(s)->generation, 2);
@@ -392,10 +392,24 @@ test_who_asks_while_the_first_starts_hears_of_the_second(void **state)
 {
     struct scene *s = *state;
 
-    start_hanging(s, "1.0 hang\n1.1 hang\n2.0 exit\n");
+    start_patient(s, "1.0 hang\n1.1 hang\n2.0 exit\n");
     ask_and_hear(s);
     assert_told("HTTP/1.1 422 ");
     assert_told("\"detail\":\"web 0 of generation 2: exited with code 3");
+}
+
+/* The first is ready while the environment of the second is read. */
+static void
+test_end_of_the_first_is_not_told_for_that_of_the_second(void **state)
+{
+    struct scene *s = *state;
+
+    start_patient(s, "1.0 slow\n1.1 slow\n");
+    scene_put(s, REPO ".venv/bin/activate", "sleep 1000\n", 0644);
+    ask_and_hear(s);
+    assert_told("HTTP/1.1 422 ");
+    assert_told("activate took longer than 5000 ms");
+    assert_int_equal(ready_of(s, 1), 2);
 }
 
 /* ---- releases ---- */
@@ -490,6 +504,7 @@ main(void)
         SCENE_TEST(test_renamed_pool_that_fails_leaves_the_old_one),
         SCENE_TEST(test_first_generation_that_hangs_is_not_waited_for),
         SCENE_TEST(test_who_asks_while_the_first_starts_hears_of_the_second),
+        SCENE_TEST(test_end_of_the_first_is_not_told_for_that_of_the_second),
         SCENE_TEST(test_crashed_worker_comes_back_with_its_own_release),
         SCENE_TEST(test_code_changed_in_place_is_seen),
         SCENE_TEST(test_who_asks_hears_the_reason_and_the_last_lines),
