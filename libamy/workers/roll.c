@@ -295,6 +295,20 @@ stop_first(struct amy__roll *roll)
     }
 }
 
+/* Was there no canary among visitors that would have shown it to be no good? */
+static bool
+has_to_settle(const struct amy__roll *roll)
+{
+    for (size_t i = 0; i < roll->pool_count; i++) {
+        const struct amy__roll_pool *pool = &roll->pools[i];
+
+        if (pool->new_count > 0 && (!pool->serves || pool->stop_first)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Is all that is missing a job that an old worker has not finished? */
 static bool
 only_drains(const struct amy__roll *roll)
@@ -377,6 +391,32 @@ is_late(const struct amy__roll *roll, int64_t after_ms, int64_t now_ms)
     return now_ms - roll->since_ms >= after_ms;
 }
 
+/* For what finishes its last job; whoever does not wait for one has settled. */
+static int64_t
+drain_ms(const struct amy__roll *roll)
+{
+    return roll->bake_ms > AMY__ROLL_DRAIN_MS ? roll->bake_ms
+                                              : AMY__ROLL_DRAIN_MS;
+}
+
+static enum amy__roll_outcome
+end_old(struct amy__roll *roll, int64_t now_ms)
+{
+    bool open = roll->phase == AMY__ROLL_STOP_FIRST && !roll->told;
+
+    stop_first(roll);
+    if (!everything_ready(roll)) {
+        return is_late(roll, drain_ms(roll), now_ms) && only_drains(roll)
+                   ? tell(roll, AMY__ROLL_DONE)
+                   : AMY__ROLL_OPEN;
+    }
+    if (open && has_to_settle(roll)) {
+        enter(roll, AMY__ROLL_SETTLE, now_ms);
+        return AMY__ROLL_OPEN;
+    }
+    return finish(roll, AMY__ROLL_DONE, now_ms);
+}
+
 /* One phase; true when it led to another one. */
 static bool
 advance(struct amy__roll *roll, const struct amy__roll_input *in,
@@ -406,12 +446,11 @@ advance(struct amy__roll *roll, const struct amy__roll_input *in,
         break;
     case AMY__ROLL_START:
     case AMY__ROLL_STOP_FIRST:
-        stop_first(roll);
-        if (everything_ready(roll)) {
+        *ret_outcome = end_old(roll, now_ms);
+        break;
+    case AMY__ROLL_SETTLE:
+        if (is_late(roll, roll->bake_ms, now_ms) && everything_ready(roll)) {
             *ret_outcome = finish(roll, AMY__ROLL_DONE, now_ms);
-        } else if (is_late(roll, AMY__ROLL_DRAIN_MS, now_ms) &&
-                   only_drains(roll)) {
-            *ret_outcome = tell(roll, AMY__ROLL_DONE);
         }
         break;
     case AMY__ROLL_BACK:
@@ -447,7 +486,7 @@ due_ms(const struct amy__roll *roll, int64_t now_ms)
 {
     int64_t due = -1;
 
-    if (roll->phase == AMY__ROLL_BAKE) {
+    if (roll->phase == AMY__ROLL_BAKE || roll->phase == AMY__ROLL_SETTLE) {
         due = roll->since_ms + roll->bake_ms;
     } else if (roll->told) {
         return -1;
@@ -455,7 +494,7 @@ due_ms(const struct amy__roll *roll, int64_t now_ms)
         due = roll->since_ms + AMY__ROLL_BACK_MS;
     } else if (roll->phase == AMY__ROLL_START ||
                roll->phase == AMY__ROLL_STOP_FIRST) {
-        due = roll->since_ms + AMY__ROLL_DRAIN_MS;
+        due = roll->since_ms + drain_ms(roll);
     }
     return due > now_ms ? due : -1;
 }
@@ -507,6 +546,8 @@ amy__roll_phase_name(enum amy__roll_phase phase)
         return "roll";
     case AMY__ROLL_STOP_FIRST:
         return "stop-first";
+    case AMY__ROLL_SETTLE:
+        return "settle";
     case AMY__ROLL_BACK:
         return "back";
     }

@@ -6,7 +6,8 @@
  * pool has as many ready workers as it had: the new one of a seat is ready
  * before the old one drains, and on the way back the old one is ready again
  * before the new one does. Pools with `replace: stop-first` come last and never
- * have two in a seat. */
+ * have two in a seat. What has no socket cannot be asked anything: all of it
+ * must live through a bake of its own before the outcome is told. */
 #ifndef AMY_WORKERS_ROLL_H
 #define AMY_WORKERS_ROLL_H
 
@@ -16,7 +17,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* How long a deployment waits for what only finishes its last job. */
+/* How long a deployment waits for what only finishes its last job; not less
+ * than a bake. */
 #define AMY__ROLL_DRAIN_MS 10000
 /* How long it waits for the old generation to be complete again. */
 #define AMY__ROLL_BACK_MS 30000
@@ -28,6 +30,7 @@ enum amy__roll_phase {
     AMY__ROLL_BAKE,   /* those answer visitors, too */
     AMY__ROLL_SEATS,  /* the others follow, one by one */
     AMY__ROLL_STOP_FIRST, /* the pools that never have two in a seat */
+    AMY__ROLL_SETTLE,     /* whom no canary spoke for must live on, too */
     AMY__ROLL_BACK,       /* it failed: the old generation is completed again */
 };
 

@@ -9,7 +9,8 @@ from hosting.host import Host
 from hosting.release import Releases
 from hosting.reload import Reload
 from hosting.wait import wait_for
-from releasing import SOON_S, expect_answers_of, expect_reload, expect_whole, parts, pids
+from releasing import (SOON_S, expect_answers_of, expect_reload, expect_whole, parts, pids, reload,
+                       reload_state)
 from support import close_host, command_line, processes, serve_demo
 
 JOB_S = 60
@@ -76,11 +77,11 @@ def test_job_of_a_minute_survives_a_reload_and_runs_once(stage):
     worker = pids(host, stage.domain)["rq"][0]
     job = Job(stage, JOB_S)
     releases.deploy()
-    reload = Reload(host, stage.domain)
-    reload.first_answer_of(2, "/slow/?s=0")
+    running = Reload(host, stage.domain)
+    running.first_answer_of(2, "/slow/?s=0")
     wait_for(lambda: ("drain", worker) in rq_lives(stage), SOON_S, "rq was told to finish")
     assert job.lines() == ["begun"], "the web pool did not wait for the job"
-    assert reload.wait().code == 0, str(reload)
+    assert running.wait().code == 0, str(running)
     assert job.lines() == ["begun"], "whoever deploys did not wait for the job"
     assert ("drain", worker) in rq_lives(stage), "it works on"
     job.wait_for_end(2 * JOB_S)
@@ -113,3 +114,32 @@ def test_patience_that_ends_kills_the_work_horse_too(stage):
     expect_reload(stage.host, stage.domain)
     wait_for(lambda: not job.processes(), SOON_S, "the job's processes are gone")
     assert job.lines() == ["begun"]
+
+
+# To the web pool, which gunicorn starts, this file is as before.
+RQ_DIES = """\
+import sys
+
+if "rqworker" in sys.argv:
+    import time
+
+    time.sleep(1.5)
+    import no_such_module
+"""
+
+
+def test_release_broken_only_in_rq_is_refused(stage):
+    """It lives for a while, as one with many imports does; the old one is back then."""
+    stage.site.write_yaml(stage.site.yaml.read_text().replace("bake: 300ms", "bake: 5s"))
+    host, releases = stage.host, Releases(stage.site)
+    number = releases.make()
+    settings = releases.path(number) / "config/settings.py"
+    settings.write_text(settings.read_text() + RQ_DIES)
+    releases.switch(number)
+    refused = reload(host, stage.domain)
+    assert refused.code == 1 and "rq 0 of generation" in refused.err, str(refused)
+    assert "No module named 'no_such_module'" in refused.err, str(refused)
+    assert reload_state(host, stage.domain)["state"] == "failed"
+    expect_whole(host, stage.domain)
+    expect_answers_of(host, stage.domain, 1, "/slow/?s=0")
+    assert walk.run_job(stage, 1000) == 168

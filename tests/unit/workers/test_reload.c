@@ -436,6 +436,17 @@ test_crashed_worker_comes_back_with_its_own_release(void **state)
 }
 
 static void
+remove_repo(const struct scene *s)
+{
+    char from[128];
+    char to[128];
+
+    (void)snprintf(from, sizeof(from), "%s/" DOMAIN "/repo", s->webapps);
+    (void)snprintf(to, sizeof(to), "%s/" DOMAIN "/away", s->webapps);
+    assert_int_equal(rename(from, to), 0);
+}
+
+static void
 test_code_changed_in_place_is_seen(void **state)
 {
     struct scene *s = *state;
@@ -446,6 +457,9 @@ test_code_changed_in_place_is_seen(void **state)
     assert_true(amy__workers_pool_changed(scene_pool(s, 1, "web")));
     ask_reload(s);
     scene_run_until(s, only_second);
+    assert_false(amy__workers_pool_changed(scene_pool(s, 2, "web")));
+    /* One that is gone was not changed. */
+    remove_repo(s);
     assert_false(amy__workers_pool_changed(scene_pool(s, 2, "web")));
 }
 
@@ -482,6 +496,48 @@ test_site_without_workers_is_refused_once(void **state)
     assert_told("HTTP/1.1 200 ");
 }
 
+static bool
+rq_runs(const struct scene *s)
+{
+    const struct amy__workers_pool *rq = scene_pool(s, 1, "rq");
+
+    return first_serves(s) && rq != NULL && amy__workers_pool_ready(rq) == 1;
+}
+
+static void
+put_rq(const struct scene *s, const char *script)
+{
+    put_serving(s, "bake: 3s", "");
+    scene_put_site(s, "export A=1\n",
+                   "health: {path: /up, bake: 3s}\n"
+                   "workers:\n"
+                   "  - {name: web, command: [python3, serve.py], count: 2,\n"
+                   "     boot_timeout: 3s, timeout: 2s}\n"
+                   "  - {name: rq, command: [sh, rq.sh], replace: stop-first}\n"
+                   "routes:\n"
+                   "  - {path: /, pool: web}\n");
+    scene_put(s, REPO "rq.sh", script, 0644);
+}
+
+/* It seems to run for longer than a worker without a socket takes to be ready.
+ */
+static void
+test_release_broken_only_in_rq_is_refused(void **state)
+{
+    struct scene *s = *state;
+
+    put_rq(s, "exec sleep 1000\n");
+    assert_int_equal(amy_workers_start(s->workers, NULL), 0);
+    scene_run_until(s, rq_runs);
+    put_rq(s, "sleep 1.5; echo no module; exit 1\n");
+    ask_and_hear(s);
+    assert_told("HTTP/1.1 422 ");
+    assert_told("rq 0 of generation 2: exited with code 1");
+    assert_told("no module");
+    put_rq(s, "exec sleep 1000\n");
+    scene_run_until(s, rq_runs);
+}
+
 #define SCENE_TEST(test)                                                       \
     cmocka_unit_test_setup_teardown(test, set_up, scene_tear_down)
 
@@ -507,6 +563,7 @@ main(void)
         SCENE_TEST(test_end_of_the_first_is_not_told_for_that_of_the_second),
         SCENE_TEST(test_crashed_worker_comes_back_with_its_own_release),
         SCENE_TEST(test_code_changed_in_place_is_seen),
+        SCENE_TEST(test_release_broken_only_in_rq_is_refused),
         SCENE_TEST(test_who_asks_hears_the_reason_and_the_last_lines),
         SCENE_TEST(test_site_without_workers_is_refused_once),
     };

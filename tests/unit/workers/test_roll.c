@@ -325,7 +325,10 @@ test_pools_without_sockets_follow_those_that_serve(void **state)
     step(s);
     assert_int_equal(wanted_old(web), 0);
     assert_int_equal(wanted_new(rq), 1);
-    settle_in(s, AMY__ROLL_IDLE);
+    settle_in(s, AMY__ROLL_SETTLE);
+    assert_int_equal(s->outcomes, 0);
+    wait_ms(s, BAKE_MS);
+    assert_int_equal(s->roll.phase, AMY__ROLL_IDLE);
     assert_int_equal(s->fewest[0], 2);
     assert_int_equal(s->fewest[1], 2);
 }
@@ -339,7 +342,10 @@ test_nothing_that_serves_means_no_bake(void **state)
     (void)add(s, 1, 1);
     begin(s);
     assert_int_equal(s->roll.phase, AMY__ROLL_SEATS);
-    settle_in(s, AMY__ROLL_IDLE);
+    settle_in(s, AMY__ROLL_SETTLE);
+    assert_int_equal(s->outcomes, 0);
+    wait_ms(s, BAKE_MS);
+    assert_int_equal(s->roll.phase, AMY__ROLL_IDLE);
     assert_int_equal(s->told, AMY__ROLL_DONE);
 }
 
@@ -367,8 +373,81 @@ test_stop_first_comes_last_and_never_has_two(void **state)
     scheduler->seats[0].old_state = AMY_WORKER_STOPPED;
     step(s);
     assert_int_equal(wanted_new(scheduler), 1);
-    settle_in(s, AMY__ROLL_IDLE);
+    settle_in(s, AMY__ROLL_SETTLE);
+    assert_int_equal(s->outcomes, 0);
+    wait_ms(s, BAKE_MS);
+    assert_int_equal(s->roll.phase, AMY__ROLL_IDLE);
     assert_false(s->twice);
+    assert_int_equal(s->told, AMY__ROLL_DONE);
+}
+
+static struct scene *
+settling(bool stop_first)
+{
+    struct scene *s = scene_new();
+    struct amy__roll_pool *rq = NULL;
+
+    (void)add_web(s, 1, 1);
+    rq = add(s, 2, 2);
+    rq->stop_first = stop_first;
+    begin(s);
+    settle_in(s, AMY__ROLL_BAKE);
+    wait_ms(s, BAKE_MS);
+    settle_in(s, AMY__ROLL_SETTLE);
+    return s;
+}
+
+/* It cannot be asked how it is: it must live. */
+static void
+test_what_has_no_socket_must_live_through_a_bake(void **state)
+{
+    (void)state;
+    for (int stop_first = 0; stop_first < 2; stop_first++) {
+        struct scene *s = settling(stop_first != 0);
+
+        assert_int_equal(s->out.due_ms, s->now_ms + BAKE_MS);
+        wait_ms(s, BAKE_MS - 1);
+        assert_int_equal(s->outcomes, 0);
+        fail_seat(s, 1, 1);
+        assert_int_equal(s->roll.phase, AMY__ROLL_BACK);
+        settle_in(s, AMY__ROLL_IDLE);
+        assert_int_equal(s->told, AMY__ROLL_FAILED);
+        assert_untouched(&s->pools[0]);
+        assert_untouched(&s->pools[1]);
+        assert_false(s->twice);
+    }
+}
+
+/* One that has done its share of jobs, and begins again. */
+static void
+test_what_is_away_when_it_has_settled_is_waited_for(void **state)
+{
+    struct scene *s = settling(true);
+
+    (void)state;
+    s->pools[1].seats[0].new_state = AMY_WORKER_BOOT;
+    wait_ms(s, BAKE_MS * 2);
+    assert_int_equal(s->outcomes, 0);
+    s->pools[1].seats[0].new_state = AMY_WORKER_READY;
+    step(s);
+    assert_int_equal(s->told, AMY__ROLL_DONE);
+}
+
+/* Then a long job is no shorter way than the bake. */
+static void
+test_a_long_bake_is_longer_than_the_wait_for_jobs(void **state)
+{
+    struct scene *s = scene_new();
+
+    (void)state;
+    s->roll.bake_ms = AMY__ROLL_DRAIN_MS * 3;
+    add(s, 1, 1)->stop_first = true;
+    begin(s);
+    s->pools[0].seats[0].old_state = AMY_WORKER_DRAIN;
+    step(s);
+    wait_ms(s, AMY__ROLL_DRAIN_MS * 3 - 1);
+    assert_int_equal(s->outcomes, 0);
+    wait_ms(s, 1);
     assert_int_equal(s->told, AMY__ROLL_DONE);
 }
 
@@ -464,7 +543,9 @@ test_more_pools_than_bits_are_no_trouble(void **state)
     assert_int_equal(wanted_new(cache), 1);
     settle_in(s, AMY__ROLL_BAKE);
     wait_ms(s, BAKE_MS);
-    settle_in(s, AMY__ROLL_IDLE);
+    settle_in(s, AMY__ROLL_SETTLE);
+    wait_ms(s, BAKE_MS);
+    assert_int_equal(s->roll.phase, AMY__ROLL_IDLE);
     assert_int_equal(s->told, AMY__ROLL_DONE);
     assert_int_equal(wanted_old(&s->pools[POOLS - 1]), 0);
 }
@@ -760,6 +841,9 @@ main(void)
         cmocka_unit_test(test_pools_without_sockets_follow_those_that_serve),
         cmocka_unit_test(test_nothing_that_serves_means_no_bake),
         cmocka_unit_test(test_stop_first_comes_last_and_never_has_two),
+        cmocka_unit_test(test_what_has_no_socket_must_live_through_a_bake),
+        cmocka_unit_test(test_what_is_away_when_it_has_settled_is_waited_for),
+        cmocka_unit_test(test_a_long_bake_is_longer_than_the_wait_for_jobs),
         cmocka_unit_test(test_a_long_job_does_not_hold_up_a_deployment),
         cmocka_unit_test(test_a_booting_scheduler_is_waited_for),
         cmocka_unit_test(test_a_pool_that_is_no_more_ends_last),
