@@ -15,8 +15,11 @@
 
 #define HEAD_MAX 4096
 #define PACKED_MAX ((size_t)1024 * 1024)
-/* Beyond so many entries a change may go unnoticed. */
-#define ENTRIES_MAX 2000
+/* So deep is looked, as long as there are no more Python files and directories
+ * than these, nor more entries of any kind than those. */
+#define DEPTH_MAX 4
+#define LOOKS_MAX 2000
+#define ENTRIES_MAX 20000
 #define FNV_START UINT64_C(14695981039346656037)
 
 /* ---- git ---- */
@@ -107,8 +110,15 @@ read_commit(int repo_fd, char ret_identity[AMY__IDENTITY_BYTES])
 /* Of all together; independent of the order in which they are listed. */
 struct sum {
     uint64_t value;
+    unsigned looks;
     unsigned entries;
 };
+
+static bool
+fits(const struct sum *sum)
+{
+    return sum->looks <= LOOKS_MAX && sum->entries <= ENTRIES_MAX;
+}
 
 static void
 add_file(struct sum *sum, const char *name, const struct stat *st)
@@ -121,6 +131,15 @@ add_file(struct sum *sum, const char *name, const struct stat *st)
     sum->value += amy__hash((struct amy__span){text, (size_t)n}, FNV_START);
 }
 
+/* Uploads are passed over without a look at them. */
+static bool
+may_tell(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.' &&
+           (entry->d_type == DT_DIR || entry->d_type == DT_UNKNOWN ||
+            amy__span_ends(amy__span_of(entry->d_name), AMY_SPAN(".py")));
+}
+
 static void
 add_directory(struct sum *sum, int fd, unsigned depth)
 {
@@ -131,16 +150,17 @@ add_directory(struct sum *sum, int fd, unsigned depth)
         amy__close(&fd);
         return;
     }
-    for (entry = readdir(dir); entry != NULL && sum->entries < ENTRIES_MAX;
+    for (entry = readdir(dir); entry != NULL && fits(sum);
          entry = readdir(dir)) {
         struct stat st = {0};
         int below = -1;
 
         sum->entries++;
-        if (entry->d_name[0] == '.' ||
+        if (!may_tell(entry) ||
             fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
             continue;
         }
+        sum->looks++;
         if (S_ISREG(st.st_mode) &&
             amy__span_ends(amy__span_of(entry->d_name), AMY_SPAN(".py"))) {
             add_file(sum, entry->d_name, &st);
@@ -155,18 +175,25 @@ add_directory(struct sum *sum, int fd, unsigned depth)
     (void)closedir(dir);
 }
 
+/* Rather all of the upper levels than a part of each, which would depend on
+ * the order of the entries. */
 static void
 sum_files(int repo_fd, char ret_identity[AMY__IDENTITY_BYTES])
 {
-    int fd = openat(repo_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    struct sum sum = {0};
+    for (unsigned levels = DEPTH_MAX + 1; levels > 0; levels--) {
+        int fd = openat(repo_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        struct sum sum = {0};
 
-    if (fd < 0) {
-        return;
+        if (fd < 0) {
+            return;
+        }
+        add_directory(&sum, fd, levels - 1);
+        if (fits(&sum)) {
+            (void)snprintf(ret_identity, AMY__IDENTITY_BYTES,
+                           "files %016" PRIx64, sum.value);
+            return;
+        }
     }
-    add_directory(&sum, fd, 1);
-    (void)snprintf(ret_identity, AMY__IDENTITY_BYTES, "files %016" PRIx64,
-                   sum.value);
 }
 
 void

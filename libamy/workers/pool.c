@@ -316,7 +316,9 @@ amy__workers_pool_changed(const struct amy__workers_pool *pool)
     char now[AMY__IDENTITY_BYTES];
 
     read_identity(pool, now);
-    return strcmp(pool->identity, now) != 0;
+    /* A release that was deleted, say, was not changed in place. */
+    return now[0] != '\0' && pool->identity[0] != '\0' &&
+           strcmp(pool->identity, now) != 0;
 }
 
 int

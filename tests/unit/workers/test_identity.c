@@ -120,6 +120,66 @@ test_without_git_python_files_tell(void **state)
 }
 
 static void
+test_apps_below_apps_tell(void **state)
+{
+    const char *before = NULL;
+
+    (void)state;
+    make("a");
+    make("a/b");
+    make("a/b/c");
+    make("a/b/c/d");
+    make("a/b/c/d/e");
+    put("a/b/views.py", "1\n");
+    put("a/b/c/d/e/deep.py", "1\n");
+    before = look();
+    put("a/b/views.py", "12\n");
+    assert_string_not_equal(look(), before);
+    before = look();
+    put("a/b/c/d/last.py", "1\n");
+    assert_string_not_equal(look(), before);
+    before = look();
+    put("a/b/c/d/e/deep.py", "12\n");
+    assert_string_equal(look(), before);
+}
+
+static void
+put_many(const char *directory, const char *ending, int from, int n)
+{
+    for (int i = from; i < from + n; i++) {
+        char name[64];
+
+        (void)snprintf(name, sizeof(name), "%s/%d%s", directory, i, ending);
+        put(name, "");
+    }
+}
+
+static void
+test_uploads_and_crowds_below_hide_nothing(void **state)
+{
+    const char *before = NULL;
+
+    (void)state;
+    make("a");
+    make("a/media");
+    put("a/views.py", "1\n");
+    put_many("a/media", ".jpg", 0, 3000);
+    before = look();
+    put_many("a/media", ".jpg", 3000, 10);
+    assert_string_equal(look(), before);
+    put("a/views.py", "12\n");
+    assert_string_not_equal(look(), before);
+    /* Too many there: what is above them still tells. */
+    put_many("a/media", ".py", 0, 2001);
+    before = look();
+    assert_true(before[0] != '\0');
+    put("a/media/0.py", "12\n");
+    assert_string_equal(look(), before);
+    put("a/views.py", "123\n");
+    assert_string_not_equal(look(), before);
+}
+
+static void
 test_what_cannot_be_read_is_unknown(void **state)
 {
     char identity[AMY__IDENTITY_BYTES] = "x";
@@ -141,6 +201,10 @@ main(void)
             test_a_commit_is_followed_to_where_it_is, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_without_git_python_files_tell,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_apps_below_apps_tell, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_uploads_and_crowds_below_hide_nothing, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_what_cannot_be_read_is_unknown,
                                         set_up, tear_down),
     };
