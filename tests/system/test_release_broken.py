@@ -18,9 +18,9 @@ PATH = "/slow/?s=0"
 # last ("" where nothing of it ever ran).
 TOLD = {
     "import": ("web", "ModuleNotFoundError: No module named 'no_such_module'"),
-    "ready": ("7", "it dies after READY"),
+    "ready": ("exited with code 7", "it dies after READY"),
     "health": ("500", "no such column: entry.mood"),
-    "hang": ("20", "waits for a service that is not there"),
+    "hang": ("gave no answer within 20000 ms", "waits for a service that is not there"),
     "third": ("closed", "the third request is one too many"),
     "venv": ("web", "No module named 'gunicorn'"),
     "postactivate": ("postactivate", "the vault is sealed"),

@@ -75,8 +75,8 @@ def test_ten_reloads_on_end_lose_nothing(session_root, counter, django_venv, pos
     assert report.sent == report.answered > 100, report
     # One body of the fixed page for each release, the old one's too.
     assert len({body for body in report.bodies}) >= 11, report.bodies
-    # Within the worker's own start and half a second; asserted tenfold.
-    assert sorted(measured.first_s)[5] < 10 * (own_s + 0.5), (own_s, measured.first_s)
+    # Within the worker's own start and half a second: that is asserted tenfold, of each.
+    assert max(measured.first_s) < own_s + 5, (own_s, measured.first_s)
 
 
 def test_keep_alive_clients_lose_nothing(released):
