@@ -97,6 +97,8 @@ routes:
   - {{path: /never/, pool: never}}
 gate: {{except: [/healthz]}}
 """
+WHOLE_YAML = "".join(line for line in ALL_KINDS_YAML.splitlines(keepends=True)
+                     if "never" not in line)
 
 
 def deploy_two_sites(root, base_venv, yaml=TINY_YAML):

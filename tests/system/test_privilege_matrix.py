@@ -12,11 +12,12 @@ Whether a file may be deleted, renamed or replaced is its directory's row.
 import fnmatch
 import json
 import os
+import signal
 import stat
 
 import pytest
 from hosting.wait import wait_for
-from people import ALL_KINDS_YAML, NEIGHBOURS, deploy_two_sites, everybody, one_path
+from people import ALL_KINDS_YAML, NEIGHBOURS, WHOLE_YAML, deploy_two_sites, everybody, one_path
 from support import TINY, close_host, open_files
 
 pytestmark = pytest.mark.root
@@ -73,6 +74,7 @@ TABLE = [
     (WORKERS,                           "lecd", "lecd", "",     "",     "",       ""),
     (f"{WORKERS}/site.yaml",            "rw",   "rw",   "",     "",     "",       ""),
     (f"{WORKERS}/generation",           "rw",   "rw",   "",     "",     "",       ""),
+    (f"{WORKERS}/served",               "rw",   "rw",   "",     "",     "",       ""),
     ("state/spool",                     "lecd", "le",   "lecd", "",     "",       ""),
     # ---- certificates, and what is not of one site
     ("certificates",                    "lecd", "lecd", "",     "",     "",       ""),
@@ -120,12 +122,16 @@ print("".join(letter for letter, action in tries.items() if attempt(action)))
 
 @pytest.fixture(scope="module")
 def host(session_root, counter, django_venv):
-    """Two sites serving, one of them with a worker that is never ready."""
-    host = deploy_two_sites(session_root / f"h{next(counter)}", django_venv, ALL_KINDS_YAML)
+    """Two sites serving, one of them with a worker that is never ready, which came
+    later: what served is noted only of a site that was whole once."""
+    host = deploy_two_sites(session_root / f"h{next(counter)}", django_venv, WHOLE_YAML)
     os.chmod(host.certificates, 0o700)  # as /etc/letsencrypt/live is
     try:
         host.start_workers(ready=False)
+        wait_for(one_path(host, f"{WORKERS}/served").exists, SOON_S, "it was whole")
+        host.tiny.write_yaml(ALL_KINDS_YAML.format(domain=TINY, user=host.user.name))
         host.start_front()
+        host.workers.send(signal.SIGHUP)
         for path, *_ in TABLE:
             wait_for(lambda: os.path.lexists(one_path(host, path)), SOON_S, f"{path} is there")
         yield host
