@@ -115,6 +115,9 @@ on_tick(void *user)
     client->tick_ms = 0;
     TAILQ_FOREACH(call, &client->calls, link)
     {
+        if (call->on != NULL && call->in_over) {
+            amy__link_look(call->on);
+        }
         if (call->failure != 0 || call->detached || call->paused) {
             continue;
         }

@@ -571,7 +571,7 @@ amy__link_finish(struct amy__link *link)
 }
 
 /* Of a unix socket poll(2) tells whether the other end is closed, or only its
- * sending side. */
+ * sending side. No event does once that side is over. */
 void
 amy__link_look(struct amy__link *link)
 {
@@ -579,6 +579,7 @@ amy__link_look(struct amy__link *link)
 
     if (poll(&one, 1, 0) == 1 && (one.revents & (POLLHUP | POLLERR)) != 0) {
         stop_sending(link);
+        end_if_over(link);
     }
 }
 

@@ -225,6 +225,17 @@ def test_client_that_vanishes_is_told_to_the_worker(wire, tunnel, tls):
 
 
 @PLAIN_OR_TLS
+def test_worker_that_closes_after_its_half_frees_the_slot(wire, tunnel, tls):
+    near, link = tunnel(tls)
+    link.send(b"bye")
+    link.raw.shutdown(socket.SHUT_WR)
+    assert near.read_rest() == b"bye"
+    assert slots(wire)["busy"] == 1, "the client may still speak"
+    link.raw.close()
+    wait_for(lambda: slots(wire)["busy"] == 0, SOON_S, "its slot is free though the client stays")
+
+
+@PLAIN_OR_TLS
 def test_worker_that_dies_ends_the_tunnel(tunnel, tls):
     near, link = tunnel(tls)
     near.send(b"unread")

@@ -448,6 +448,26 @@ test_call_cut_by_the_server_is_over(void **state)
     hang_up(&c);
 }
 
+/* No event tells of it: its end was read before. */
+static void
+test_call_ends_with_the_server_that_had_said_all(void **state)
+{
+    struct caller c = {0};
+
+    (void)state;
+    c.rig.tunnel_silent = true;
+    dial(&c);
+    c.rig.tunnel_silent = true;
+    c.rig.tunnel_stays = true;
+    amy__exchange_end(c.rig.tunnel);
+    RIG_UNTIL(&c.rig, c.told.halves == 1);
+    amy__call_pause(c.told.call);
+    amy__exchange_abort(c.rig.tunnel);
+    RIG_UNTIL(&c.rig, c.told.ends == 1);
+    assert_int_equal(c.told.fails, 0);
+    hang_up(&c);
+}
+
 static void
 test_part_flushes_and_hears_no_more(void **state)
 {
@@ -490,6 +510,7 @@ main(void)
         cmocka_unit_test(test_call_is_told_of_room_and_keeps_the_order),
         cmocka_unit_test(test_call_hung_up_ends_with_the_server),
         cmocka_unit_test(test_call_cut_by_the_server_is_over),
+        cmocka_unit_test(test_call_ends_with_the_server_that_had_said_all),
         cmocka_unit_test(test_part_flushes_and_hears_no_more),
     };
 
