@@ -369,8 +369,9 @@ amy__proxy_on_gone(struct amy__visit *v)
     if (v->job_on && v->job.run != NULL && !v->streams && !v->tunnel) {
         return;
     }
-    /* What was taken off the worker is sent as the client makes room. */
-    if (!v->ended) {
+    /* What was taken off the worker is sent as the client makes room. The
+     * worker's end of a tunnel may still hear, and is told. */
+    if (!v->ended || v->tunnel) {
         amy__proxy_cut(v);
     }
 }

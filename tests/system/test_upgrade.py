@@ -225,6 +225,19 @@ def test_client_that_vanishes_is_told_to_the_worker(wire, tunnel, tls):
 
 
 @PLAIN_OR_TLS
+def test_client_that_vanishes_after_the_workers_end_is_told_too(wire, tunnel, tls):
+    near, link = tunnel(tls)
+    link.send(b"bye")
+    link.raw.shutdown(socket.SHUT_WR)
+    assert near.read_some_until(b"bye") == b"bye"
+    near.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    near.close()
+    link.raw.settimeout(SOON_S)
+    assert link.raw.recv(1) == b""
+    wait_for(lambda: slots(wire)["busy"] == 0, SOON_S, "its slot is free")
+
+
+@PLAIN_OR_TLS
 def test_worker_that_closes_after_its_half_frees_the_slot(wire, tunnel, tls):
     near, link = tunnel(tls)
     link.send(b"bye")
