@@ -369,7 +369,7 @@ serve(struct amy__visit *v, struct amy__file_name *name,
 
 /* What an internal route holds is shown by no other one: routes are chosen by
  * the path as it was sent, so that "/media//private/x" would come here by a
- * route to media. */
+ * route to media. Names are compared: links that the site made are followed. */
 static bool
 is_kept_inside(const struct amy__site *site, const char *file)
 {

@@ -535,7 +535,8 @@ check_route_pool(const struct rules *rules, size_t index,
 }
 
 /* What an internal route keeps inside is shown by no other: two routes that
- * contradict each other about it are a mistake. */
+ * contradict each other about it are a mistake. Names are compared: links
+ * that the site made are followed (docs/decisions/0066). */
 static void
 check_route_files(const struct rules *rules, size_t index,
                   const struct amy__node *node)

@@ -330,6 +330,22 @@ test_from_outside_there_is_nothing(void **state)
     assert_false(contains(f->worker.head, "Accel"));
 }
 
+/* It is names that are kept inside: the site's own link shows what it leads to
+ * (docs/decisions/0066). */
+static void
+test_link_of_the_site_shows_what_it_leads_to(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(symlinkat("private", f->stage.dir_fd, "media/pub"), 0);
+    assert_int_equal(
+        stage_ask(&f->stage,
+                  "GET /media/pub/a.txt HTTP/1.1\r\nHost: example.org\r\n\r\n",
+                  f->text, sizeof(f->text)),
+        200);
+    assert_string_equal(body(f), "0123456789");
+}
+
 static bool
 slot_is_free(struct stage *s)
 {
@@ -448,6 +464,7 @@ main(void)
         TEST(test_what_is_missing_is_named_in_the_log),
         TEST(test_answer_that_is_no_success_passes_without_the_field),
         TEST(test_from_outside_there_is_nothing),
+        TEST(test_link_of_the_site_shows_what_it_leads_to),
         TEST(test_slot_is_free_while_the_file_is_sent),
         TEST(test_worker_that_did_not_read_the_body_is_let_go),
         TEST(test_client_that_left_costs_nothing),
