@@ -274,7 +274,9 @@ on_tick(void *user)
     struct amy__run *run = TAILQ_FIRST(&dispatch->runs);
 
     while (run != NULL) {
-        if (now_ms - run->started_ms >= TICK_MS) {
+        /* A server that is far away may still be connecting. */
+        if (now_ms - run->started_ms >= TICK_MS &&
+            dispatch->ops->sent(run->call)) {
             show_up(run); /* it took the connection */
         }
         if (is_late(run, now_ms)) {

@@ -697,6 +697,25 @@ test_server_that_answers_is_trusted_at_once(void **state)
     end_call(1);
 }
 
+/* As one that drops what asks for a connection: each try takes 3 s. */
+static void
+test_server_that_is_still_connecting_has_not_shown_up(void **state)
+{
+    struct fixture *f = *state;
+
+    add_server(f, 0, 1, "127.0.0.1:9000");
+    start(f, &f->a);
+    f->a.job.timeout_ms = 60000;
+    for (unsigned tries = 0; tries < 2; tries++) {
+        fake.calls[tries].sent = false;
+        fake_loop_advance(3000);
+        assert_int_equal(refusals(f, 0), tries);
+        fail_call(tries, AMY__CALL_CONNECT);
+        fake_loop_advance(100);
+    }
+    assert_int_equal(refusals(f, 0), 2);
+}
+
 static void
 test_other_server_takes_what_one_refused(void **state)
 {
@@ -998,6 +1017,7 @@ main(void)
         TEST(test_worker_that_is_back_ends_the_wait),
         TEST(test_refusing_server_is_left_alone_longer_and_longer),
         TEST(test_server_that_answers_is_trusted_at_once),
+        TEST(test_server_that_is_still_connecting_has_not_shown_up),
         TEST(test_other_server_takes_what_one_refused),
         TEST(test_long_path_is_called_by_its_end),
         TEST(test_broken_answers_are_bad),
