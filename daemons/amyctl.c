@@ -175,27 +175,6 @@ show_gate_of(const struct options *options, const char *site)
     return code;
 }
 
-/* Complain about what failed. Nobody there is a failure only when nobody else
- * was there either: what does not run has nothing to change, and reads
- * everything when it starts. */
-static int
-judge_changes(const struct options *options, const struct ask *asks, size_t n,
-              const char *subject)
-{
-    size_t done = 0;
-    size_t failed = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        if (ask_succeeded(&asks[i])) {
-            done++;
-            continue;
-        }
-        ask_complain(&asks[i], options->run, subject);
-        failed += !ask_found_nobody(&asks[i]);
-    }
-    return done > 0 && failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
-}
-
 static int
 ask_for_change(const struct options *options, struct ask *asks, size_t n,
                const char *subject)
@@ -205,7 +184,12 @@ ask_for_change(const struct options *options, struct ask *asks, size_t n,
     if (ask_all(options->run, asks, n) < 0) {
         return fail("making an event base failed");
     }
-    code = judge_changes(options, asks, n, subject);
+    for (size_t i = 0; i < n; i++) {
+        if (!ask_succeeded(&asks[i])) {
+            ask_complain(&asks[i], options->run, subject);
+            code = EXIT_FAILURE;
+        }
+    }
     ask_clear(asks, n);
     return code;
 }
@@ -330,6 +314,40 @@ reload_backup(const struct options *options, const char *site)
     return code;
 }
 
+/* Has the site, or any, no workers as far as amy-front knows? */
+static bool
+needs_no_workers(const struct ask *front)
+{
+    const json_t *pools = json_object_get(front->json, "pools");
+
+    return ask_succeeded(front) && json_is_integer(pools) &&
+           json_integer_value(pools) == 0;
+}
+
+/* Complain about what failed. amy-front that does not run has nothing to
+ * change: it reads everything when it starts, and a host where an nginx stands
+ * before the workers has none. amy-workers that does not run is missed where
+ * there are workers: who asks for a reload has new code that should run now. */
+static int
+judge_reload(const struct options *options, const struct ask asks[2],
+             const char *subject)
+{
+    const struct ask *front = &asks[0];
+    const struct ask *workers = &asks[1];
+    int code = EXIT_SUCCESS;
+
+    if (!ask_succeeded(front)) {
+        ask_complain(front, options->run, subject);
+        code = ask_found_nobody(front) ? EXIT_SUCCESS : EXIT_FAILURE;
+    }
+    if (!ask_succeeded(workers) &&
+        !(ask_found_nobody(workers) && needs_no_workers(front))) {
+        ask_complain(workers, options->run, subject);
+        code = EXIT_FAILURE;
+    }
+    return code;
+}
+
 static int
 run_reload(const struct options *options, int argc, char **argv)
 {
@@ -356,7 +374,7 @@ run_reload(const struct options *options, int argc, char **argv)
         0) {
         return fail("making an event base failed");
     }
-    code = judge_changes(options, asks, 2, site == NULL ? "" : site);
+    code = judge_reload(options, asks, site == NULL ? "" : site);
     if (code == EXIT_SUCCESS) {
         show_reloaded(site, asks[1].json);
         code = reload_backup(options, site);

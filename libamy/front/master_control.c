@@ -141,6 +141,24 @@ errors_of(const struct amy_front *front)
     return all;
 }
 
+/* Pools that amy-workers has to reload, too, of the site that was asked for or
+ * of all: who asks cannot tell a site without any from one whose supervisor is
+ * down. */
+static int64_t
+count_pools(const struct amy__front_version *version, const char *only)
+{
+    int64_t count = 0;
+
+    for (size_t i = 0; i < version->bundle->site_count; i++) {
+        const struct amy__site *site = version->sites[i];
+
+        if (only[0] == '\0' || strcmp(site->domain, only) == 0) {
+            count += (int64_t)site->worker_count;
+        }
+    }
+    return count;
+}
+
 static void
 answer_reload(struct amy_front *front, struct amy__control_call *call, int rc,
               const char *why)
@@ -159,6 +177,10 @@ answer_reload(struct amy_front *front, struct amy__control_call *call, int rc,
         (void)amy__json_set(
             json, "bundle",
             amy__json_int((int64_t)front->current->bundle->number));
+        (void)amy__json_set(
+            json, "pools",
+            amy__json_int(
+                count_pools(front->current, amy__control_param(call, "site"))));
         amy__json_free(problems);
         amy__control_reply(call, 200, json);
         return;

@@ -226,3 +226,16 @@ def test_scheduler_is_never_there_twice(new_host, django_venv):
     assert len(ordered) >= 4
     for (_, finish), (start, _) in zip(ordered, ordered[1:]):
         assert start >= finish, lives
+
+
+def test_reload_without_its_supervisor(host):
+    """It fails where there are workers; where there are none, nobody is missed."""
+    assert host.workers.stop() == 0
+    for words in (("reload", TINY), ("reload",)):
+        done = host.amyctl(*words, check=False)
+        assert done.returncode == 1 and "reloaded" not in done.stdout, done
+        assert "amy-workers does not run" in done.stderr, done
+    host.tiny.write_yaml(f"site: {TINY}\nuser: {host.user.name}\nhttp: serve\n")
+    for words in (("reload", TINY), ("reload",)):
+        done = host.amyctl(*words, check=False)
+        assert done.returncode == 0 and not done.stderr, done

@@ -60,7 +60,8 @@ struct place {
     struct event *guard;
     struct amy__control *front;
     struct amy__control *workers;
-    char heard[512]; /* changes that were asked for */
+    char heard[512];      /* changes that were asked for */
+    const char *reloaded; /* what a reload answers; NULL: {} */
     char out[8192];
     char err[4096];
     int code;
@@ -124,8 +125,10 @@ put_gate(struct amy__control_call *call, void *user)
 static void
 reload(struct amy__control_call *call, void *user)
 {
+    const struct place *place = user;
+
     note(user, "reload", call);
-    amy__control_reply(call, 200, amy__json_object());
+    answer_text(call, place->reloaded == NULL ? "{}" : place->reloaded);
 }
 
 static void
@@ -399,6 +402,51 @@ test_reload_asks_both(void **state)
 }
 
 static void
+test_reload_misses_workers_where_there_are_some(void **state)
+{
+    struct place *place = *state;
+
+    amy__control_free(place->workers);
+    place->workers = NULL;
+    place->reloaded = "{\"bundle\":2,\"pools\":1}";
+    assert_int_equal(amyctl(place, "reload", "example.org", NULL, NULL), 1);
+    assert_string_equal(place->heard, "reload example.org ;");
+    assert_string_equal(place->out, "");
+    has(place->err, "amy-workers does not run");
+    assert_int_equal(amyctl(place, "reload", NULL, NULL, NULL), 1);
+    assert_string_equal(place->out, "");
+    has(place->err, "amy-workers does not run");
+}
+
+static void
+test_reload_of_static_sites_needs_no_workers(void **state)
+{
+    struct place *place = *state;
+
+    amy__control_free(place->workers);
+    place->workers = NULL;
+    place->reloaded = "{\"bundle\":2,\"pools\":0}";
+    assert_int_equal(amyctl(place, "reload", "example.org", NULL, NULL), 0);
+    assert_string_equal(place->out, "example.org  reloaded\n");
+    assert_string_equal(place->err, "");
+    assert_int_equal(amyctl(place, "reload", NULL, NULL, NULL), 0);
+    assert_string_equal(place->out, "all sites  reloaded\n");
+}
+
+static void
+test_reload_that_nobody_hears_fails(void **state)
+{
+    struct place *place = *state;
+
+    amy__control_free(place->front);
+    amy__control_free(place->workers);
+    place->front = NULL;
+    place->workers = NULL;
+    assert_int_equal(amyctl(place, "reload", "example.org", NULL, NULL), 1);
+    assert_string_equal(place->out, "");
+}
+
+static void
 test_restart_of_one_pool_or_all(void **state)
 {
     struct place *place = *state;
@@ -443,6 +491,9 @@ main(void)
         IN_PLACE(test_status_without_one_daemon_says_so),
         IN_PLACE(test_maintenance_closes_opens_and_shows),
         IN_PLACE(test_reload_asks_both),
+        IN_PLACE(test_reload_misses_workers_where_there_are_some),
+        IN_PLACE(test_reload_of_static_sites_needs_no_workers),
+        IN_PLACE(test_reload_that_nobody_hears_fails),
         IN_PLACE(test_restart_of_one_pool_or_all),
         IN_PLACE(test_usage),
     };
