@@ -197,11 +197,13 @@ take_options(const PQconninfoOption *options, struct amy__pg_target *ret,
 static int
 explain_url(const char *from, const char *message, struct amy_error *err)
 {
-    static const char harmless[] = "invalid URI query parameter: ";
+    static const char known[] = "invalid URI query parameter: ";
 
-    if (message != NULL && strncmp(message, harmless, strlen(harmless)) == 0) {
-        return amy__err(err, AMY_EPARSE, "%s: %.*s", from,
-                        (int)strcspn(message, "\n"), message);
+    if (message != NULL && strncmp(message, known, strlen(known)) == 0) {
+        return amy__err(err, AMY_EPARSE,
+                        "%s has a parameter that libpq does not know" AMY__SAID
+                        "%.*s",
+                        from, (int)strcspn(message, "\n"), message);
     }
     return amy__err(err, AMY_EPARSE,
                     "%s is no URL of a database that libpq understands", from);
@@ -434,7 +436,35 @@ amy__pg_target_words(const struct amy__pg_target *target, char *buf,
 
 /* --- sessions --- */
 
-/* One line of what libpq said, without its full stop. */
+/* What is usual, in words that hold nothing of anybody's. */
+static const char *
+cause_of(const char *message)
+{
+    static const char *const usual[] = {"Connection refused",
+                                        "No such file or directory",
+                                        "timeout expired",
+                                        "authentication failed",
+                                        "could not translate",
+                                        "does not exist",
+                                        "starting up",
+                                        "shutting down",
+                                        "too many",
+                                        "Permission denied",
+                                        "closed the connection",
+                                        "no pg_hba.conf entry",
+                                        "certificate",
+                                        "no password supplied"};
+
+    for (size_t i = 0; i < sizeof(usual) / sizeof(usual[0]); i++) {
+        if (strstr(message, usual[i]) != NULL) {
+            return usual[i];
+        }
+    }
+    return "it failed";
+}
+
+/* One line of what libpq said, without its full stop. It quotes what it was
+ * given: of a URL with a bare "@" in it, half a password as the host. */
 static int
 session_error(const struct amy__pg *pg, int code, const char *what,
               struct amy_error *err)
@@ -445,8 +475,11 @@ session_error(const struct amy__pg *pg, int code, const char *what,
     while (n > 0 && (message[n - 1] == '.' || message[n - 1] == ' ')) {
         n--;
     }
-    return amy__err(err, code, "%s: %.*s", what, (int)n,
-                    n == 0 ? "the server is gone" : message);
+    if (n == 0) {
+        return amy__err(err, code, "%s: the server is gone", what);
+    }
+    return amy__err(err, code, "%s: %s" AMY__SAID "%.*s", what,
+                    cause_of(message), (int)n, message);
 }
 
 int
@@ -514,8 +547,10 @@ statement_error(const struct amy__pg *pg, const PGresult *result,
     if (state != NULL && strcmp(state, "42501") == 0) {
         code = AMY_EDENIED;
     }
-    (void)amy__err(err, code, "asking: %.*s", (int)strcspn(message, "\n"),
-                   message);
+    (void)amy__err(err, code,
+                   "asking: the server refuses, SQLSTATE %s" AMY__SAID "%.*s",
+                   state == NULL ? "unknown" : state,
+                   (int)strcspn(message, "\n"), message);
     if (err != NULL && state != NULL) {
         err->source = AMY_SOURCE_SQL;
         (void)snprintf(err->sqlstate, sizeof(err->sqlstate), "%s", state);

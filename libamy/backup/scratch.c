@@ -188,7 +188,8 @@ await_server(struct scratch *scratch, struct amy__pg **ret_pg,
         so = amy__tool_wait(&scratch->server, false, LOOK_MS, err);
         if (so != 0 || amy__mono_ms(clock) > until_ms) {
             return amy__err(err, AMY_ETIMEOUT,
-                            "the throw-away cluster does not start: %s",
+                            "the throw-away cluster does not start" AMY__SAID
+                            "%s",
                             amy__tool_complaint(&scratch->server));
         }
     }

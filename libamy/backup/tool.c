@@ -193,7 +193,7 @@ judge(struct amy__tool *tool, struct amy_error *err)
     if (tool->exit.code != 0) {
         return amy__err(err, AMY_EIO, "%s failed with status %d%s%s",
                         tool->name, tool->exit.code,
-                        said[0] == '\0' ? "" : ": ", said);
+                        said[0] == '\0' ? "" : AMY__SAID, said);
     }
     return 0;
 }

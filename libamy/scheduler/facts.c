@@ -1,6 +1,7 @@
 /* What a list of sets, as a job tells it, means to the schedule. */
 /* Not for reading the sets: the job does, as the site's user. */
 #include "backup/manifest.h"
+#include "core/error.h"
 #include "scheduler/internal.h"
 
 #include <stdio.h>
@@ -23,17 +24,20 @@ read_set(const struct amy__json *set, struct amy__scheduler_facts *ret)
 {
     bool good = amy__json_get_bool(set, "verified_set", false);
     const char *verdict = amy__json_get_text(set, "verdict", "");
+    const char *reason = amy__json_get_text(set, "reason", "");
 
     ret->sets++;
     ret->bytes += (uint64_t)amy__json_get_int(set, "bytes", 0);
     if (ret->sets == 1) {
         (void)snprintf(ret->newest_verdict, sizeof(ret->newest_verdict), "%s",
                        verdict);
-        (void)snprintf(ret->newest_reason, sizeof(ret->newest_reason), "%s",
-                       amy__json_get_text(set, "reason", ""));
+        (void)snprintf(ret->newest_reason, sizeof(ret->newest_reason),
+                       AMY_SPAN_FMT, AMY_SPAN_ARG(amy__own_words(reason)));
     }
     if (good && ret->good == NULL) {
         ret->good = amy__json_copy(set);
+        /* pg_dump's words: its owner sees them in the list. */
+        (void)amy__json_set(ret->good, "warning", amy__json_text(""));
         ret->good_ms = time_at(set, "started");
     }
     if (ret->slot_ms == AMY__MANIFEST_NO_TIME) {

@@ -182,6 +182,14 @@ amy__scheduler_site_tick(struct amy__scheduler_site *site)
 
 /* --- what became of it --- */
 
+/* For alarms, which anybody reads: the rest is in logs/backup.log. */
+static void
+note_failure(struct amy__scheduler_site *site, const char *message)
+{
+    (void)snprintf(site->failure, sizeof(site->failure), AMY_SPAN_FMT,
+                   AMY_SPAN_ARG(amy__own_words(message)));
+}
+
 static void
 look(struct amy__scheduler_site *site)
 {
@@ -218,8 +226,7 @@ dump_ended(struct amy__scheduler_site *site, const struct amy__run *run)
             wait_ms *= 2;
         }
         site->failures++;
-        (void)snprintf(site->failure, sizeof(site->failure), "%s",
-                       run->message);
+        note_failure(site, run->message);
     }
     if (run->internal && run->code != AMY_EBUSY) {
         site->retry_slot_ms = run->spec.slot_ms;
@@ -237,8 +244,7 @@ list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
     if (run->code == 0) {
         amy__scheduler_facts_read(run->result, &site->facts);
     } else {
-        (void)snprintf(site->failure, sizeof(site->failure), "%s",
-                       run->message);
+        note_failure(site, run->message);
     }
     if (site->has_schedule && !site->scheduled) {
         amy__schedule_begin(
@@ -258,8 +264,9 @@ log_end(const struct amy__scheduler_site *site, const struct amy__run *run)
 
     if (run->code < 0) {
         amy__log(log, is_failure(run->code) ? AMY_LOG_ERROR : AMY_LOG_WARN,
-                 "job failed site=%s job=%s reason=\"%s\"", site->domain,
-                 amy__job_action_name(run->spec.action), run->message);
+                 "job failed site=%s job=%s reason=\"" AMY_SPAN_FMT "\"",
+                 site->domain, amy__job_action_name(run->spec.action),
+                 AMY_SPAN_ARG(amy__own_words(run->message)));
     } else if (run->spec.action != AMY__JOB_LIST &&
                run->spec.action != AMY__JOB_SHOW) {
         amy__log(log, AMY_LOG_NOTICE,

@@ -180,7 +180,7 @@ explain_failure(const struct amy__env_job *job,
     if (job->failed == AMY_ETIMEOUT) {
         return amy__err(err, AMY_ETIMEOUT, "%s took longer than %lld ms%s%s",
                         current_file(job), (long long)job->timeout_ms,
-                        said[0] == '\0' ? "" : ": ", said);
+                        said[0] == '\0' ? "" : AMY__SAID, said);
     }
     if (job->failed < 0) {
         return amy__err(err, job->failed, "%s: the environment is too large",
@@ -189,15 +189,15 @@ explain_failure(const struct amy__env_job *job,
     if (how->signal != 0) {
         return amy__err(err, AMY_EPARSE, "%s was ended by signal %d%s%s",
                         current_file(job), how->signal,
-                        said[0] == '\0' ? "" : ": ", said);
+                        said[0] == '\0' ? "" : AMY__SAID, said);
     }
     if (how->code == 0) {
         return amy__err(err, AMY_EPARSE, "%s ended the shell: 'exit' in it?",
                         current_file(job));
     }
     return amy__err(err, AMY_EPARSE, "%s failed with status %d%s%s",
-                    current_file(job), how->code, said[0] == '\0' ? "" : ": ",
-                    said);
+                    current_file(job), how->code,
+                    said[0] == '\0' ? "" : AMY__SAID, said);
 }
 
 /* Does VIRTUAL_ENV, which activate has from the day it was made, lead to the

@@ -37,7 +37,7 @@ int amy__env_from_records(struct amy__span records, const char *repo_path,
 int amy__env_pin(struct amy__env *env, const char *from, const char *to,
                  struct amy_error *err);
 
-/* rc < 0: err says why (the shell's own last line with it); env is NULL.
+/* rc < 0: err says why (the shell's last line after AMY__SAID); env is NULL.
  * AMY_EPARSE: a file failed; AMY_ETIMEOUT; AMY_ELIMIT: more than 1 MiB. */
 typedef void (*amy__env_fn)(int rc, struct amy__env *env,
                             const struct amy_error *err, void *user);

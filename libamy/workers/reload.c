@@ -58,21 +58,6 @@ amy__workers_reload_refuse(struct amy__workers_site *site, const char *reason)
 }
 
 static void
-log_lines(const struct amy__workers_site *site)
-{
-    const struct amy__json *lines = site->reload.lines;
-
-    for (size_t i = 0; i < amy__json_count(lines); i++) {
-        const char *line = amy__json_as_text(amy__json_at(lines, i), "");
-        char text[AMY__TAIL_LINE_BYTES] = "";
-
-        (void)amy__escape(amy__span_of(line), text, sizeof(text));
-        amy__log(&site->borrow_workers->log, AMY_LOG_ERROR,
-                 "its last lines site=%s: %s", site->domain, text);
-    }
-}
-
-static void
 note_failure(struct amy__workers_pool *pool, uint32_t position,
              const char *reason)
 {
@@ -84,13 +69,14 @@ note_failure(struct amy__workers_pool *pool, uint32_t position,
     (void)snprintf(reload->reason, sizeof(reload->reason),
                    "%s %" PRIu32 " of generation %" PRIu64 ": %s",
                    pool->spec->name, position, pool->generation, reason);
+    /* For who may reload. The log is not its own: what a program says last may
+     * be a traceback that shows the URL of its database. */
     reload->lines = amy__tail_json(&pool->places[position].tail);
     amy__log(&site->borrow_workers->log, AMY_LOG_ERROR,
              "%s site=%s reason=\"%s\"",
              first ? "a worker does not start, it is tried again"
                    : "the new generation is no good, the old one goes on",
              site->domain, reload->reason);
-    log_lines(site);
 }
 
 /* ---- facts and wants ---- */

@@ -126,15 +126,27 @@ amy__workers_site_stop(struct amy__workers_site *site)
 
 /* ---- a new generation ---- */
 
+/* What the shell said goes where it would have gone had it been a worker: to
+ * the site's own log, and to who may reload. */
 static void
 refuse_generation(struct amy__workers_site *site, const struct amy_error *err)
 {
+    const char *said = amy__said_words(err->msg);
+
+    (void)amy__span_copy(amy__own_words(err->msg), site->env_error,
+                         sizeof(site->env_error));
     amy__log(&site->borrow_workers->log, AMY_LOG_ERROR,
              "a new generation is refused site=%s reason=\"%s\"", site->domain,
-             err->msg);
-    (void)amy__span_copy(amy__span_of(err->msg), site->env_error,
-                         sizeof(site->env_error));
-    amy__workers_reload_refuse(site, err->msg);
+             site->env_error);
+    amy__workers_reload_refuse(site, site->env_error);
+    if (said[0] != '\0' && site->output != NULL) {
+        amy__workers_output_line(site->output, "environment", 0, 0, said,
+                                 strlen(said));
+    }
+    if (said[0] != '\0') {
+        site->reload.lines = amy__json_array();
+        (void)amy__json_add(site->reload.lines, amy__json_text(said));
+    }
 }
 
 static int

@@ -3,11 +3,16 @@
 import shutil
 
 import pytest
-from hosting import walk
+from hosting import users, walk
 from hosting.wait import wait_for
 from support import TINY, deploy_tiny
 
 SOON_S = 60
+
+
+def stranger_user():
+    """Somebody who has nothing to do with the site; a person has nobody else."""
+    return users.User.named("nobody") if users.is_root() else None
 
 
 def break_python(site):
@@ -26,8 +31,8 @@ FAULTS = {
     "no venv": (lambda site: shutil.rmtree(site.venv), ".venv"),
     "no activate": (lambda site: (site.venv / "bin/activate").unlink(), "activate"),
     "no repo": (lambda site: shutil.rmtree(site.repo), "repo"),
-    "postactivate fails": (postactivate("echo no luck >&2\nfalse\nexit 3\n"), "no luck"),
-    "postactivate is no shell": (postactivate("if then fi fi\n"), "postactivate: line 1"),
+    "postactivate fails": (postactivate("echo no luck >&2\nfalse\nexit 3\n"), "failed with status"),
+    "postactivate is no shell": (postactivate("if then fi fi\n"), "failed with status 2"),
     "postactivate of Windows": (postactivate("export GREETING=x\r\n"), "CR LF"),
     "postactivate hangs": (postactivate("read -r < <(sleep 600)\n"), "5"),
 }
@@ -84,3 +89,25 @@ def test_values_of_the_environment_are_never_logged(tiny):
     logs = "".join(file.read_text() for file in tiny.tiny.logs.iterdir())
     shown = tiny.front.output() + tiny.workers.output() + tiny.amyctl("status", "--json").stdout
     assert "hunter-two" not in logs + shown
+
+
+def test_value_that_the_shell_quotes_reaches_only_who_may_reload(running):
+    with open(running.tiny.venv / "bin/postactivate", "a") as file:
+        file.write("export SECRET_KEY=abc hunter2-is-my-password\n")
+    refused = running.amyctl("reload", TINY, check=False)
+    assert refused.returncode == 1
+    assert "failed with status 1" in refused.stderr and "hunter2" in refused.stderr, refused
+    assert "hunter2" in (running.tiny.logs / "gunicorn_supervisor.log").read_text()
+    stranger = running.amyctl("status", "--json", user=stranger_user())
+    assert "failed with status 1" in stranger.stdout and "hunter2" not in stranger.stdout
+    assert "failed with status 1" in running.workers.output()
+    assert "hunter2" not in running.workers.output()
+
+
+def test_last_lines_of_a_worker_reach_only_who_may_reload(running):
+    with open(running.tiny.repo / "tiny.py", "a") as file:
+        file.write("\nraise RuntimeError('postgres://u:hunter2@db/x')\n")
+    refused = running.amyctl("reload", TINY, check=False)
+    assert refused.returncode == 1 and "hunter2" in refused.stderr, refused
+    stranger = running.amyctl("status", "--json", user=stranger_user())
+    assert "hunter2" not in stranger.stdout + running.workers.output()

@@ -102,6 +102,22 @@ test_err_may_quote_its_old_message(void **state)
 }
 
 static void
+test_own_words_end_where_another_program_speaks(void **state)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+
+    (void)state;
+    (void)amy__err(&err, AMY_EIO, "pg_dump failed" AMY__SAID "a" AMY__SAID "b");
+    amy__err_prefix(&err, "site: ");
+    assert_true(amy__span_eq(amy__own_words(err.msg),
+                             AMY_SPAN("site: pg_dump failed")));
+    assert_string_equal(amy__said_words(err.msg), "a" AMY__SAID "b");
+    assert_true(amy__span_eq(amy__own_words("all ours"), AMY_SPAN("all ours")));
+    assert_string_equal(amy__said_words("all ours"), "");
+    assert_true(amy__span_eq(amy__own_words(AMY__SAID "x"), AMY_SPAN("")));
+}
+
+static void
 test_strerror_has_a_text_for_every_code(void **state)
 {
     (void)state;
@@ -121,6 +137,7 @@ main(void)
         cmocka_unit_test(test_err_sys_maps_what_a_caller_can_do),
         cmocka_unit_test(test_err_cuts_a_long_message),
         cmocka_unit_test(test_err_may_quote_its_old_message),
+        cmocka_unit_test(test_own_words_end_where_another_program_speaks),
         cmocka_unit_test(test_strerror_has_a_text_for_every_code),
     };
 

@@ -1,5 +1,6 @@
 #include "amy_test.h"
 
+#include "core/error.h"
 #include "site/env.h"
 #include "tree.h"
 
@@ -232,12 +233,27 @@ test_runs_as_the_sites_user_in_repo(void **state)
 }
 
 static void
-test_failing_files_say_their_last_line(void **state)
+test_failing_files_last_line_is_told_apart(void **state)
 {
     (void)state;
     expect_failure("echo one >&2\necho the reason >&2\nfalse\n",
-                   "repo/.venv/bin/postactivate failed with status 1: the "
-                   "reason");
+                   "repo/.venv/bin/postactivate failed with status 1" AMY__SAID
+                   "the reason");
+}
+
+/* The shell quotes what it does not understand. */
+static void
+test_value_that_a_shell_quotes_is_not_in_our_words(void **state)
+{
+    struct amy__span own = {NULL, 0};
+
+    (void)state;
+    run_with("export SECRET_KEY=abc hunter2-is-my-password\n");
+    assert_int_equal(seen.rc, AMY_EPARSE);
+    own = amy__own_words(seen.err.msg);
+    assert_true(amy__span_eq(
+        own, AMY_SPAN("repo/.venv/bin/postactivate failed with status 1")));
+    assert_non_null(strstr(amy__said_words(seen.err.msg), "hunter2"));
 }
 
 static void
@@ -337,7 +353,7 @@ test_hanging_file_is_killed_with_its_children(void **state)
     run(1000);
     assert_int_equal(seen.rc, AMY_ETIMEOUT);
     assert_string_equal(seen.err.msg, "repo/.venv/bin/postactivate took longer "
-                                      "than 1000 ms: waiting");
+                                      "than 1000 ms; it said: waiting");
     assert_true(has_ended(pid_file));
 }
 
@@ -611,7 +627,8 @@ main(void)
         WITH_TREE(test_values_of_every_shape_come_through),
         WITH_TREE(test_chatter_is_not_taken_for_variables),
         WITH_TREE(test_runs_as_the_sites_user_in_repo),
-        WITH_TREE(test_failing_files_say_their_last_line),
+        WITH_TREE(test_failing_files_last_line_is_told_apart),
+        WITH_TREE(test_value_that_a_shell_quotes_is_not_in_our_words),
         WITH_TREE(test_exit_with_a_status_is_a_failure),
         WITH_TREE(test_exit_without_failure_is_one_too),
         WITH_TREE(test_own_set_e_works),

@@ -318,7 +318,11 @@ test_refused_environment_touches_nothing(void **state)
     scene_put(s, REPO ".venv/bin/activate", "echo no; return 4\n", 0644);
     ask_reload(s);
     scene_run_until(s, refused);
-    assert_reason(s, "repo/.venv/bin/activate failed with status 4: no");
+    assert_reason(s, "repo/.venv/bin/activate failed with status 4");
+    assert_string_equal(s->workers->sites->env_error, scene_reload(s)->reason);
+    assert_int_equal(amy__json_count(scene_reload(s)->lines), 1);
+    assert_string_equal(
+        amy__json_as_text(amy__json_at(scene_reload(s)->lines, 0), ""), "no");
     assert_true(first_serves(s));
     assert_int_equal(scene_reload(s)->generation, 1);
 }
