@@ -257,13 +257,13 @@ amy__lineage_look(struct amy__lineages *site, struct amy__lineage *l,
                   bool final)
 {
     int64_t now_ms = amy__mono_ms(site->borrow_clock);
+    bool unchanged = is_unchanged(l);
     struct amy_error err = AMY_ERROR_INIT;
     struct amy__pair pair = {.sealed = {-1, -1}};
     const char *file = NULL;
 
     /* What is wrong may become right by itself, as time goes on. */
-    if (is_unchanged(l) && !final && l->error[0] == '\0' &&
-        l->unsettled_ms == 0) {
+    if (unchanged && !final && l->error[0] == '\0' && l->unsettled_ms == 0) {
         if (l->pair.cert != NULL && judge(site, l, l->pair.cert, &err) < 0) {
             blame(site, l, l->pair.cert, l->chain_path, err.msg);
         }
@@ -274,10 +274,12 @@ amy__lineage_look(struct amy__lineages *site, struct amy__lineage *l,
         amy__pair_clear(&pair);
         return;
     }
-    if (l->unsettled_ms == 0) {
+    /* Whoever replaces the files is given the time to replace them all, also
+     * where those before were no good. */
+    if (l->unsettled_ms == 0 && (l->error[0] == '\0' || !unchanged)) {
         l->unsettled_ms = now_ms;
     }
-    if (final || l->error[0] != '\0' ||
+    if (final || l->unsettled_ms == 0 ||
         now_ms - l->unsettled_ms >= AMY__LINEAGE_SETTLE_MS) {
         blame(site, l, NULL, file, err.msg);
     }

@@ -292,6 +292,30 @@ test_pair_between_two_links_is_no_alarm(void **state)
     assert_int_equal(f->changes, 1);
 }
 
+/* A refusal that stands is no reason to blame the next pair between its links.
+ */
+static void
+test_refused_pair_is_replaced_without_another_alarm(void **state)
+{
+    struct fixture *f = *state;
+
+    begin(f);
+    put(f, SITE, "privkey.pem", f->other.key);
+    (void)fake_loop_poll();
+    fake_loop_advance(AMY__LINEAGE_SETTLE_MS + 200);
+    assert_int_equal(view_of(f, 0).refused, 1);
+    put(f, SITE, "privkey.pem", "half a file\n");
+    (void)fake_loop_poll();
+    fake_loop_advance(AMY__LINEAGE_SETTLE_MS - 200);
+    assert_int_equal(view_of(f, 0).refused, 1);
+    put(f, SITE, "privkey.pem", f->other.key);
+    put(f, SITE, "fullchain.pem", f->other.chain);
+    (void)fake_loop_poll();
+    assert_string_equal(error_of(f), "");
+    assert_true(serves(f, &f->other));
+    assert_int_equal(view_of(f, 0).refused, 1);
+}
+
 static void
 test_pair_that_stays_between_two_links_is_one(void **state)
 {
@@ -709,6 +733,7 @@ main(void)
         TEST(test_replaced_pair_is_taken_at_once),
         TEST(test_pair_between_two_links_is_no_alarm),
         TEST(test_pair_that_stays_between_two_links_is_one),
+        TEST(test_refused_pair_is_replaced_without_another_alarm),
         TEST(test_slow_look_sees_what_the_watch_does_not),
         TEST(test_first_issue_needs_neither_live_nor_directory),
         TEST(test_first_issue_below_live_is_seen_at_once),
