@@ -280,36 +280,6 @@ take_seat(struct amy__lane *lane, struct amy__seat *ret_seat)
     }
 }
 
-/* Ranks are of one process; what all compare is the age of each one's first,
- * which counts less where it is likely to take long. */
-static int64_t
-urgency_us(const struct amy__ticket *ticket)
-{
-    int64_t handicap = (int64_t)ticket->cost_us * HANDICAP;
-
-    return ticket->since_us +
-           (handicap < HANDICAP_MAX_US ? handicap : HANDICAP_MAX_US);
-}
-
-static void
-publish(struct amy__lane *lane)
-{
-    if (lane->pool != AMY__POOL_UNKNOWN) {
-        amy__slots_wait(lane->borrow_slots, lane->pool, lane->process,
-                        lane->first == NULL ? 0 : urgency_us(lane->first));
-    }
-}
-
-void
-amy__lane_set_pool(struct amy__lane *lane, uint32_t pool)
-{
-    if (lane->pool != pool && lane->pool != AMY__POOL_UNKNOWN) {
-        amy__slots_wait(lane->borrow_slots, lane->pool, lane->process, 0);
-    }
-    lane->pool = pool;
-    publish(lane);
-}
-
 static unsigned
 group_of(uint32_t cost_us)
 {
@@ -323,30 +293,77 @@ group_of(uint32_t cost_us)
     return group;
 }
 
-/* Where the last of its group would be over, were the groups served evenly. */
+/* Who goes next, and where its group stands (start-time fair queueing): of the
+ * oldest of each group the one whose group has been served least; before all
+ * of them, who was served and had to come back. */
+static struct amy__ticket *
+choose(const struct amy__lane *lane, int64_t *ret_start)
+{
+    struct amy__ticket *found = NULL;
+    uint32_t seen = 0;
+
+    *ret_start = lane->turn;
+    for (struct amy__ticket *t = lane->first; t != NULL && !t->bounced;
+         t = t->next) {
+        unsigned group = group_of(t->cost_us);
+        int64_t owed = lane->owed[group];
+        int64_t start = owed > lane->turn ? owed : lane->turn;
+
+        if ((seen >> group & 1U) == 0 &&
+            (found == NULL || start < *ret_start)) {
+            found = t;
+            *ret_start = start;
+        }
+        seen |= 1U << group;
+        if (seen == lane->groups) {
+            break;
+        }
+    }
+    return found != NULL ? found : lane->first;
+}
+
+/* What the processes compare is the age of each one's next request, which
+ * counts less where it is likely to take long. */
 static int64_t
-rank_of(struct amy__lane *lane, uint32_t cost_us)
+urgency_us(const struct amy__ticket *ticket)
 {
-    int64_t *owed = &lane->owed[group_of(cost_us)];
-    int64_t rank = *owed > lane->turn ? *owed : lane->turn;
+    int64_t handicap = (int64_t)ticket->cost_us * HANDICAP;
 
-    *owed = rank + (cost_us > COST_MIN_US ? cost_us : COST_MIN_US);
-    return rank;
+    return ticket->since_us +
+           (handicap < HANDICAP_MAX_US ? handicap : HANDICAP_MAX_US);
 }
 
-static bool
-goes_before(const struct amy__ticket *a, const struct amy__ticket *b)
+static void
+publish(struct amy__lane *lane)
 {
-    return a->rank < b->rank ||
-           (a->rank == b->rank && a->since_us < b->since_us);
+    int64_t start = 0;
+    const struct amy__ticket *next = choose(lane, &start);
+
+    if (lane->pool != AMY__POOL_UNKNOWN) {
+        amy__slots_wait(lane->borrow_slots, lane->pool, lane->process,
+                        next == NULL ? 0 : urgency_us(next));
+    }
 }
 
+void
+amy__lane_set_pool(struct amy__lane *lane, uint32_t pool)
+{
+    if (lane->pool != pool && lane->pool != AMY__POOL_UNKNOWN) {
+        amy__slots_wait(lane->borrow_slots, lane->pool, lane->process, 0);
+    }
+    lane->pool = pool;
+    publish(lane);
+}
+
+/* Behind all others; the bounced before them, in the order of their age. */
 static void
 enqueue(struct amy__lane *lane, struct amy__ticket *ticket)
 {
     struct amy__ticket *after = lane->last;
+    unsigned group = group_of(ticket->cost_us);
 
-    while (after != NULL && goes_before(ticket, after)) {
+    while (ticket->bounced && after != NULL &&
+           !(after->bounced && after->since_us <= ticket->since_us)) {
         after = after->prev;
     }
     ticket->prev = after;
@@ -354,28 +371,44 @@ enqueue(struct amy__lane *lane, struct amy__ticket *ticket)
     *(after == NULL ? &lane->first : &after->next) = ticket;
     *(ticket->next == NULL ? &lane->last : &ticket->next->prev) = ticket;
     lane->waiting++;
-    if (lane->first == ticket) {
-        publish(lane);
-    }
+    lane->waiting_in[group]++;
+    lane->groups |= 1U << group;
+    publish(lane);
 }
 
 void
 amy__lane_forget(struct amy__lane *lane, struct amy__ticket *ticket)
 {
-    bool was_first = lane->first == ticket;
+    unsigned group = group_of(ticket->cost_us);
 
     *(ticket->prev == NULL ? &lane->first : &ticket->prev->next) = ticket->next;
     *(ticket->next == NULL ? &lane->last : &ticket->next->prev) = ticket->prev;
     *ticket = (struct amy__ticket){0};
     lane->waiting--;
+    if (--lane->waiting_in[group] == 0) {
+        lane->groups &= ~(1U << group);
+    }
     if (lane->first == NULL) {
         /* Nobody waits: nobody has been kept waiting. */
         lane->turn = 0;
         memset(lane->owed, 0, sizeof(lane->owed));
     }
-    if (was_first) {
-        publish(lane);
+    publish(lane);
+}
+
+/* It has a seat: its group has had what it costs. Charged only now, so that who
+ * leaves unserved leaves no debt behind. */
+static void
+serve(struct amy__lane *lane, struct amy__ticket *ticket, int64_t start)
+{
+    uint32_t cost_us =
+        ticket->cost_us > COST_MIN_US ? ticket->cost_us : COST_MIN_US;
+
+    if (!ticket->bounced) {
+        lane->turn = start;
+        lane->owed[group_of(ticket->cost_us)] = start + cost_us;
     }
+    amy__lane_forget(lane, ticket);
 }
 
 static bool
@@ -389,14 +422,14 @@ amy__lane_next(struct amy__lane *lane, struct amy__ticket **ret_ticket,
                struct amy__seat *ret_seat)
 {
     int other = -1;
+    int64_t start = 0;
 
     if (lane->first != NULL) {
         if (!take_seat(lane, ret_seat)) {
             return false;
         }
-        *ret_ticket = lane->first;
-        lane->turn = lane->first->rank;
-        amy__lane_forget(lane, lane->first);
+        *ret_ticket = choose(lane, &start);
+        serve(lane, *ret_ticket, start);
         return true;
     }
     if (lane->pool == AMY__POOL_UNKNOWN) {
@@ -424,7 +457,7 @@ amy__lane_enter(struct amy__lane *lane, struct amy__ticket *ticket,
         return AMY_ELIMIT;
     }
     ticket->since_us = now_us;
-    ticket->rank = rank_of(lane, ticket->cost_us);
+    ticket->bounced = false;
     enqueue(lane, ticket);
     /* A slot that was freed before the waiting word was there rang nobody. */
     if (lane->first == ticket && amy__lane_next(lane, &next, ret_seat)) {
@@ -468,7 +501,7 @@ amy__lane_bounce(struct amy__lane *lane, const struct amy__seat *seat,
                  struct amy__ticket *ticket, int64_t since_us)
 {
     seat->worker->avoid = true;
-    *ticket = (struct amy__ticket){.since_us = since_us, .rank = lane->turn};
+    *ticket = (struct amy__ticket){.since_us = since_us, .bounced = true};
     enqueue(lane, ticket);
     (void)free_seat(lane, seat);
 }

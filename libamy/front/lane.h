@@ -38,8 +38,8 @@ struct amy__ticket {
     struct amy__ticket *prev;
     struct amy__ticket *next;
     int64_t since_us; /* above 0 while it waits */
-    int64_t rank;     /* its place: lower goes first */
     uint32_t cost_us; /* what it is likely to take; 0: unknown. Set to enter */
+    bool bounced;     /* goes before all others */
 };
 
 /* Requests are grouped by what they are likely to cost: below 16 ms, and four
@@ -57,10 +57,12 @@ struct amy__lane {
     struct amy__lane_worker **workers;
     size_t worker_count;
     size_t worker_cap;
-    struct amy__ticket *first; /* by rank, then by age */
+    struct amy__ticket *first; /* the oldest, or who was bounced */
     struct amy__ticket *last;
-    int64_t turn;                   /* rank of who was served last */
-    int64_t owed[AMY__LANE_GROUPS]; /* rank of a group's next request */
+    int64_t turn;                   /* where who was served last began */
+    int64_t owed[AMY__LANE_GROUPS]; /* where a group's last served ended */
+    uint32_t waiting_in[AMY__LANE_GROUPS];
+    uint32_t groups; /* a bit for each that has requests waiting */
     uint32_t waiting;
     uint32_t limit; /* most tickets [0: 1000] */
     /* Servers with many slots each: always the one with the fewest requests of

@@ -65,7 +65,7 @@ deadline_ms(const struct amy__pool_lane *pool, const struct amy__job *job)
     return down_ms < late_ms ? down_ms : late_ms;
 }
 
-/* The queue is in the order of ranks: the oldest, whose deadline comes first,
+/* Who was bounced stands at its head: the oldest, whose deadline comes first,
  * may be anywhere. NULL: nobody waits. */
 static struct amy__job *
 oldest(const struct amy__pool_lane *pool)

@@ -228,16 +228,20 @@ test_leave_rings_an_older_request_elsewhere(void **state)
     assert_int_equal(f->rung, 0);
 }
 
-/* Names of those that wait, as they would be served now. */
+/* Names of those that wait, as one worker serves them. */
 static const char *
 order(struct fixture *f, const struct amy__ticket *tickets, size_t n)
 {
     static char names[16];
+    struct amy__ticket *next = NULL;
+    struct amy__seat seat = {0};
     size_t used = 0;
 
-    for (const struct amy__ticket *t = f->lane.first; t != NULL; t = t->next) {
-        assert_in_range(t - tickets, 0, n - 1);
-        names[used++] = (char)('a' + (t - tickets));
+    assert_int_equal(amy__lane_add(&f->lane, 0, 1, 1, NULL), 0);
+    while (amy__lane_next(&f->lane, &next, &seat)) {
+        assert_in_range(next - tickets, 0, n - 1);
+        names[used++] = (char)('a' + (next - tickets));
+        (void)amy__lane_leave(&f->lane, &seat);
     }
     names[used] = '\0';
     return names;
@@ -265,9 +269,6 @@ test_cheap_requests_pass_dear_ones_but_the_first(void **state)
 
     enter_with_costs(f, tickets, costs, 6);
     assert_string_equal(order(f, tickets, 6), "acdfbe");
-    for (size_t i = 0; i < 6; i++) {
-        amy__lane_forget(&f->lane, &tickets[i]);
-    }
 }
 
 static void
@@ -279,9 +280,6 @@ test_alike_requests_are_served_as_they_came(void **state)
 
     enter_with_costs(f, tickets, costs, 5);
     assert_string_equal(order(f, tickets, 5), "abcde");
-    for (size_t i = 0; i < 5; i++) {
-        amy__lane_forget(&f->lane, &tickets[i]);
-    }
 }
 
 /* Whatever comes, in whatever numbers: a group is served for as long as any
@@ -326,6 +324,36 @@ test_dear_requests_get_their_share_of_a_flood_of_cheap_ones(void **state)
         }
     }
     (void)amy__lane_leave(&f->lane, &seat);
+}
+
+/* Who leaves unserved leaves no debt behind: a flood that comes and goes does
+ * not keep those like it back. */
+static void
+test_requests_that_leave_are_not_charged(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__ticket dear[2] = {{.cost_us = 1000000}, {.cost_us = 1000000}};
+    struct amy__ticket flood = {0};
+    struct amy__ticket honest = {.cost_us = 10000};
+    struct amy__ticket *next = NULL;
+    struct amy__seat seat = {0};
+
+    assert_int_equal(amy__lane_enter(&f->lane, &dear[0], 1, &seat), 0);
+    assert_int_equal(amy__lane_enter(&f->lane, &dear[1], 2, &seat), 0);
+    for (int64_t i = 0; i < 6000; i++) {
+        flood.cost_us = 10000;
+        assert_int_equal(amy__lane_enter(&f->lane, &flood, 3 + i, &seat), 0);
+        amy__lane_forget(&f->lane, &flood);
+    }
+    assert_int_equal(amy__lane_enter(&f->lane, &honest, 7000, &seat), 0);
+    assert_int_equal(amy__lane_add(&f->lane, 0, 1, 1, NULL), 0);
+    assert_true(amy__lane_next(&f->lane, &next, &seat));
+    assert_ptr_equal(next, &dear[0]);
+    (void)amy__lane_leave(&f->lane, &seat);
+    assert_true(amy__lane_next(&f->lane, &next, &seat));
+    assert_ptr_equal(next, &honest);
+    (void)amy__lane_leave(&f->lane, &seat);
+    amy__lane_forget(&f->lane, &dear[1]);
 }
 
 static void
@@ -510,6 +538,7 @@ main(void)
         TEST(test_cheap_requests_pass_dear_ones_but_the_first),
         TEST(test_alike_requests_are_served_as_they_came),
         TEST(test_dear_requests_get_their_share_of_a_flood_of_cheap_ones),
+        TEST(test_requests_that_leave_are_not_charged),
         TEST(test_dear_request_elsewhere_is_not_the_most_urgent),
         TEST(test_bounce_avoids_the_worker_and_keeps_the_place),
         TEST(test_in_turn_equal_servers_alternate),
