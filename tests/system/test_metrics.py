@@ -111,8 +111,8 @@ def test_pool_that_never_began_has_nobody_ready(tiny):
     """As with an environment that cannot be read; an alarm needs a number."""
     (tiny.tiny.venv / "bin/postactivate").write_text("exit 3\n")
     tiny.start_workers(ready=False)
-    wait_for(lambda: tiny.daemon_status("workers"), SOON_S, "the daemon answers")
-    wait_for(lambda: tiny.daemon_status("workers")["sites"][0]["error"], SOON_S,
+    wait_for(lambda: (report := tiny.daemon_status("workers"))
+             and any("error" in site for site in report["sites"]), SOON_S,
              "the environment is refused")
     found = metrics(tiny, "workers")
     assert value(found, "amy_workers", site=TINY, pool="web", state="ready") == 0
