@@ -275,8 +275,9 @@ amy__lineage_look(struct amy__lineages *site, struct amy__lineage *l,
         return;
     }
     /* Whoever replaces the files is given the time to replace them all, also
-     * where those before were no good. */
-    if (l->unsettled_ms == 0 && (l->error[0] == '\0' || !unchanged)) {
+     * where those before were no good; maybe they began after our look. */
+    if (l->unsettled_ms == 0 &&
+        (l->error[0] == '\0' || !unchanged || !is_unchanged(l))) {
         l->unsettled_ms = now_ms;
     }
     if (final || l->unsettled_ms == 0 ||
