@@ -2,7 +2,7 @@
 /* Not for when a minute comes: that is schedule.c. */
 #include "backup/cron.h"
 
-#include "backup/civil.h"
+#include "core/civil.h"
 #include "core/error.h"
 
 #include <string.h>

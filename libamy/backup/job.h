@@ -34,8 +34,8 @@ enum amy__job_action {
 struct amy__job_spec {
     enum amy__job_action action;
     char site[256];
-    char from[128];               /* which database: see amy__pg_target_read */
-    char set[AMY__SET_NAME_SIZE]; /* "": the newest that fits */
+    char from[128];            /* which database: see amy__pg_target_read */
+    char set[AMY__STAMP_SIZE]; /* "": the newest that fits */
     char why[16];
     char to[128];    /* database to restore into; "": the site's own */
     int64_t slot_ms; /* AMY__MANIFEST_NO_TIME */

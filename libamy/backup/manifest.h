@@ -5,8 +5,8 @@
 
 #include <amy/error.h>
 
-#include "backup/civil.h"
 #include "core/buf.h"
+#include "core/civil.h"
 #include "core/str.h"
 
 #include <stdbool.h>
@@ -41,7 +41,7 @@ struct amy__manifest_table {
 };
 
 struct amy__manifest {
-    char name[AMY__SET_NAME_SIZE];
+    char name[AMY__STAMP_SIZE];
     char site[256];
     char why[16]; /* "schedule", "manual", "deploy" */
     char host[256];

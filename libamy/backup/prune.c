@@ -15,8 +15,8 @@ describe(const struct amy__set *set, struct amy__retain_set *ret)
     int64_t made_ms = 0;
     unsigned sequence = 0;
 
-    (void)amy__set_name_parse(amy__span_of(set->manifest.name), &made_ms,
-                              &sequence);
+    (void)amy__stamp_parse(amy__span_of(set->manifest.name), &made_ms,
+                           &sequence);
     *ret = (struct amy__retain_set){
         .made_ms = made_ms,
         .verified = set->broken[0] == '\0' &&

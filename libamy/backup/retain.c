@@ -2,7 +2,7 @@
 /* Not for deleting those that go: that is prune.c. */
 #include "backup/retain.h"
 
-#include "backup/civil.h"
+#include "core/civil.h"
 
 static void
 keep(struct amy__retain_set *set, const char *why)

@@ -2,7 +2,7 @@
 /* Not for waiting: scheduler/ looks again every now and then. */
 #include "backup/schedule.h"
 
-#include "backup/civil.h"
+#include "core/civil.h"
 
 #include <string.h>
 

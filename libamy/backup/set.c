@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #define PARTIAL ".partial"
-#define PARTIAL_SIZE (AMY__SET_NAME_SIZE + sizeof(PARTIAL))
+#define PARTIAL_SIZE (AMY__STAMP_SIZE + sizeof(PARTIAL))
 
 static void
 partial_name(const char *name, char buf[PARTIAL_SIZE])
@@ -106,7 +106,7 @@ each_entry(int dir_fd, entry_fn fn, void *user, struct amy_error *err)
 
 /* A set's name with ".partial" behind it. */
 static bool
-is_partial(const char *entry, char name[AMY__SET_NAME_SIZE])
+is_partial(const char *entry, char name[AMY__STAMP_SIZE])
 {
     struct amy__span rest = amy__span_of(entry);
     int64_t wall_ms = 0;
@@ -116,8 +116,8 @@ is_partial(const char *entry, char name[AMY__SET_NAME_SIZE])
         return false;
     }
     rest.n -= sizeof(PARTIAL) - 1;
-    return amy__set_name_parse(rest, &wall_ms, &sequence) &&
-           amy__span_copy(rest, name, AMY__SET_NAME_SIZE);
+    return amy__stamp_parse(rest, &wall_ms, &sequence) &&
+           amy__span_copy(rest, name, AMY__STAMP_SIZE);
 }
 
 /* --- reading --- */
@@ -133,7 +133,7 @@ amy__set_read(int sets_fd, const char *name, struct amy__manifest *ret,
     int rc = 0;
 
     amy__manifest_init(ret);
-    if (!amy__set_name_parse(amy__span_of(name), &wall_ms, &sequence)) {
+    if (!amy__stamp_parse(amy__span_of(name), &wall_ms, &sequence)) {
         return amy__err(err, AMY_ENOTFOUND, "'%.64s' is no name of a backup",
                         name);
     }
@@ -163,12 +163,12 @@ read_entry(const char *entry, void *user, struct amy_error *err)
     struct amy__sets *sets = reading->sets;
     struct amy__set *set = NULL;
     struct amy_error why = AMY_ERROR_INIT;
-    char name[AMY__SET_NAME_SIZE];
+    char name[AMY__STAMP_SIZE];
     int64_t wall_ms = 0;
     unsigned sequence = 0;
     int rc = 0;
 
-    if (!amy__set_name_parse(amy__span_of(entry), &wall_ms, &sequence)) {
+    if (!amy__stamp_parse(amy__span_of(entry), &wall_ms, &sequence)) {
         bool ours =
             is_partial(entry, name) || strcmp(entry, AMY__SETS_SCRATCH) == 0;
 
@@ -208,10 +208,8 @@ newest_first(const void *a, const void *b)
     unsigned x_sequence = 0;
     unsigned y_sequence = 0;
 
-    (void)amy__set_name_parse(amy__span_of(x->manifest.name), &x_ms,
-                              &x_sequence);
-    (void)amy__set_name_parse(amy__span_of(y->manifest.name), &y_ms,
-                              &y_sequence);
+    (void)amy__stamp_parse(amy__span_of(x->manifest.name), &x_ms, &x_sequence);
+    (void)amy__stamp_parse(amy__span_of(y->manifest.name), &y_ms, &y_sequence);
     if (x_ms != y_ms) {
         return x_ms < y_ms ? 1 : -1;
     }
@@ -288,15 +286,15 @@ int
 amy__set_begin(int sets_fd, int64_t wall_ms, char ret_name[],
                struct amy_error *err)
 {
-    char name[AMY__SET_NAME_SIZE] = "";
+    char name[AMY__STAMP_SIZE] = "";
     char partial[PARTIAL_SIZE] = "";
     struct stat st = {0};
     bool made = false;
     int fd = -1;
 
-    for (unsigned sequence = 1; sequence <= AMY__SET_SEQUENCE_MAX && !made;
+    for (unsigned sequence = 1; sequence <= AMY__STAMP_SEQUENCE_MAX && !made;
          sequence++) {
-        amy__set_name(wall_ms, sequence, name);
+        amy__stamp_write(wall_ms, sequence, name);
         partial_name(name, partial);
         if (fstatat(sets_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
             continue;
@@ -308,14 +306,14 @@ amy__set_begin(int sets_fd, int64_t wall_ms, char ret_name[],
     }
     if (!made) {
         return amy__err(err, AMY_EEXIST, "this second has %d backups already",
-                        AMY__SET_SEQUENCE_MAX);
+                        AMY__STAMP_SEQUENCE_MAX);
     }
     fd = openat(sets_fd, partial,
                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0) {
         return amy__err_sys(err, errno, "opening '%s'", partial);
     }
-    (void)snprintf(ret_name, AMY__SET_NAME_SIZE, "%s", name);
+    (void)snprintf(ret_name, AMY__STAMP_SIZE, "%s", name);
     return fd;
 }
 
@@ -449,7 +447,7 @@ static int
 sweep_entry(const char *entry, void *user, struct amy_error *err)
 {
     const int *sets_fd = user;
-    char name[AMY__SET_NAME_SIZE];
+    char name[AMY__STAMP_SIZE];
     int rc = is_partial(entry, name) ? remove_partial(*sets_fd, entry, err) : 0;
 
     return rc == AMY_EEXIST ? 0 : rc; /* something of a person's in it */

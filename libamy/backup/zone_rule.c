@@ -2,7 +2,7 @@
 /* Not for the file itself: that is zone.c. */
 #include "backup/zone_rule.h"
 
-#include "backup/civil.h"
+#include "core/civil.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 #include "amy_test.h"
 
-#include "backup/civil.h"
 #include "backup/cron.h"
+#include "core/civil.h"
 
 #include <string.h>
 

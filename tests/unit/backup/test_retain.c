@@ -1,8 +1,8 @@
 /* Retention against the plain words of its rules, over random sets. */
 #include "amy_test.h"
 
-#include "backup/civil.h"
 #include "backup/retain.h"
+#include "core/civil.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * by libc's clocks. */
 #include "amy_test.h"
 
-#include "backup/civil.h"
 #include "backup/schedule.h"
+#include "core/civil.h"
 
 #include <stdio.h>
 #include <stdlib.h>

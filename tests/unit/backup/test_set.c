@@ -72,7 +72,7 @@ make(int sets_fd, int64_t at_ms, enum amy__verdict verdict, char *buf)
         (struct amy__manifest_file){AMY__SET_DATA, 3, 3, HASH};
     assert_int_equal(amy__set_commit(sets_fd, fd, &m, NULL), 0);
     (void)close(fd);
-    (void)snprintf(buf, AMY__SET_NAME_SIZE, "%s", m.name);
+    (void)snprintf(buf, AMY__STAMP_SIZE, "%s", m.name);
 }
 
 static bool
@@ -88,7 +88,7 @@ test_sets_are_listed_newest_first_and_others_counted(void **state)
 {
     int fd = amy__sets_open(site_fd, NULL);
     struct amy__sets sets;
-    char names[4][AMY__SET_NAME_SIZE];
+    char names[4][AMY__STAMP_SIZE];
 
     (void)state;
     assert_true(fd >= 0);
@@ -117,8 +117,8 @@ static void
 test_what_is_left_over_is_swept_and_nothing_else(void **state)
 {
     int fd = amy__sets_open(site_fd, NULL);
-    char name[AMY__SET_NAME_SIZE];
-    char whole[AMY__SET_NAME_SIZE];
+    char name[AMY__STAMP_SIZE];
+    char whole[AMY__STAMP_SIZE];
     int set_fd = -1;
 
     (void)state;
@@ -150,7 +150,7 @@ test_a_removed_set_is_gone_and_a_strange_file_stays(void **state)
 {
     int fd = amy__sets_open(site_fd, NULL);
     struct amy_error err = AMY_ERROR_INIT;
-    char name[AMY__SET_NAME_SIZE];
+    char name[AMY__STAMP_SIZE];
     char path[64];
 
     (void)state;

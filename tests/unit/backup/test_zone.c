@@ -1,9 +1,9 @@
 /* Zones against glibc's own reader of the same files. */
 #include "amy_test.h"
 
-#include "backup/civil.h"
 #include "backup/zone.h"
 #include "backup/zone_rule.h"
+#include "core/civil.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
-/* Days, dates and names of sets. */
-/* Not for time zones: that is zone.c. */
-#include "backup/civil.h"
+/* Days, dates and stamps. */
+/* Not for time zones. */
+#include "core/civil.h"
 
 #include "core/clock.h"
 
@@ -130,20 +130,19 @@ amy__civil_parse(struct amy__span text, int64_t *ret_wall_ms)
 }
 
 void
-amy__set_name(int64_t wall_ms, unsigned sequence, char buf[AMY__SET_NAME_SIZE])
+amy__stamp_write(int64_t wall_ms, unsigned sequence, char buf[AMY__STAMP_SIZE])
 {
     char t[25];
 
     (void)amy__format_time(wall_ms, t);
-    (void)snprintf(buf, AMY__SET_NAME_SIZE, "%.4s%.2s%.2sT%.2s%.2s%.2sZ", t,
-                   t + 5, t + 8, t + 11, t + 14, t + 17);
+    (void)snprintf(buf, AMY__STAMP_SIZE, "%.4s%.2s%.2sT%.2s%.2s%.2sZ", t, t + 5,
+                   t + 8, t + 11, t + 14, t + 17);
     if (sequence > 1) {
-        (void)snprintf(buf + 16, AMY__SET_NAME_SIZE - 16, "-%u",
-                       sequence % 1000);
+        (void)snprintf(buf + 16, AMY__STAMP_SIZE - 16, "-%u", sequence % 1000);
     }
 }
 
-/* "-2" to "-99", as amy__set_name writes it. */
+/* "-2" to "-99", as amy__stamp_write writes it. */
 static bool
 parse_sequence(struct amy__span tail, unsigned *ret_sequence)
 {
@@ -152,13 +151,13 @@ parse_sequence(struct amy__span tail, unsigned *ret_sequence)
         return true;
     }
     return tail.n >= 2 && tail.p[0] == '-' && tail.p[1] != '0' &&
-           digits(tail.p + 1, tail.n - 1, 2, AMY__SET_SEQUENCE_MAX,
+           digits(tail.p + 1, tail.n - 1, 2, AMY__STAMP_SEQUENCE_MAX,
                   ret_sequence);
 }
 
 bool
-amy__set_name_parse(struct amy__span name, int64_t *ret_wall_ms,
-                    unsigned *ret_sequence)
+amy__stamp_parse(struct amy__span name, int64_t *ret_wall_ms,
+                 unsigned *ret_sequence)
 {
     struct moment m = {0};
     unsigned sequence = 1;

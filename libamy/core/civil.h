@@ -1,7 +1,7 @@
 /* The civil calendar (proleptic Gregorian, UTC) and the two spellings of time
  * that backups use. Pure. */
-#ifndef AMY_BACKUP_CIVIL_H
-#define AMY_BACKUP_CIVIL_H
+#ifndef AMY_CORE_CIVIL_H
+#define AMY_CORE_CIVIL_H
 
 #include "core/str.h"
 
@@ -30,13 +30,13 @@ int64_t amy__floor_div(int64_t a, int64_t b);
 /* What amy__format_time writes: "2026-11-23T20:42:07.123Z", nothing else. */
 bool amy__civil_parse(struct amy__span text, int64_t *ret_wall_ms);
 
-/* A set's name: "20261123T160000Z", and "20261123T160000Z-2" when that second
- * has one already. */
-#define AMY__SET_NAME_SIZE 24
-#define AMY__SET_SEQUENCE_MAX 99
-void amy__set_name(int64_t wall_ms, unsigned sequence,
-                   char buf[AMY__SET_NAME_SIZE]);
-bool amy__set_name_parse(struct amy__span name, int64_t *ret_wall_ms,
-                         unsigned *ret_sequence);
+/* A name for what was made at a time: "20261123T160000Z", and
+ * "20261123T160000Z-2" when that second has one already. */
+#define AMY__STAMP_SIZE 24
+#define AMY__STAMP_SEQUENCE_MAX 99
+void amy__stamp_write(int64_t wall_ms, unsigned sequence,
+                      char buf[AMY__STAMP_SIZE]);
+bool amy__stamp_parse(struct amy__span name, int64_t *ret_wall_ms,
+                      unsigned *ret_sequence);
 
 #endif

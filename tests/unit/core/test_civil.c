@@ -1,6 +1,6 @@
 #include "amy_test.h"
 
-#include "backup/civil.h"
+#include "core/civil.h"
 
 #include <string.h>
 
@@ -76,21 +76,21 @@ test_names_carry_time_and_sequence(void **state)
         "20261323T160000Z",
         "20260229T160000Z",
     };
-    char name[AMY__SET_NAME_SIZE];
+    char name[AMY__STAMP_SIZE];
     int64_t ms = 0;
     unsigned sequence = 0;
 
     (void)state;
-    amy__set_name(INT64_C(1795466527123), 1, name);
+    amy__stamp_write(INT64_C(1795466527123), 1, name);
     assert_string_equal(name, "20261123T204207Z");
-    amy__set_name(INT64_C(1795466527123), 12, name);
+    amy__stamp_write(INT64_C(1795466527123), 12, name);
     assert_string_equal(name, "20261123T204207Z-12");
-    assert_true(amy__set_name_parse(amy__span_of(name), &ms, &sequence));
+    assert_true(amy__stamp_parse(amy__span_of(name), &ms, &sequence));
     assert_int_equal(ms, INT64_C(1795466527000));
     assert_int_equal(sequence, 12);
     for (size_t i = 0; i < sizeof(foreign) / sizeof(foreign[0]); i++) {
         assert_false(
-            amy__set_name_parse(amy__span_of(foreign[i]), &ms, &sequence));
+            amy__stamp_parse(amy__span_of(foreign[i]), &ms, &sequence));
     }
 }
 
