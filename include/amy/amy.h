@@ -12,6 +12,7 @@
 #include <amy/front.h>
 #include <amy/gate.h>
 #include <amy/log.h>
+#include <amy/logrotate.h>
 #include <amy/pool.h>
 #include <amy/scheduler.h>
 #include <amy/version.h>
