@@ -1,21 +1,18 @@
-/* Lines of access.log and error.log. Not for rotation: descriptors are handed
- * in. */
+/* Lines of access.log and error.log. */
+/* Not for writing them: logrotate/writer.c. */
 #include "front/accesslog.h"
 
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/error.h"
-#include "core/files.h"
 #include "core/log.h"
+#include "logrotate/writer.h"
 
-#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
-#define BUFFER_BYTES 65536U
 /* Escaped pieces are cut there, so that a line fits the buffer. */
 #define TARGET_MAX 16384U
 #define PIECE_MAX 4096U
@@ -23,35 +20,42 @@
 #define ERRORS_PER_S 10U
 
 struct amy__access_log {
-    int fd;
-    size_t used;
-    uint64_t lines;   /* in the buffer */
-    uint64_t lost;    /* in all */
-    uint64_t pending; /* lost and not yet told */
-    bool torn;        /* the file ends within a line of ours */
-    int64_t stamp_s;  /* the second that stamp says */
+    struct amy_log_writer *writer;
+    int64_t stamp_s; /* the second that stamp says */
     char stamp[32];
-    struct amy_log log;
-    char *name;
-    char buffer[BUFFER_BYTES];
 };
+
+static int
+create_writer(const char *site, const char *file, uint32_t buffer_bytes,
+              const struct amy_log *log, struct amy_log_writer **ret_writer,
+              struct amy_error *err)
+{
+    struct amy_log_writer_options opts = AMY_LOG_WRITER_OPTIONS_INIT;
+    char name[320];
+
+    (void)snprintf(name, sizeof(name), "site=%s file=logs/%s", site, file);
+    opts.name = name;
+    opts.buffer_bytes = buffer_bytes;
+    opts.log = log;
+    return amy_log_writer_create(&opts, ret_writer, err);
+}
 
 int
 amy__access_log_create(const char *name, const struct amy_log *log,
                        struct amy__access_log **ret_log, struct amy_error *err)
 {
     struct amy__access_log *made = amy__calloc(1, sizeof(*made));
+    int rc = 0;
 
     if (made == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating an access log");
     }
-    made->fd = -1;
     made->stamp_s = -1;
-    made->log = amy__log_copy(log);
-    made->name = amy__strdup(name);
-    if (made->name == NULL) {
+    rc = create_writer(name, "access.log", AMY_LOG_WRITER_BUFFER_MAX, log,
+                       &made->writer, err);
+    if (rc < 0) {
         amy__free(made);
-        return amy__err(err, AMY_ENOMEM, "allocating an access log");
+        return rc;
     }
     *ret_log = made;
     return 0;
@@ -60,108 +64,28 @@ amy__access_log_create(const char *name, const struct amy_log *log,
 void
 amy__access_log_free(struct amy__access_log *log)
 {
-    if (log == NULL) {
-        return;
+    if (log != NULL) {
+        amy_log_writer_free(log->writer);
+        amy__free(log);
     }
-    amy__access_log_flush(log);
-    amy__close(&log->fd);
-    amy__free(log->name);
-    amy__free(log);
 }
 
 uint64_t
 amy__access_log_lost(const struct amy__access_log *log)
 {
-    return log->lost;
+    return amy_log_writer_lost(log->writer);
 }
 
 void
 amy__access_log_set_fd(struct amy__access_log *log, int fd)
 {
-    amy__access_log_flush(log);
-    amy__close(&log->fd);
-    log->fd = fd;
-    log->torn = false;
-}
-
-/* Write as much as goes; bytes written. */
-static size_t
-write_some(int fd, const char *p, size_t n)
-{
-    size_t done = 0;
-
-    while (done < n) {
-        ssize_t got = write(fd, p + done, n - done);
-
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got <= 0) {
-            break;
-        }
-        done += (size_t)got;
-    }
-    return done;
-}
-
-static uint64_t
-count_lines(const char *p, size_t n)
-{
-    uint64_t lines = 0;
-
-    for (size_t i = 0; i < n; i++) {
-        lines += p[i] == '\n' ? 1 : 0;
-    }
-    return lines;
-}
-
-/* What could not be written is gone: a log never holds up an answer. */
-static void
-lose(struct amy__access_log *log, size_t from, int why)
-{
-    uint64_t lost = count_lines(log->buffer + from, log->used - from);
-
-    if (log->pending == 0) {
-        amy__log(&log->log, AMY_LOG_WARN,
-                 "access log: lines are lost site=%s error=\"%s\"", log->name,
-                 strerror(why));
-    }
-    log->pending += lost;
-    log->lost += lost;
-    log->torn = from > 0 && log->buffer[from - 1] != '\n';
-}
-
-static void
-tell_recovery(struct amy__access_log *log)
-{
-    if (log->pending > 0) {
-        amy__log(&log->log, AMY_LOG_NOTICE,
-                 "access log: written again site=%s lost=%llu", log->name,
-                 (unsigned long long)log->pending);
-        log->pending = 0;
-    }
+    amy_log_writer_set_fd(log->writer, fd);
 }
 
 void
 amy__access_log_flush(struct amy__access_log *log)
 {
-    size_t done = 0;
-
-    if (log->used == 0 || log->fd < 0) {
-        log->used = 0;
-        return;
-    }
-    if (log->torn && write_some(log->fd, "\n", 1) == 1) {
-        log->torn = false;
-    }
-    errno = 0;
-    done = log->torn ? 0 : write_some(log->fd, log->buffer, log->used);
-    if (done < log->used) {
-        lose(log, done, errno);
-    } else {
-        tell_recovery(log);
-    }
-    log->used = 0;
+    amy_log_writer_flush(log->writer);
 }
 
 /* "23/Nov/2026:21:30:30 +0000", made once a second. */
@@ -246,15 +170,14 @@ void
 amy__access_log_add(struct amy__access_log *log,
                     const struct amy__access_line *line)
 {
+    char *begin = NULL;
     char *at = NULL;
 
-    if (log->fd < 0) {
+    if (!amy__log_writer_is_open(log->writer)) {
         return;
     }
-    if (sizeof(log->buffer) - log->used < LINE_MAX_BYTES) {
-        amy__access_log_flush(log);
-    }
-    at = put_escaped(log->buffer + log->used, amy__span_of(line->client), 64);
+    begin = amy__log_writer_room(log->writer, LINE_MAX_BYTES);
+    at = put_escaped(begin, amy__span_of(line->client), 64);
     at = put_text(at, " - - [");
     at = put_text(at, stamp(log, line->wall_ms));
     at = put_request(at, line);
@@ -275,25 +198,31 @@ amy__access_log_add(struct amy__access_log *log,
     at = put_text(at, " w=");
     at = put_escaped(at, amy__span_of(line->worker), 80);
     *at++ = '\n';
-    log->used = (size_t)(at - log->buffer);
+    amy__log_writer_add(log->writer, (size_t)(at - begin));
 }
 
 /* ---- error.log ---- */
 
 struct amy__error_log {
-    int fd;
+    struct amy_log_writer *writer;
     struct amy__log_limit limit;
 };
 
 int
-amy__error_log_create(struct amy__error_log **ret_log, struct amy_error *err)
+amy__error_log_create(const char *name, const struct amy_log *log,
+                      struct amy__error_log **ret_log, struct amy_error *err)
 {
     struct amy__error_log *made = amy__calloc(1, sizeof(*made));
+    int rc = 0;
 
     if (made == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating an error log");
     }
-    made->fd = -1;
+    rc = create_writer(name, "error.log", 0, log, &made->writer, err);
+    if (rc < 0) {
+        amy__free(made);
+        return rc;
+    }
     *ret_log = made;
     return 0;
 }
@@ -302,7 +231,7 @@ void
 amy__error_log_free(struct amy__error_log *log)
 {
     if (log != NULL) {
-        amy__close(&log->fd);
+        amy_log_writer_free(log->writer);
         amy__free(log);
     }
 }
@@ -310,8 +239,7 @@ amy__error_log_free(struct amy__error_log *log)
 void
 amy__error_log_set_fd(struct amy__error_log *log, int fd)
 {
-    amy__close(&log->fd);
-    log->fd = fd;
+    amy_log_writer_set_fd(log->writer, fd);
 }
 
 void
@@ -323,7 +251,7 @@ amy__error_log_add(struct amy__error_log *log, int64_t wall_ms, const char *fmt,
     size_t used = 0;
     va_list args;
 
-    if (log->fd < 0 ||
+    if (!amy__log_writer_is_open(log->writer) ||
         !amy__log_allow(&log->limit, ERRORS_PER_S, 1000, wall_ms, &swallowed)) {
         return;
     }
@@ -340,5 +268,5 @@ amy__error_log_add(struct amy__error_log *log, int64_t wall_ms, const char *fmt,
         used += n > 0 ? (size_t)n : 0;
     }
     line[used++] = '\n';
-    (void)write_some(log->fd, line, used); /* nobody to tell but the log */
+    amy_log_writer_write(log->writer, line, used);
 }

@@ -46,7 +46,8 @@ uint64_t amy__access_log_lost(const struct amy__access_log *log);
 
 /* At most 10 lines a second; the next one says how many were left out. */
 struct amy__error_log;
-int amy__error_log_create(struct amy__error_log **ret_log,
+int amy__error_log_create(const char *name, const struct amy_log *log,
+                          struct amy__error_log **ret_log,
                           struct amy_error *err);
 void amy__error_log_free(struct amy__error_log *log);
 void amy__error_log_set_fd(struct amy__error_log *log, int fd);

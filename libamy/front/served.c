@@ -66,7 +66,7 @@ make_domain(struct amy__front *front, const char *name, struct amy_error *err)
             0 ||
         amy__page_read(-1, amy__page_down(), &domain->down_page, err) < 0 ||
         amy__access_log_create(name, &front->log, &domain->log, err) < 0 ||
-        amy__error_log_create(&domain->errors, err) < 0) {
+        amy__error_log_create(name, &front->log, &domain->errors, err) < 0) {
         free_domain(domain);
         return NULL;
     }

@@ -154,13 +154,14 @@ test_full_disk_loses_lines_and_tells_twice(void **state)
         amy__access_log_flush(f->log);
     }
     assert_int_equal(amy__access_log_lost(f->log), 3);
-    assert_non_null(strstr(f->told, "lines are lost site=example.org"));
+    assert_non_null(strstr(f->told, "they are lost site=example.org"));
     amy__access_log_set_fd(f->log, fcntl(f->fd, F_DUPFD_CLOEXEC, 0));
     amy__access_log_add(f->log, &f->line);
     amy__access_log_flush(f->log);
-    assert_non_null(strstr(f->told, "written again site=example.org lost=3\n"));
-    assert_null(
-        strstr(strstr(f->told, "lines are lost") + 1, "lines are lost"));
+    assert_non_null(
+        strstr(f->told, "written again site=example.org file=logs/access.log "
+                        "lost=3\n"));
+    assert_null(strstr(strstr(f->told, "are lost") + 1, "are lost"));
 }
 
 static void
@@ -211,7 +212,8 @@ test_errors_are_limited_and_counted(void **state)
     struct amy__error_log *errors = NULL;
     size_t lines = 0;
 
-    assert_int_equal(amy__error_log_create(&errors, NULL), 0);
+    assert_int_equal(amy__error_log_create("example.org", NULL, &errors, NULL),
+                     0);
     amy__error_log_set_fd(errors, fcntl(f->fd, F_DUPFD_CLOEXEC, 0));
     for (int i = 0; i < 30; i++) {
         amy__error_log_add(errors, 1795469430123, "status=%d", 502);
