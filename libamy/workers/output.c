@@ -8,14 +8,15 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/loop.h"
+#include "logrotate/writer.h"
+#include "workers/pieces.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 #include <sys/stat.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #define LOG_NAME "gunicorn_supervisor.log"
@@ -29,10 +30,11 @@ struct amy__workers_output {
     char *domain;
     uid_t uid;
     gid_t gid;
-    int fd;              /* -1: to be opened with the next line */
-    int64_t retry_ms;    /* it is opened, or opened anew, not before this */
-    uint64_t lost;       /* in all */
-    uint64_t lost_since; /* since the last line that was written */
+    int64_t retry_ms; /* it is opened, or opened anew, not before this */
+    struct amy_log_writer *writer;
+    struct amy__pieces pieces;
+    struct amy__defer *turn; /* asked: lines came */
+    struct amy__timer *wait; /* for the end of a traceback */
 };
 
 void
@@ -41,40 +43,15 @@ amy__workers_output_free(struct amy__workers_output *output)
     if (output == NULL) {
         return;
     }
-    amy__close(&output->fd);
+    amy__defer_free(output->turn);
+    amy__timer_free(output->wait);
+    amy__pieces_clear(&output->pieces);
+    amy_log_writer_free(output->writer);
     amy__close(&output->webapps_fd);
     amy__free(output->domain);
     amy__free(output);
 }
 AMY_DEFINE_CLEANUP(struct amy__workers_output *, amy__workers_output_free)
-
-int
-amy__workers_output_create(const struct amy__workers_output_options *opts,
-                           struct amy__workers_output **ret_output,
-                           struct amy_error *err)
-{
-    AMY_CLEANUP(amy__workers_output_free_p)
-    struct amy__workers_output *output = amy__calloc(1, sizeof(*output));
-
-    if (output == NULL) {
-        return amy__err(err, AMY_ENOMEM, "allocating a worker log");
-    }
-    output->fd = -1;
-    output->borrow_clock = opts->borrow_clock;
-    output->log = amy__log_copy(opts->log);
-    output->uid = opts->uid;
-    output->gid = opts->gid;
-    output->webapps_fd = fcntl(opts->webapps_fd, F_DUPFD_CLOEXEC, 0);
-    if (output->webapps_fd < 0) {
-        return amy__err_sys(err, errno, "duplicating the webapps directory");
-    }
-    output->domain = amy__strdup(opts->domain);
-    if (output->domain == NULL) {
-        return amy__err(err, AMY_ENOMEM, "allocating a worker log");
-    }
-    *ret_output = AMY_TAKE(output);
-    return 0;
-}
 
 /* logs/ is the site's user's, so nothing in it is opened but as that user. */
 static int
@@ -114,6 +91,8 @@ regular(int fd)
     return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
 }
 
+/* The writer has a file: the one of before, or another where that was removed,
+ * or logs/ was. */
 static bool
 opened(struct amy__workers_output *output, int64_t now_ms)
 {
@@ -121,7 +100,7 @@ opened(struct amy__workers_output *output, int64_t now_ms)
     int fd = -1;
 
     if (now_ms < output->retry_ms) {
-        return output->fd >= 0;
+        return amy__log_writer_is_open(output->writer);
     }
     output->retry_ms = now_ms + RETRY_MS;
     fd = open_as_user(output, &err);
@@ -130,56 +109,110 @@ opened(struct amy__workers_output *output, int64_t now_ms)
         (void)amy__err(&err, AMY_EINVAL, "not a regular file");
     }
     if (fd >= 0) {
-        /* Another file than before where that was removed, or logs/ was. */
-        amy__close(&output->fd);
-        output->fd = fd;
+        amy_log_writer_set_fd(output->writer, fd);
         return true;
     }
-    if (output->fd < 0) {
-        if (output->lost_since == 0) {
-            amy__log(&output->log, AMY_LOG_WARN,
-                     "workers' output is dropped, its log cannot be opened "
-                     "site=%s file=logs/" LOG_NAME " reason=\"%s\"",
-                     output->domain, err.msg);
-        }
+    if (!amy__log_writer_is_open(output->writer)) {
+        amy__log_writer_lose(output->writer, 0, err.msg);
         return false;
     }
     return true; /* the one that we have is better than none */
 }
 
-static void
-lose(struct amy__workers_output *output, const char *reason)
+static size_t
+mark_loss(uint64_t lost, char *buf, size_t size, void *user)
 {
-    if (output->lost_since == 0 && reason != NULL) {
-        amy__log(&output->log, AMY_LOG_WARN,
-                 "workers' output is dropped until the disk takes it again "
-                 "site=%s file=logs/" LOG_NAME " reason=\"%s\"",
-                 output->domain, reason);
-    }
-    output->lost++;
-    output->lost_since++;
+    const struct amy__workers_output *output = user;
+    char when[25];
+    int n = 0;
+
+    (void)amy__format_time(amy__wall_ms(output->borrow_clock), when);
+    n = snprintf(buf, size,
+                 "%s [amy-workers] %" PRIu64 " lines were lost here\n", when,
+                 lost);
+    return n < 0 ? 0 : (size_t)n;
 }
 
-static bool
-write_line(struct amy__workers_output *output, const char *prefix,
-           const char *line, size_t n)
+static void
+write_piece(struct amy__span text, void *user)
 {
-    struct iovec parts[3] = {
-        {.iov_base = (void *)(uintptr_t)prefix, .iov_len = strlen(prefix)},
-        {.iov_base = (void *)(uintptr_t)line, .iov_len = n},
-        {.iov_base = (void *)(uintptr_t) "\n", .iov_len = 1},
-    };
-    size_t want = parts[0].iov_len + n + 1;
-    ssize_t wrote = writev(output->fd, parts, 3);
+    struct amy__workers_output *output = user;
 
-    if (wrote >= 0 && (size_t)wrote < want) {
-        /* The disk filled up in the middle: end the torn line, so that the next
-         * one begins where a line begins. */
-        (void)!write(output->fd, "\n", 1);
-        errno = ENOSPC;
-        return false;
+    (void)opened(output, amy__mono_ms(output->borrow_clock));
+    amy_log_writer_write(output->writer, text.p, text.n);
+}
+
+/* At the end of a turn in which lines came, and when a traceback has been
+ * waited for. */
+static void
+write_due(void *user)
+{
+    struct amy__workers_output *output = user;
+    int64_t now_ms = amy__mono_ms(output->borrow_clock);
+    int64_t next_ms = amy__pieces_flush(&output->pieces, now_ms);
+
+    if (next_ms != INT64_MAX &&
+        amy__timer_arm(output->wait, next_ms - now_ms, NULL) < 0) {
+        (void)amy__pieces_flush(&output->pieces, INT64_MAX);
     }
-    return wrote >= 0;
+}
+
+static int
+create_parts(struct amy__workers_output *output, struct event_base *base,
+             struct amy_error *err)
+{
+    struct amy_log_writer_options opts = AMY_LOG_WRITER_OPTIONS_INIT;
+    char name[320];
+    int rc = 0;
+
+    (void)snprintf(name, sizeof(name), "site=%s file=logs/" LOG_NAME,
+                   output->domain);
+    opts.name = name;
+    opts.log = &output->log;
+    opts.mark = mark_loss;
+    opts.user = output;
+    rc = amy_log_writer_create(&opts, &output->writer, err);
+    if (rc == 0) {
+        rc = amy__defer_create(base, write_due, output, &output->turn, err);
+    }
+    if (rc == 0) {
+        rc = amy__timer_create(base, write_due, output, &output->wait, err);
+    }
+    return rc;
+}
+
+int
+amy__workers_output_create(const struct amy__workers_output_options *opts,
+                           struct amy__workers_output **ret_output,
+                           struct amy_error *err)
+{
+    AMY_CLEANUP(amy__workers_output_free_p)
+    struct amy__workers_output *output = amy__calloc(1, sizeof(*output));
+    int rc = 0;
+
+    if (output == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a worker log");
+    }
+    output->webapps_fd = -1;
+    output->borrow_clock = opts->borrow_clock;
+    output->log = amy__log_copy(opts->log);
+    output->uid = opts->uid;
+    output->gid = opts->gid;
+    output->webapps_fd = fcntl(opts->webapps_fd, F_DUPFD_CLOEXEC, 0);
+    if (output->webapps_fd < 0) {
+        return amy__err_sys(err, errno, "duplicating the webapps directory");
+    }
+    output->domain = amy__strdup(opts->domain);
+    if (output->domain == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a worker log");
+    }
+    output->pieces = (struct amy__pieces){.fn = write_piece, .user = output};
+    rc = create_parts(output, opts->base, err);
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_output = AMY_TAKE(output);
+    return 0;
 }
 
 void
@@ -187,42 +220,26 @@ amy__workers_output_line(struct amy__workers_output *output, const char *pool,
                          uint32_t position, int64_t pid, const char *line,
                          size_t n)
 {
-    int64_t wall_ms = amy__wall_ms(output->borrow_clock);
     char prefix[PREFIX_MAX];
     char when[25];
 
-    if (!opened(output, amy__mono_ms(output->borrow_clock))) {
-        lose(output, NULL);
-        return;
-    }
-    (void)amy__format_time(wall_ms, when);
-    if (output->lost_since > 0) {
-        char lost[64];
-
-        (void)snprintf(prefix, sizeof(prefix), "%s [amy-workers] ", when);
-        (void)snprintf(lost, sizeof(lost), "%" PRIu64 " lines were lost here",
-                       output->lost_since);
-        if (!write_line(output, prefix, lost, strlen(lost))) {
-            lose(output, NULL);
-            return;
-        }
-        amy__log(&output->log, AMY_LOG_NOTICE,
-                 "workers' output is written again site=%s lost=%" PRIu64,
-                 output->domain, output->lost_since);
-        output->lost_since = 0;
-    }
+    (void)amy__format_time(amy__wall_ms(output->borrow_clock), when);
     (void)snprintf(prefix, sizeof(prefix),
                    "%s [%.63s:%" PRIu32 " %" PRId64 "] ", when, pool, position,
                    pid);
-    if (!write_line(output, prefix, line, n)) {
-        lose(output, strerror(errno));
+    if (!amy__pieces_add(&output->pieces, pid,
+                         amy__mono_ms(output->borrow_clock),
+                         amy__span_of(prefix), (struct amy__span){line, n})) {
+        amy__log_writer_lose(output->writer, 1, "out of memory");
     }
+    amy__defer_ask(output->turn);
 }
 
 void
 amy__workers_output_reopen(struct amy__workers_output *output)
 {
-    amy__close(&output->fd);
+    (void)amy__pieces_flush(&output->pieces, INT64_MAX);
+    amy_log_writer_set_fd(output->writer, -1);
     output->retry_ms = 0;
 }
 
@@ -241,5 +258,5 @@ amy__workers_output_set_owner(struct amy__workers_output *output, uid_t uid,
 uint64_t
 amy__workers_output_lost(const struct amy__workers_output *output)
 {
-    return output->lost;
+    return amy_log_writer_lost(output->writer);
 }

@@ -1,6 +1,6 @@
-/* logs/gunicorn_supervisor.log: what the workers of a site write, a line at a
- * time with time, pool, position and pid before it. Never waits: what the disk
- * does not take is counted and told once it does again. */
+/* logs/gunicorn_supervisor.log: what the workers of a site write, each line
+ * with time, pool, position and pid before it, tracebacks in one piece. Never
+ * waits: what the disk does not take is counted and told once it does again. */
 #ifndef AMY_WORKERS_OUTPUT_H
 #define AMY_WORKERS_OUTPUT_H
 
@@ -12,9 +12,11 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct event_base;
 struct amy__workers_output;
 
 struct amy__workers_output_options {
+    struct event_base *base;
     int webapps_fd;     /* duplicated */
     const char *domain; /* copied */
     uid_t uid;          /* the file is made, and opened, as this user */
@@ -29,6 +31,8 @@ int amy__workers_output_create(const struct amy__workers_output_options *opts,
                                struct amy__workers_output **ret_output,
                                struct amy_error *err);
 void amy__workers_output_free(struct amy__workers_output *output);
+/* It is written at the end of this turn of the loop, or with the traceback that
+ * it belongs to. */
 void amy__workers_output_line(struct amy__workers_output *output,
                               const char *pool, uint32_t position, int64_t pid,
                               const char *line, size_t n);

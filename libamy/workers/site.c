@@ -324,6 +324,7 @@ open_output(struct amy__workers_site *site, struct amy_error *err)
 {
     const struct amy_workers *workers = site->borrow_workers;
     struct amy__workers_output_options opts = {
+        .base = workers->base,
         .webapps_fd = workers->webapps_fd,
         .domain = site->domain,
         .uid = site->site->uid,

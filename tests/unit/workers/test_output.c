@@ -2,6 +2,7 @@
 
 #include "core/buf.h"
 #include "core/files.h"
+#include "fake_loop.h"
 #include "workers/output.h"
 
 #include <fcntl.h>
@@ -92,6 +93,7 @@ static void
 say(struct fixture *f, const char *line)
 {
     amy__workers_output_line(f->output, "web", 2, 4711, line, strlen(line));
+    fake_loop_turn();
 }
 
 static void
@@ -175,6 +177,51 @@ test_log_that_is_no_file_loses_lines_and_says_so_once(void **state)
         "1970-01-01T00:00:01.000Z [web:2 4711] three\n");
 }
 
+static void
+test_tracebacks_of_two_workers_stay_in_one_piece_each(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const lines[] = {
+        "Traceback (most recent call last):", "  File \"x.py\", line 1",
+        "ValueError: no"};
+
+    for (size_t i = 0; i < 3; i++) {
+        for (int64_t pid = 1; pid <= 2; pid++) {
+            amy__workers_output_line(f->output, "web", (uint32_t)pid, pid,
+                                     lines[i], strlen(lines[i]));
+            fake_loop_turn();
+        }
+    }
+    say(f, "others do not wait");
+    f->now_ms += 100;
+    fake_loop_advance(100);
+    assert_file(
+        f, LOG,
+        "1970-01-01T00:00:01.000Z [web:2 4711] others do not wait\n"
+        "1970-01-01T00:00:01.000Z [web:1 1] Traceback (most recent call "
+        "last):\n"
+        "1970-01-01T00:00:01.000Z [web:1 1]   File \"x.py\", line 1\n"
+        "1970-01-01T00:00:01.000Z [web:1 1] ValueError: no\n"
+        "1970-01-01T00:00:01.000Z [web:2 2] Traceback (most recent call "
+        "last):\n"
+        "1970-01-01T00:00:01.000Z [web:2 2]   File \"x.py\", line 1\n"
+        "1970-01-01T00:00:01.000Z [web:2 2] ValueError: no\n");
+}
+
+static void
+test_what_is_held_back_is_written_at_the_end(void **state)
+{
+    struct fixture *f = *state;
+
+    say(f, "Traceback (most recent call last):");
+    amy__workers_output_free(f->output);
+    f->output = NULL;
+    assert_file(f, LOG,
+                "1970-01-01T00:00:01.000Z [web:2 4711] Traceback (most recent "
+                "call last):\n");
+    assert_int_equal(fake_loop_left(), 0);
+}
+
 /* A file size limit stands in for a full disk: both make write(2) short. */
 static void
 test_full_disk_never_leaves_a_torn_line_in_the_middle(void **state)
@@ -222,6 +269,11 @@ main(void)
         cmocka_unit_test_setup_teardown(
             test_log_that_is_no_file_loses_lines_and_says_so_once, set_up,
             tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_tracebacks_of_two_workers_stay_in_one_piece_each, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_what_is_held_back_is_written_at_the_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_full_disk_never_leaves_a_torn_line_in_the_middle, set_up,
             tear_down),
