@@ -60,7 +60,7 @@ install "$@" || {
 # is update-rc.d that tells systemd too, whether systemd is there or not.
 for package in "$@"; do
     case $package in
-    redis-server | prometheus)
+    redis-server | prometheus | pgbouncer)
         update-rc.d "$package" disable >/dev/null 2>&1 || true
         ;;
     esac

@@ -6,6 +6,7 @@
 
 #include <amy/error.h>
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct event_base;
@@ -46,5 +47,12 @@ int amy__defer_create(struct event_base *base, amy__timer_fn fn, void *user,
                       struct amy__defer **ret_defer, struct amy_error *err);
 void amy__defer_ask(struct amy__defer *defer);
 void amy__defer_free(struct amy__defer *defer);
+
+/* A loop of our own, for a process that waits for one thing and has no other
+ * loop: a job. Run until *until, which a callback sets. AMY_EIO, AMY_ENOMEM. */
+int amy__loop_create(struct event_base **ret_base, struct amy_error *err);
+int amy__loop_run(struct event_base *base, const bool *until,
+                  struct amy_error *err);
+void amy__loop_free(struct event_base *base);
 
 #endif
