@@ -28,6 +28,8 @@ struct options {
     bool dry_run;
     bool drill;
     const char *to;
+    const char *purpose;
+    const char *verdict;
 };
 
 typedef int (*command_fn)(const struct options *options, int argc, char **argv);
@@ -478,7 +480,9 @@ run_backup(const struct options *options, int argc, char **argv)
                                     .json = options->json,
                                     .dry_run = options->dry_run,
                                     .drill = options->drill,
-                                    .to = options->to};
+                                    .to = options->to,
+                                    .purpose = options->purpose,
+                                    .verdict = options->verdict};
 
     return ctl_backup(&backup, argc, argv);
 }
@@ -508,10 +512,14 @@ print_help(void)
         "\n"
         "  --run DIR    where the control sockets are"
         " [$RUNTIME_DIRECTORY, /run/amy]\n"
-        "  --json       status for programs\n"
+        "  --json       status for programs; of a backup its progress, too, an\n"
+        "               object a line\n"
         "  --dry-run    backup prune: only say what would go\n"
         "  --drill      backup verify: restore it into a throw-away cluster\n"
         "  --to NAME    backup restore: into this database, which is empty\n"
+        "  --for deploy backup now: the one before a deployment, if the site\n"
+        "               wants one\n"
+        "  --verdict V  backup now: fails below parsed, or restored\n"
         "  --help       show this\n"
         "  --version    show the version\n\n"
         "--config, --webapps and --state are taken, so that one set of options\n"
@@ -538,6 +546,8 @@ enum option_id {
     OPTION_DRY_RUN,
     OPTION_DRILL,
     OPTION_TO,
+    OPTION_FOR,
+    OPTION_VERDICT,
 };
 
 /* An exit code, or -1 to go on. */
@@ -550,6 +560,8 @@ read_options(struct options *options, int argc, char **argv)
         {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
         {"drill", no_argument, NULL, OPTION_DRILL},
         {"to", required_argument, NULL, OPTION_TO},
+        {"for", required_argument, NULL, OPTION_FOR},
+        {"verdict", required_argument, NULL, OPTION_VERDICT},
         {"help", no_argument, NULL, OPTION_HELP},
         {"version", no_argument, NULL, OPTION_VERSION},
         {"config", required_argument, NULL, OPTION_OTHER},
@@ -574,6 +586,12 @@ read_options(struct options *options, int argc, char **argv)
             break;
         case OPTION_TO:
             options->to = optarg;
+            break;
+        case OPTION_FOR:
+            options->purpose = optarg;
+            break;
+        case OPTION_VERDICT:
+            options->verdict = optarg;
             break;
         case OPTION_OTHER:
             break;

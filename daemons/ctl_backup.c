@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define EXIT_USAGE 2
+#define STATUS_BUSY 409
 #define ASK_MS 10000U /* an answer comes within a second or two */
 
 struct wish {
@@ -172,6 +173,7 @@ ask_one(const char *run, struct ask *ask, const char *site)
 struct follow {
     bool on_terminal;
     bool shown;
+    bool json;
     char stage[16];
     int64_t began_ms;
 };
@@ -184,11 +186,23 @@ now_ms(void)
     return clock->mono_ms(clock->user);
 }
 
+static void
+show_tables(const json_t *progress)
+{
+    int64_t tables = int_at(progress, "tables");
+    int64_t of = int_at(progress, "of_tables");
+
+    if (tables > 0 && of >= tables) {
+        (void)fprintf(stderr, ", table %" PRId64 " of %" PRId64, tables, of);
+    } else if (tables > 0) {
+        (void)fprintf(stderr, ", table %" PRId64, tables);
+    }
+}
+
 /* One line that is written over; only for a person who watches. */
 static void
-show_progress(struct follow *follow, const json_t *job)
+show_progress(struct follow *follow, const json_t *progress)
 {
-    const json_t *progress = json_object_get(job, "progress");
     int64_t bytes = int_at(progress, "bytes");
     int64_t of = int_at(progress, "of");
     int64_t elapsed_ms = 0;
@@ -196,9 +210,6 @@ show_progress(struct follow *follow, const json_t *job)
     char all[32] = "";
     char left[32] = "";
 
-    if (!follow->on_terminal || progress == NULL) {
-        return;
-    }
     if (strcmp(follow->stage, text_at(progress, "stage")) != 0) {
         (void)snprintf(follow->stage, sizeof(follow->stage), "%s",
                        text_at(progress, "stage"));
@@ -207,15 +218,45 @@ show_progress(struct follow *follow, const json_t *job)
     elapsed_ms = now_ms() - follow->began_ms;
     (void)fprintf(stderr, "\r\033[K%s  %s", follow->stage,
                   text_bytes(bytes, done, sizeof(done)));
+    if (of > bytes) {
+        (void)fprintf(stderr, " of %s", text_bytes(of, all, sizeof(all)));
+    }
+    show_tables(progress);
     if (of > bytes && bytes > 0) {
         (void)fprintf(
-            stderr, " of %s, %s left", text_bytes(of, all, sizeof(all)),
+            stderr, ", %s left",
             text_duration((int64_t)((double)elapsed_ms * (double)(of - bytes) /
                                     (double)bytes),
                           left, sizeof(left)));
     }
     (void)fflush(stderr);
     follow->shown = true;
+}
+
+static void
+print_json(const json_t *json)
+{
+    (void)json_dumpf(json, stdout, JSON_COMPACT);
+    (void)printf("\n");
+    (void)fflush(stdout);
+}
+
+/* Programs are told of each step once: an answer may bring the same again. */
+static void
+tell_progress(struct follow *follow, const json_t *job, const json_t *before)
+{
+    const json_t *progress = json_object_get(job, "progress");
+
+    if (progress == NULL) {
+        return;
+    }
+    if (follow->json &&
+        !json_equal(progress, json_object_get(before, "progress"))) {
+        print_json(progress);
+    }
+    if (follow->on_terminal && !follow->json) {
+        show_progress(follow, progress);
+    }
 }
 
 static void
@@ -226,30 +267,62 @@ end_progress(const struct follow *follow)
     }
 }
 
+/* How a job is now; NULL: nobody knows, or it could not be asked. */
+static json_t *
+ask_job(const char *run, const char *site, int64_t number, bool quiet)
+{
+    struct ask ask = {
+        .daemon = "backup", .method = "GET", .timeout_ms = ASK_MS};
+    json_t *job = NULL;
+
+    (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/jobs/%" PRId64,
+                   site, number);
+    if (quiet) {
+        job = ask_all(run, &ask, 1) == 0 && ask_succeeded(&ask)
+                  ? json_incref(ask.json)
+                  : NULL;
+    } else if (ask_one(run, &ask, site) == EXIT_SUCCESS) {
+        job = json_incref(ask.json);
+    }
+    ask_clear(&ask, 1);
+    return job;
+}
+
+static bool
+is_running(const json_t *job)
+{
+    return strcmp(text_at(job, "state"), "running") == 0;
+}
+
 /* Until it is over; the last answer is the caller's to free, NULL: a failure
  * that was told. */
 static json_t *
-follow_job(const char *run, const char *site, json_t *job)
+follow_job(const struct backup_options *options, const char *site, json_t *job)
 {
     struct follow follow = {.on_terminal = isatty(STDERR_FILENO) == 1,
+                            .json = options->json,
                             .began_ms = now_ms()};
     int64_t number = int_at(job, "run");
+    json_t *before = NULL;
 
-    while (strcmp(text_at(job, "state"), "running") == 0) {
-        struct ask ask = {
-            .daemon = "backup", .method = "GET", .timeout_ms = ASK_MS};
-        int code = 0;
-
-        show_progress(&follow, job);
-        (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/jobs/%" PRId64,
-                       site, number);
-        code = ask_one(run, &ask, site);
-        json_decref(job);
-        job = code == EXIT_SUCCESS ? json_incref(ask.json) : NULL;
-        ask_clear(&ask, 1);
+    while (is_running(job)) {
+        tell_progress(&follow, job, before);
+        json_decref(before);
+        before = job;
+        job = ask_job(options->run, site, number, false);
     }
+    json_decref(before);
     end_progress(&follow);
     return job;
+}
+
+static int
+complain(const char *site, const char *why)
+{
+    text_begin(stderr);
+    text_print(TEXT_PLAIN, "amyctl: %s: %s\n", site, why);
+    text_begin(stdout);
+    return EXIT_FAILURE;
 }
 
 static int
@@ -260,46 +333,176 @@ show_end(const struct backup_options *options, const struct wish *wish,
     bool failed = strcmp(text_at(job, "state"), "done") != 0;
 
     if (options->json) {
-        (void)json_dumpf(job, stdout, JSON_INDENT(2));
-        (void)printf("\n");
+        print_json(job);
     } else if (failed) {
         show_set(result);
-        text_begin(stderr);
-        text_print(TEXT_PLAIN, "amyctl: %s: %s\n", site,
-                   text_at(job, "message"));
-        text_begin(stdout);
+        return complain(site, text_at(job, "message"));
     } else {
         wish->show(result);
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* --- other jobs in the way --- */
+
+/* The number of the job that the site has under way; 0: none. */
+static int64_t
+find_running(const char *run, const char *site)
+{
+    struct ask ask = {.daemon = "backup",
+                      .method = "GET",
+                      .path = "/v1/status",
+                      .timeout_ms = ASK_MS};
+    const json_t *one = NULL;
+    int64_t number = 0;
+    size_t i = 0;
+
+    if (ask_all(run, &ask, 1) == 0 && ask_succeeded(&ask)) {
+        json_array_foreach(json_object_get(ask.json, "sites"), i, one)
+        {
+            if (strcmp(text_at(one, "site"), site) == 0) {
+                one = json_object_get(one, "backup");
+                number = int_at(json_object_get(one, "running"), "run");
+                break;
+            }
+        }
+    }
+    ask_clear(&ask, 1);
+    return number;
+}
+
+/* Let what the site has under way come to its end. */
+static void
+wait_for_others(const struct backup_options *options, const char *site)
+{
+    int64_t number = find_running(options->run, site);
+    bool more = number > 0;
+
+    while (more) {
+        json_t *job = ask_job(options->run, site, number, true);
+
+        more = is_running(job);
+        json_decref(job);
+    }
+}
+
+/* Asked for, and taken; NULL: refused, which was told. A deployment waits for
+ * its turn. */
+static json_t *
+begin_job(const struct backup_options *options, const char *site,
+          const char *body)
+{
+    struct ask ask = {.daemon = "backup",
+                      .method = "POST",
+                      .body = body,
+                      .timeout_ms = ASK_MS};
+    json_t *job = NULL;
+    bool again = true;
+
+    (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/jobs", site);
+    while (again) {
+        if (ask_all(options->run, &ask, 1) < 0) {
+            (void)complain(site, "making an event base failed");
+            break;
+        }
+        again = options->purpose != NULL && ask.status == STATUS_BUSY;
+        if (ask_succeeded(&ask)) {
+            job = json_incref(ask.json);
+        } else if (!again) {
+            ask_complain(&ask, options->run, site);
+        }
+        ask_clear(&ask, 1);
+        ask.status = 0;
+        if (again) {
+            wait_for_others(options, site);
+        }
+    }
+    return job;
+}
+
+/* --- all of it --- */
+
+/* Asked for and followed to its end; *ret_job, if not NULL, is the caller's. */
+static int
+do_action(const struct backup_options *options, const struct wish *wish,
+          const char *action, const char *site, const char *set,
+          json_t **ret_job)
+{
+    json_t *body = json_pack(
+        "{s:s, s:s, s:s, s:s, s:b}", "action", action, "set",
+        set == NULL ? "" : set, "to", options->to == NULL ? "" : options->to,
+        "why", options->purpose == NULL ? "manual" : options->purpose,
+        "dry_run", options->dry_run ? 1 : 0);
+    char *text = json_dumps(body, JSON_COMPACT);
+    json_t *job = begin_job(options, site, text);
+    int code = EXIT_FAILURE;
+
+    free(text);
+    json_decref(body);
+    if (job != NULL && strcmp(text_at(job, "state"), "skipped") == 0) {
+        if (options->json) {
+            print_json(job);
+        } else {
+            text_print(TEXT_PLAIN, "%s: %s\n", site, text_at(job, "message"));
+        }
+        *ret_job = job;
+        return EXIT_SUCCESS;
+    }
+    job = job == NULL ? NULL : follow_job(options, site, job);
+    if (job != NULL) {
+        code = show_end(options, wish, site, job);
+    }
+    *ret_job = job;
+    return code;
+}
+
+/* A backup that is worth less than what was asked for is none. */
+static int
+insist(const struct backup_options *options, const struct wish *wish,
+       const char *site, json_t **job)
+{
+    const char *wanted = options->verdict == NULL ? "parsed" : options->verdict;
+    const json_t *set = json_object_get(json_object_get(*job, "result"), "set");
+    const char *verdict = text_at(set, "verdict");
+    char why[512];
+
+    if (strcmp(wanted, "restored") == 0 && strcmp(verdict, "parsed") == 0) {
+        char name[64];
+        json_t *drill = NULL;
+        int code = EXIT_FAILURE;
+
+        (void)snprintf(name, sizeof(name), "%s", text_at(set, "name"));
+        code = do_action(options, wish, "drill", site, name, &drill);
+        json_decref(*job);
+        *job = drill;
+        if (code != EXIT_SUCCESS) {
+            return code;
+        }
+        set = json_object_get(json_object_get(drill, "result"), "set");
+        verdict = text_at(set, "verdict");
+    }
+    if (strcmp(verdict, "restored") == 0 || strcmp(verdict, wanted) == 0) {
+        return EXIT_SUCCESS;
+    }
+    (void)snprintf(why, sizeof(why), "the backup is %s, not %s%s%s", verdict,
+                   wanted, text_at(set, "reason")[0] == '\0' ? "" : ": ",
+                   text_at(set, "reason"));
+    return complain(site, why);
+}
+
 static int
 grant(const struct backup_options *options, const struct wish *wish,
       const char *site, const char *set)
 {
-    struct ask ask = {
-        .daemon = "backup", .method = "POST", .timeout_ms = ASK_MS};
-    const char *action = options->drill ? "drill" : wish->action;
-    json_t *body = json_pack("{s:s, s:s, s:s, s:b}", "action", action, "set",
-                             set == NULL ? "" : set, "to",
-                             options->to == NULL ? "" : options->to, "dry_run",
-                             options->dry_run ? 1 : 0);
-    char *text = json_dumps(body, JSON_COMPACT);
     json_t *job = NULL;
-    int code = EXIT_FAILURE;
+    int code = do_action(options, wish, options->drill ? "drill" : wish->action,
+                         site, set, &job);
 
-    json_decref(body);
-    ask.body = text;
-    (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/jobs", site);
-    code = ask_one(options->run, &ask, site);
-    free(text);
-    if (code == EXIT_SUCCESS) {
-        job = follow_job(options->run, site, json_incref(ask.json));
-        code = job == NULL ? EXIT_FAILURE : show_end(options, wish, site, job);
-        json_decref(job);
+    if (code == EXIT_SUCCESS && strcmp(text_at(job, "state"), "done") == 0 &&
+        (options->purpose != NULL || options->verdict != NULL)) {
+        code = insist(options, wish, site, &job);
     }
-    ask_clear(&ask, 1);
+    json_decref(job);
     return code;
 }
 
@@ -323,12 +526,29 @@ is_plain(const char *text)
                         "0123456789.-_") == strlen(text);
 }
 
+/* What it is for, and how good it must be, is asked of `now` alone. */
+static bool
+fits_now(const struct backup_options *options, const struct wish *wish)
+{
+    const char *verdict = options->verdict;
+
+    if (strcmp(wish->word, "now") != 0) {
+        return options->purpose == NULL && verdict == NULL;
+    }
+    return (options->purpose == NULL ||
+            strcmp(options->purpose, "deploy") == 0) &&
+           (verdict == NULL || strcmp(verdict, "parsed") == 0 ||
+            strcmp(verdict, "restored") == 0);
+}
+
 static int
 usage(void)
 {
     (void)fprintf(
         stderr,
-        "usage: amyctl backup now|list|prune SITE [--dry-run]\n"
+        "usage: amyctl backup now SITE [--for deploy] [--verdict "
+        "parsed|restored]\n"
+        "       amyctl backup list|prune SITE [--dry-run]\n"
         "       amyctl backup show|verify|restore SITE [BACKUP] [--drill] "
         "[--to DATABASE]\n"
         "       amyctl backup pin|unpin|accept SITE BACKUP\n");
@@ -348,7 +568,8 @@ ctl_backup(const struct backup_options *options, int argc, char **argv)
         }
         if ((set == NULL && wish->needs_set) ||
             (set != NULL && !wish->takes_set) ||
-            (options->drill && strcmp(wish->word, "verify") != 0)) {
+            (options->drill && strcmp(wish->word, "verify") != 0) ||
+            !fits_now(options, wish)) {
             return usage();
         }
         if (!is_plain(argv[1])) {

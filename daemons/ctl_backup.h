@@ -10,6 +10,9 @@ struct backup_options {
     bool dry_run;
     bool drill;     /* verify: restore it, too */
     const char *to; /* restore: another database than the site's; or NULL */
+    const char *purpose; /* now: "deploy", or NULL */
+    const char *verdict; /* now: at least this one; NULL: "parsed" for a
+                            deployment, else whichever it gets */
 };
 
 /* words: what is wanted, the site, the set (or NULL). An exit code. */

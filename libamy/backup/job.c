@@ -345,6 +345,7 @@ run_on_set(struct amy__job *job, struct amy_error *err)
     case AMY__JOB_DUMP:
     case AMY__JOB_LIST:
     case AMY__JOB_PRUNE:
+    case AMY__JOB_NOTIFY:
         break;
     }
     tell_set(job, &manifest);
@@ -437,6 +438,9 @@ run(struct amy__job *job, struct amy_error *err)
 {
     int rc = 0;
 
+    if (job->spec.action == AMY__JOB_NOTIFY) {
+        return amy__notify(job, err);
+    }
     job->sets_fd = amy__sets_open(job->site_fd, err);
     rc = job->sets_fd < 0 ? job->sets_fd : 0;
     if (rc == 0 && changes_sets(job->spec.action)) {
@@ -465,6 +469,7 @@ run(struct amy__job *job, struct amy_error *err)
     case AMY__JOB_PIN:
     case AMY__JOB_UNPIN:
     case AMY__JOB_ACCEPT:
+    case AMY__JOB_NOTIFY:
         break;
     }
     return run_on_set(job, err);

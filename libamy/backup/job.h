@@ -18,6 +18,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define AMY__NOTIFY_URL_MAX 1000
+
 enum amy__job_action {
     AMY__JOB_DUMP = 0, /* make a set, read it through, then prune */
     AMY__JOB_VERIFY,   /* read one through again */
@@ -29,6 +31,7 @@ enum amy__job_action {
     AMY__JOB_UNPIN,
     AMY__JOB_ACCEPT, /* a suspect set is right as it is */
     AMY__JOB_PRUNE,
+    AMY__JOB_NOTIFY, /* tell a webhook; asked for by the scheduler alone */
 };
 
 struct amy__job_spec {
@@ -39,6 +42,8 @@ struct amy__job_spec {
     char why[16];
     char to[128];    /* database to restore into; "": the site's own */
     int64_t slot_ms; /* AMY__MANIFEST_NO_TIME */
+    char url[AMY__NOTIFY_URL_MAX + 1]; /* of a webhook: a secret */
+    char body[2048];                   /* what it is told, as JSON */
     bool dry_run;
     struct amy__retain_rules rules;
 };
@@ -112,6 +117,9 @@ int amy__restore(struct amy__job *job, const struct amy__manifest *manifest,
 int amy__restore_compare(struct amy__pg *pg,
                          const struct amy__manifest *manifest,
                          struct amy_error *err);
+/* notify.c: post the body to the URL, in which nothing of DB_backups or the
+ * database has a part. AMY_EIO: it answered, and not with 2xx. */
+int amy__notify(const struct amy__job *job, struct amy_error *err);
 /* prune.c: remove what the rules do not keep. ret_gone: how many. */
 int amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
                struct amy_error *err);

@@ -10,7 +10,7 @@
 
 static const char *const actions[] = {"dump",   "verify", "drill", "restore",
                                       "list",   "show",   "pin",   "unpin",
-                                      "accept", "prune"};
+                                      "accept", "prune",  "notify"};
 #define ACTION_COUNT (sizeof(actions) / sizeof(actions[0]))
 
 const char *
@@ -28,7 +28,8 @@ static const struct {
     const char *key;
     size_t offset;
     size_t size;
-} texts[] = {TEXT(site), TEXT(from), TEXT(set), TEXT(why), TEXT(to)};
+} texts[] = {TEXT(site), TEXT(from), TEXT(set), TEXT(why),
+             TEXT(to),   TEXT(url),  TEXT(body)};
 #define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
 
 #define NUMBER(member)                                                         \

@@ -57,6 +57,12 @@ struct amy__alarm {
     bool on;
     int64_t since_wall_ms;
     char message[256];
+    /* What the webhook knows. An alarm that is over before it has heard of it
+     * is not told at all. */
+    bool told;        /* it heard last that this is on */
+    bool telling;     /* what it is told now */
+    uint32_t untold;  /* how often in a row it was not reached */
+    int64_t retry_ms; /* mono: not before */
 };
 
 /* What the last look at the sets said. */
@@ -145,6 +151,11 @@ void amy__scheduler_facts_clear(struct amy__scheduler_facts *facts);
 
 /* alarm.c: look at what is wrong; tell what is so since now. */
 void amy__scheduler_alarms(struct amy__scheduler_site *site);
+/* hook.c: tell the webhook what it does not know, once it is due. */
+void amy__scheduler_hooks(struct amy__scheduler_site *site);
+/* A run that told it is over. */
+void amy__scheduler_hook_ended(struct amy__scheduler_site *site,
+                               const struct amy__run *run);
 const char *amy__alarm_name(enum amy__alarm_kind kind);
 
 /* run.c */

@@ -205,7 +205,7 @@ read_request(const struct amy__scheduler_site *site,
     rc = amy__json_write(body, 0, &text);
     rc = rc < 0 ? rc : amy__job_spec_read(amy__buf_span(&text), &asked, NULL);
     amy__buf_clear(&text);
-    if (rc < 0) {
+    if (rc < 0 || asked.action == AMY__JOB_NOTIFY) {
         return false;
     }
     amy__scheduler_spec(site, asked.action, ret);
@@ -227,6 +227,19 @@ is_look(const struct amy__job_spec *spec)
     return spec->action == AMY__JOB_LIST || spec->action == AMY__JOB_SHOW;
 }
 
+/* What the site does not want is done with it. */
+static struct amy__json *
+skipped_json(void)
+{
+    struct amy__json *json = amy__json_object();
+
+    (void)amy__json_set(json, "state", amy__json_text("skipped"));
+    (void)amy__json_set(json, "message",
+                        amy__json_text("no backup before a deployment: "
+                                       "site.yaml says before_deploy: false"));
+    return json;
+}
+
 static void
 on_ask(struct amy__control_call *call, void *user)
 {
@@ -242,6 +255,11 @@ on_ask(struct amy__control_call *call, void *user)
     }
     if (!read_request(site, amy__control_body(call), &spec)) {
         amy__control_refuse(call, 400, "this asks for no action that there is");
+        return;
+    }
+    if (strcmp(spec.why, "deploy") == 0 && spec.action == AMY__JOB_DUMP &&
+        !site->site->backup_before_deploy) {
+        amy__control_reply(call, 200, skipped_json());
         return;
     }
     other = amy__run_of_site(site);

@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,8 @@ static bool
 is_change(const struct amy__run *run)
 {
     return run->command == NULL && run->spec.action != AMY__JOB_LIST &&
-           run->spec.action != AMY__JOB_SHOW;
+           run->spec.action != AMY__JOB_SHOW &&
+           run->spec.action != AMY__JOB_NOTIFY;
 }
 
 struct amy__run *
@@ -377,8 +379,8 @@ prepare(struct amy__run *run, struct start *start, struct amy_error *err)
 }
 
 static int
-spawn(struct amy__run *run, const struct amy__env *env,
-      const struct start *start, struct amy_error *err)
+spawn(struct amy__run *run, char *const *environment, const struct start *start,
+      struct amy_error *err)
 {
     const struct amy_scheduler *scheduler = run->borrow_site->borrow_scheduler;
     const struct amy__site *site = run->borrow_site->site;
@@ -389,7 +391,7 @@ spawn(struct amy__run *run, const struct amy__env *env,
         .argv = run->command != NULL
                     ? (const char *const *)(uintptr_t)run->command
                     : job,
-        .envp = (const char *const *)(uintptr_t)env->vars,
+        .envp = (const char *const *)(uintptr_t)environment,
         .cwd_fd = start->site_fd,
         .fds = fds,
         .fd_count = run->command != NULL ? 0 : sizeof(fds) / sizeof(fds[0]),
@@ -411,7 +413,7 @@ spawn(struct amy__run *run, const struct amy__env *env,
 }
 
 static int
-start_process(struct amy__run *run, const struct amy__env *env,
+start_process(struct amy__run *run, char *const *environment,
               struct amy_error *err)
 {
     AMY_CLEANUP(start_clear)
@@ -420,7 +422,7 @@ start_process(struct amy__run *run, const struct amy__env *env,
     int rc = prepare(run, &start, err);
 
     if (rc == 0) {
-        rc = spawn(run, env, &start, err);
+        rc = spawn(run, environment, &start, err);
     }
     if (rc == 0) {
         rc = amy__io_create(base, run->child.pidfd, AMY__IO_READ, on_ended, run,
@@ -445,10 +447,27 @@ on_environment(int rc, struct amy__env *env, const struct amy_error *err,
         finish(run, rc, err->msg);
         return;
     }
-    rc = start_process(run, env, &why);
+    rc = start_process(run, env->vars, &why);
     if (rc < 0) {
         finish(run, rc, why.msg);
     }
+}
+
+/* What tells a webhook needs nothing of the site's: its environment may be
+ * what is wrong. Only whom to trust is as we were told. */
+static int
+start_notice(struct amy__run *run, struct amy_error *err)
+{
+    const char *trusted = getenv("SSL_CERT_FILE");
+    char path[] = "PATH=/usr/bin:/bin";
+    char trust[PATH_MAX + 16] = "";
+    char *environment[] = {path, NULL, NULL};
+
+    if (trusted != NULL) {
+        (void)snprintf(trust, sizeof(trust), "SSL_CERT_FILE=%s", trusted);
+        environment[1] = trust;
+    }
+    return start_process(run, environment, err);
 }
 
 static struct amy__run *
@@ -496,7 +515,10 @@ amy__run_start(struct amy__scheduler_site *site,
     rc = amy__timer_create(scheduler->base, on_patience, run, &run->patience,
                            err);
     if (rc == 0) {
-        rc = amy__env_start(&opts, on_environment, run, &run->env_job, err);
+        rc = spec->action == AMY__JOB_NOTIFY && command == NULL
+                 ? start_notice(run, err)
+                 : amy__env_start(&opts, on_environment, run, &run->env_job,
+                                  err);
     }
     if (rc < 0) {
         return rc;

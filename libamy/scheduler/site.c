@@ -178,6 +178,7 @@ amy__scheduler_site_tick(struct amy__scheduler_site *site)
         }
     }
     amy__scheduler_alarms(site);
+    amy__scheduler_hooks(site);
 }
 
 /* --- what became of it --- */
@@ -282,6 +283,10 @@ void
 amy__scheduler_site_ended(struct amy__scheduler_site *site,
                           struct amy__run *run)
 {
+    if (run->spec.action == AMY__JOB_NOTIFY && run->command == NULL) {
+        amy__scheduler_hook_ended(site, run);
+        return;
+    }
     log_end(site, run);
     if (run->command != NULL || run->spec.action == AMY__JOB_SHOW) {
         return;

@@ -50,6 +50,11 @@ report_value(struct amy__fields_reader *reader, const struct amy__node *node,
     char shown[SHOWN + 1];
     char message[SHOWN + 160];
 
+    if ((field->flags & AMY__FIELD_SECRET) != 0) {
+        (void)snprintf(message, sizeof(message), "what is there %s", why);
+        report_node(reader, node, field, message);
+        return;
+    }
     (void)amy__escape(text, shown, sizeof(shown));
     (void)snprintf(message, sizeof(message), "'%s%s' %s", shown,
                    secret == NULL ? "" : "://...", why);

@@ -40,6 +40,8 @@ enum amy__field_kind {
 #define AMY__FIELD_NEVER_NULL 8U
 /* AMY__FIELD_TEXTS: may not be an empty list. */
 #define AMY__FIELD_SOME 16U
+/* Never shown, not even when it is wrong. */
+#define AMY__FIELD_SECRET 32U
 
 struct amy__word {
     const char *word;

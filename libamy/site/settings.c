@@ -30,6 +30,7 @@
 #define HTTP_PORT 80
 #define FRONT_METRICS_PORT 9480
 #define WORKERS_METRICS_PORT 9481
+#define BACKUP_METRICS_PORT 9482
 #define MAX_PROCESSES 256
 
 AMY_DEFINE_CLEANUP(struct amy__settings *, amy__settings_free)
@@ -70,6 +71,7 @@ check_loopback(struct amy__span text, struct amy_error *err)
 static const struct amy__field metrics_fields[] = {
     METRICS("front", front_metrics, FRONT_METRICS_PORT),
     METRICS("workers", workers_metrics, WORKERS_METRICS_PORT),
+    METRICS("backup", backup_metrics, BACKUP_METRICS_PORT),
     {.key = NULL}};
 
 static const struct amy__field front_fields[] = {

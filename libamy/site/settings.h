@@ -31,11 +31,14 @@ struct amy__settings {
     char *front_user;     /* [amy] */
     struct amy__cidr *trusted;
     size_t trusted_count; /* proxies whose X-Forwarded-For counts [none] */
-    /* metrics: {front: [...], workers: [...]} beside their unix sockets */
+    /* metrics: {front: [...], workers: [...], backup: [...]} beside their unix
+     * sockets */
     struct amy__address *front_metrics;
     size_t front_metrics_count; /* [none] */
     struct amy__address *workers_metrics;
     size_t workers_metrics_count;
+    struct amy__address *backup_metrics;
+    size_t backup_metrics_count;
 };
 
 /* Overrides from argv; NULL: not given. */

@@ -301,11 +301,40 @@ static const struct amy__field thin_fields[] = {
     {ROW("monthly", COUNT, SITE(backup_monthly)), .min = 1, .max = 100000},
     END};
 
+/* Its path may be all the secret that it has: never in a message of ours. */
+static int
+check_webhook(struct amy__span text, struct amy_error *err)
+{
+    struct amy__span host = text;
+
+    if (!amy__span_starts(text, AMY_SPAN("https://"))) {
+        return amy__err(err, AMY_EINVAL, "is no address by https");
+    }
+    host.p += 8;
+    host.n -= 8;
+    if (text.n > 1000 || host.n == 0 || host.p[0] == '/') {
+        return amy__err(err, AMY_EINVAL,
+                        host.n == 0 || host.p[0] == '/' ? "names no host"
+                                                        : "is too long");
+    }
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] <= ' ' || text.p[i] > '~' || text.p[i] == '@') {
+            return amy__err(err, AMY_EINVAL,
+                            "has what must be written as %%xx");
+        }
+    }
+    return 0;
+}
+
 static const struct amy__field alarm_fields[] = {
     {ROW("command", TEXTS, SITE(backup_alarm_command)),
      .flags = AMY__FIELD_SOME,
      .allowed = "a program with a slash and its arguments, as a list",
      .max = 64},
+    {ROW("webhook", TEXT, SITE(backup_alarm_webhook)),
+     .flags = AMY__FIELD_SECRET,
+     .allowed = "an address such as https://example.org/hook",
+     .check = check_webhook},
     {ROW("age", DURATION, SITE(backup_alarm_age_ms)), .min = MINUTE,
      .max = 366 * DAY},
     END};
@@ -328,7 +357,8 @@ static const struct amy__field backup_fields[] = {
     {ROW("drill", DURATION, SITE(backup_drill_ms)), .min = HOUR,
      .max = 366 * DAY},
     {.key = "alarm", .kind = AMY__FIELD_MAP, .fields = alarm_fields},
-    {LATER("before_deploy", BOOL)},
+    {ROW("before_deploy", BOOL, SITE(backup_before_deploy)),
+     .standard = "true"},
     END};
 
 static const struct amy__field logs_fields[] = {

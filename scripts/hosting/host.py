@@ -77,9 +77,9 @@ class Host:
         return ["--config", self.settings, "--webapps", self.webapps,
                 "--run", self.run, "--state", self.state]
 
-    def daemon(self, name, *arguments):
+    def daemon(self, name, *arguments, **variables):
         return Child(name, [binaries() / name, *self.options(), *arguments], self.root / f"{name}.log",
-                     env=clean_environment(**sanitizer_options()))
+                     env=clean_environment(**sanitizer_options(), **variables))
 
     def start_front(self, ready=True):
         self.front = self.daemon("amy-front")
@@ -93,8 +93,8 @@ class Host:
             wait_for(self.workers_are_ready, START_S, "all workers are ready")
         return self.workers
 
-    def start_backup(self, ready=True):
-        self.backup = self.daemon("amy-backup")
+    def start_backup(self, ready=True, **variables):
+        self.backup = self.daemon("amy-backup", **variables)
         if ready:
             wait_for(self.backup_is_ready, START_S, "amy-backup knows all sites")
         return self.backup

@@ -357,7 +357,7 @@ def job_of(stage, *words):
         if done.returncode != 0 and ("under way" in done.stderr or "another job" in done.stdout):
             return None
         assert done.returncode == 0, done.stdout + done.stderr
-        return json.loads(done.stdout)["result"]
+        return json.loads(done.stdout.splitlines()[-1])["result"]
 
     return wait_for(ask, SOON_S, f"amyctl backup {' '.join(words)}")
 

@@ -68,8 +68,6 @@ test_parse_of_two_keys_fills_every_default(void **state)
 
 static const char whole_warnings[] =
     "site.yaml:19:8: redis: is accepted, and not acted on by this version\n"
-    "site.yaml:20:47: backup.before_deploy: is accepted, and not acted on by "
-    "this version\n"
     "site.yaml:21:7: logs: is accepted, and not acted on by this version\n";
 
 static const char whole[] =
@@ -145,8 +143,7 @@ test_parse_of_the_example_reads_its_workers(void **state)
 static void
 test_parse_of_the_example_reads_the_rest(void **state)
 {
-    static const char *const ignored[] = {"redis", "backup.before_deploy",
-                                          "logs", NULL};
+    static const char *const ignored[] = {"redis", "logs", NULL};
     static const char *const except[] = {"/healthz", NULL};
     struct amy__site *site = good_but(whole, whole_warnings);
 

@@ -1,0 +1,82 @@
+/* Tells a webhook, once. */
+/* Not for when, what, and how often again: the scheduler decides. */
+#include "backup/job.h"
+#include "core/cleanup.h"
+#include "core/error.h"
+#include "core/loop.h"
+#include "fetch/fetch.h"
+
+#include <stdlib.h>
+
+#define TIMEOUT_MS 20000
+#define ANSWER_MAX ((size_t)64 * 1024)
+
+AMY_DEFINE_CLEANUP(struct event_base *, amy__loop_free)
+
+struct told {
+    bool over;
+    int rc;
+    unsigned status;
+    struct amy_error err;
+};
+
+static void
+on_answer(int rc, const struct amy__fetch_answer *answer,
+          const struct amy_error *err, void *user)
+{
+    struct told *told = user;
+
+    told->over = true;
+    told->rc = rc;
+    told->err = *err;
+    told->status = answer == NULL ? 0 : answer->status;
+}
+
+static int
+judge(const struct amy__job *job, const struct told *told,
+      struct amy_error *err)
+{
+    char host[256];
+
+    if (told->rc < 0) {
+        return amy__err(err, told->rc, "%s", told->err.msg);
+    }
+    if (told->status / 100 != 2) {
+        amy__fetch_host(job->spec.url, host, sizeof(host));
+        return amy__err(err, AMY_EIO, "%s answered %u", host, told->status);
+    }
+    return 0;
+}
+
+int
+amy__notify(const struct amy__job *job, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__loop_free_p) struct event_base *base = NULL;
+    AMY_CLEANUP(amy__fetch_free_p) struct amy__fetch *client = NULL;
+    static const char *const fields[] = {"Content-Type: application/json",
+                                         NULL};
+    const struct amy__fetch_request request = {
+        .method = "POST",
+        .url = job->spec.url,
+        .fields = fields,
+        .body = amy__span_of(job->spec.body),
+        .timeout_ms = TIMEOUT_MS,
+        .answer_max = ANSWER_MAX,
+    };
+    struct amy__fetch_options opts = {.ca_file = getenv("SSL_CERT_FILE")};
+    struct amy__fetch_call *call = NULL;
+    struct told told = {.over = false};
+    int rc = amy__loop_create(&base, err);
+
+    opts.base = base;
+    if (rc == 0) {
+        rc = amy__fetch_create(&opts, &client, err);
+    }
+    if (rc == 0) {
+        rc = amy__fetch_start(client, &request, on_answer, &told, &call, err);
+    }
+    if (rc == 0) {
+        rc = amy__loop_run(base, &told.over, err);
+    }
+    return rc < 0 ? rc : judge(job, &told, err);
+}
