@@ -91,6 +91,8 @@ amy__scheduler_metrics_create(struct amy_scheduler *scheduler,
         .base = scheduler->base,
         .run_path = scheduler->settings->run,
         .name = "backup",
+        .borrow_addresses = scheduler->settings->backup_metrics,
+        .address_count = scheduler->settings->backup_metrics_count,
         .borrow_clock = scheduler->borrow_clock,
         .log = &scheduler->log,
     };

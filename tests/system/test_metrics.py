@@ -161,12 +161,13 @@ def test_anybody_may_read_them(running):
 
 
 def test_loopback_port_where_amy_yaml_says_so(tiny):
-    ports = {"front": free_port(), "workers": free_port()}
+    ports = {name: free_port() for name in ("front", "workers", "backup")}
     settings = json.loads(tiny.settings.read_text())
     settings["metrics"] = {name: [f"127.0.0.1:{port}"] for name, port in ports.items()}
     tiny.settings.write_text(json.dumps(settings))
     tiny.start_workers()
     tiny.start_front()
+    tiny.start_backup()
     for name, port in ports.items():
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
             assert b"# TYPE amy_" in answer.read(), name
