@@ -34,6 +34,7 @@ struct dump {
     struct amy__zwriter *writer;
     uint64_t expected; /* raw bytes that the last one had; 0: none */
     int64_t looked_ms;
+    int64_t heard_ms;       /* pg_dump's last bytes */
     char words[WORDS_SIZE]; /* for its programs, what no variable can say */
 };
 
@@ -86,6 +87,7 @@ take_piece(struct dump *dump, struct amy_error *err)
     ssize_t n = read(dump->tool.out_fd, bytes, sizeof(bytes));
     int rc = 0;
 
+    dump->heard_ms = amy__mono_ms(dump->job->borrow_clock);
     if (n == 0) {
         amy__close(&dump->tool.out_fd);
         return 0;
@@ -108,6 +110,7 @@ pump(struct dump *dump, struct amy_error *err)
 {
     int rc = 0;
 
+    dump->heard_ms = amy__mono_ms(dump->job->borrow_clock);
     while (rc == 0 && dump->tool.out_fd >= 0) {
         int so = amy__tool_wait(&dump->tool, false, LOOK_MS, err);
 
@@ -115,9 +118,9 @@ pump(struct dump *dump, struct amy_error *err)
         if (rc == 0 && ((unsigned)so & AMY__TOOL_OUT) != 0) {
             rc = take_piece(dump, err);
         }
-        if (rc == 0) {
-            rc = look(dump, err);
-        }
+        rc = rc < 0 ? rc : look(dump, err);
+        rc = rc < 0 ? rc
+                    : amy__job_heard(dump->job, "pg_dump", dump->heard_ms, err);
     }
     return rc == 0 ? amy__tool_finish(&dump->tool, END_MS, err) : rc;
 }
@@ -350,7 +353,7 @@ amy__dump(struct amy__job *job, struct amy__manifest *manifest, int set_fd,
     int rc = check_space(&dump, err);
 
     if (last != NULL) {
-        dump.expected = last->manifest.files[0].raw_bytes;
+        dump.expected = amy__manifest_raw_bytes(&last->manifest);
     }
     if (rc == 0) {
         rc = amy__job_connect(job, &pg, err);

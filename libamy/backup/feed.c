@@ -4,6 +4,7 @@
 #include "backup/zstream.h"
 #include "core/alloc.h"
 #include "core/cleanup.h"
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
 
@@ -92,6 +93,7 @@ struct way {
     struct amy__zreader *reader;
     struct amy__span piece; /* not written yet */
     uint64_t raw_bytes;     /* read so far */
+    int64_t moved_ms;       /* when something went in, or came out */
 };
 
 /* Have a piece, as long as the program wants one. */
@@ -121,6 +123,7 @@ push(struct way *way, struct amy_error *err)
     if (n >= 0) {
         way->piece.p += n;
         way->piece.n -= (size_t)n;
+        way->moved_ms = amy__mono_ms(way->feed->job->borrow_clock);
         return 0;
     }
     if (errno == EAGAIN || errno == EINTR) {
@@ -142,6 +145,7 @@ pull(struct way *way, struct amy_error *err)
     ssize_t n = read(tool->out_fd, bytes, sizeof(bytes));
 
     if (n > 0) {
+        way->moved_ms = amy__mono_ms(way->feed->job->borrow_clock);
         return way->feed->out((struct amy__span){bytes, (size_t)n},
                               way->feed->user, err);
     }
@@ -161,6 +165,7 @@ move(struct way *way, struct amy_error *err)
     bool with_out = tool->out_fd >= 0;
     int rc = 0;
 
+    way->moved_ms = amy__mono_ms(way->feed->job->borrow_clock);
     while (rc == 0 && (with_out ? tool->out_fd >= 0 : tool->in_fd >= 0)) {
         int so = 0;
 
@@ -179,8 +184,11 @@ move(struct way *way, struct amy_error *err)
         if (rc == 0 && !with_out && tool->ended) {
             amy__close(&tool->in_fd);
         }
+        if (rc == 0) {
+            rc = amy__job_heard(way->feed->job, tool->name, way->moved_ms, err);
+        }
         amy__job_progress(way->feed->job, way->feed->stage, way->raw_bytes,
-                          way->feed->manifest->files[0].raw_bytes);
+                          amy__manifest_raw_bytes(way->feed->manifest));
     }
     return rc;
 }

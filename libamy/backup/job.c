@@ -22,6 +22,7 @@
 #define SPEC_MAX ((size_t)64 * 1024)
 #define EVENT_MAX ((size_t)16 * 1024 * 1024)
 #define TELL_MS 250
+#define SILENCE_MS 600000
 
 /* --- events and the log --- */
 
@@ -82,6 +83,27 @@ amy__job_log(const struct amy__job *job, const char *fmt, ...)
     }
 }
 
+int
+amy__job_silence_ms(const struct amy__job *job)
+{
+    int64_t ms = job->spec.silence_ms;
+
+    return ms == 0 ? SILENCE_MS : (int)ms; /* bounded by the spec's reader */
+}
+
+int
+amy__job_heard(const struct amy__job *job, const char *who, int64_t heard_ms,
+               struct amy_error *err)
+{
+    int limit_ms = amy__job_silence_ms(job);
+
+    if (amy__mono_ms(job->borrow_clock) - heard_ms <= limit_ms) {
+        return 0;
+    }
+    return amy__err(err, AMY_ETIMEOUT, "%s stood still for %d s", who,
+                    limit_ms / 1000);
+}
+
 /* --- the database --- */
 
 int
@@ -132,7 +154,11 @@ amy__job_connect(struct amy__job *job, struct amy__pg **ret_pg,
     if (rc == 0) {
         rc = amy__pg_target_set(&job->target, "application_name", name, err);
     }
-    return rc < 0 ? rc : amy__pg_open(&job->target, ret_pg, err);
+    rc = rc < 0 ? rc : amy__pg_open(&job->target, ret_pg, err);
+    if (rc == 0 && amy__job_silence_ms(job) < AMY__PG_PATIENCE_MS) {
+        amy__pg_set_patience(*ret_pg, amy__job_silence_ms(job));
+    }
+    return rc;
 }
 
 /* --- what the last event says --- */

@@ -40,8 +40,9 @@ struct amy__job_spec {
     char from[128];            /* which database: see amy__pg_target_read */
     char set[AMY__STAMP_SIZE]; /* "": the newest that fits */
     char why[16];
-    char to[128];    /* database to restore into; "": the site's own */
-    int64_t slot_ms; /* AMY__MANIFEST_NO_TIME */
+    char to[128];       /* database to restore into; "": the site's own */
+    int64_t slot_ms;    /* AMY__MANIFEST_NO_TIME */
+    int64_t silence_ms; /* how long anybody may say nothing; 0: ten minutes */
     char url[AMY__NOTIFY_URL_MAX + 1]; /* of a webhook: a secret */
     char body[2048];                   /* what it is told, as JSON */
     bool dry_run;
@@ -74,6 +75,11 @@ void amy__job_progress(struct amy__job *job, const char *stage, uint64_t done,
 void amy__job_log(const struct amy__job *job, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 /* Read where the database is, once. */
+/* How long to wait for a word of the server or a program. */
+int amy__job_silence_ms(const struct amy__job *job);
+/* Has `who` been silent for longer since then? 0, AMY_ETIMEOUT. */
+int amy__job_heard(const struct amy__job *job, const char *who,
+                   int64_t heard_ms, struct amy_error *err);
 int amy__job_target(struct amy__job *job, struct amy_error *err);
 /* A session named after this host. */
 int amy__job_connect(struct amy__job *job, struct amy__pg **ret_pg,

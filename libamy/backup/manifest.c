@@ -110,6 +110,17 @@ amy__manifest_bytes(const struct amy__manifest *manifest)
     return bytes;
 }
 
+uint64_t
+amy__manifest_raw_bytes(const struct amy__manifest *manifest)
+{
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < manifest->file_count; i++) {
+        bytes += manifest->files[i].raw_bytes;
+    }
+    return bytes;
+}
+
 const struct amy__manifest_file *
 amy__manifest_file(const struct amy__manifest *manifest, const char *name)
 {

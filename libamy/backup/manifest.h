@@ -91,6 +91,7 @@ int amy__manifest_add_table(struct amy__manifest *manifest,
 void amy__manifest_drop_tables(struct amy__manifest *manifest);
 uint64_t amy__manifest_rows(const struct amy__manifest *manifest);
 uint64_t amy__manifest_bytes(const struct amy__manifest *manifest);
+uint64_t amy__manifest_raw_bytes(const struct amy__manifest *manifest);
 /* The file of that name, or NULL. */
 const struct amy__manifest_file *
 amy__manifest_file(const struct amy__manifest *manifest, const char *name);

@@ -3,6 +3,7 @@
 #include "backup/pg.h"
 
 #include "core/alloc.h"
+#include "core/clock.h"
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/str.h"
@@ -10,6 +11,8 @@
 #include <libpq-fe.h>
 
 #include <dlfcn.h>
+#include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,9 +31,13 @@ struct api {
     ConnStatusType (*status)(const PGconn *conn);
     char *(*error)(const PGconn *conn);
     void (*finish)(PGconn *conn);
-    PGresult *(*exec)(PGconn *conn, const char *sql, int n, const Oid *types,
-                      const char *const *values, const int *lengths,
-                      const int *formats, int result_format);
+    int (*send)(PGconn *conn, const char *sql, int n, const Oid *types,
+                const char *const *values, const int *lengths,
+                const int *formats, int result_format);
+    int (*socket)(const PGconn *conn);
+    int (*consume)(PGconn *conn);
+    int (*is_busy)(PGconn *conn);
+    PGresult *(*next)(PGconn *conn);
     ExecStatusType (*result_status)(const PGresult *result);
     char *(*result_field)(const PGresult *result, int field);
     int (*rows)(const PGresult *result);
@@ -46,6 +53,7 @@ struct api {
 struct amy__pg {
     struct api api;
     PGconn *conn;
+    int patience_ms;
 };
 
 static int
@@ -63,7 +71,11 @@ load(struct api *ret, struct amy_error *err)
         {"PQstatus", &ret->status},
         {"PQerrorMessage", &ret->error},
         {"PQfinish", &ret->finish},
-        {"PQexecParams", &ret->exec},
+        {"PQsendQueryParams", &ret->send},
+        {"PQsocket", &ret->socket},
+        {"PQconsumeInput", &ret->consume},
+        {"PQisBusy", &ret->is_busy},
+        {"PQgetResult", &ret->next},
         {"PQresultStatus", &ret->result_status},
         {"PQresultErrorField", &ret->result_field},
         {"PQntuples", &ret->rows},
@@ -504,6 +516,7 @@ amy__pg_open(const struct amy__pg_target *target, struct amy__pg **ret_pg,
         keywords[n] = target->settings[i].keyword;
         values[n] = target->settings[i].value;
     }
+    pg->patience_ms = AMY__PG_PATIENCE_MS;
     rc = load(&pg->api, err);
     if (rc == 0) {
         pg->conn = pg->api.connect(keywords, values, 0);
@@ -558,27 +571,95 @@ statement_error(const struct amy__pg *pg, const PGresult *result,
     return code;
 }
 
+/* Keepalives tell of a host that is gone; one whose server stands still, or
+ * what is between that forwards nothing, only a clock. */
+static int
+await_answer(struct amy__pg *pg, struct amy_error *err)
+{
+    int64_t until_ms = amy__mono_ms(NULL) + pg->patience_ms;
+
+    while (pg->api.is_busy(pg->conn)) {
+        struct pollfd fd = {.fd = pg->api.socket(pg->conn), .events = POLLIN};
+        int64_t left_ms = until_ms - amy__mono_ms(NULL);
+        int n = left_ms <= 0 ? 0 : poll(&fd, 1, (int)left_ms);
+
+        if (n == 0) {
+            return amy__err(err, AMY_ETIMEOUT,
+                            "asking: the server said nothing for %d s",
+                            pg->patience_ms / 1000);
+        }
+        if (n < 0 && errno != EINTR) {
+            return amy__err_sys(err, errno, "waiting for the server");
+        }
+        if (n > 0 && !pg->api.consume(pg->conn)) {
+            return session_error(pg, AMY_ECONN, "asking", err);
+        }
+    }
+    return 0;
+}
+
+/* The result of the one statement; after it comes only its end. */
+static int
+take_result(struct amy__pg *pg, PGresult **ret_result, struct amy_error *err)
+{
+    PGresult *result = NULL;
+    int rc = await_answer(pg, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    *ret_result = pg->api.next(pg->conn);
+    do {
+        rc = await_answer(pg, err);
+        result = rc < 0 ? NULL : pg->api.next(pg->conn);
+        pg->api.clear(result);
+    } while (result != NULL);
+    return rc;
+}
+
+static int
+read_result(const struct amy__pg *pg, const PGresult *result, char *buf,
+            size_t size, struct amy_error *err)
+{
+    ExecStatusType status = pg->api.result_status(result);
+
+    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
+        return statement_error(pg, result, err);
+    }
+    if (status == PGRES_COMMAND_OK || pg->api.rows(result) == 0 ||
+        pg->api.is_null(result, 0, 0)) {
+        return 0;
+    }
+    if (buf != NULL) {
+        (void)snprintf(buf, size, "%s", pg->api.value(result, 0, 0));
+    }
+    return 1;
+}
+
 int
 amy__pg_ask(struct amy__pg *pg, const char *sql, const char *parameter,
             char *buf, size_t size, struct amy_error *err)
 {
     const char *values[1] = {parameter};
-    PGresult *result = pg->api.exec(pg->conn, sql, parameter == NULL ? 0 : 1,
-                                    NULL, values, NULL, NULL, 0);
-    ExecStatusType status = pg->api.result_status(result);
+    PGresult *result = NULL;
     int rc = 0;
 
-    if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK) {
-        rc = statement_error(pg, result, err);
-    } else if (status == PGRES_TUPLES_OK && pg->api.rows(result) > 0 &&
-               !pg->api.is_null(result, 0, 0)) {
-        if (buf != NULL) {
-            (void)snprintf(buf, size, "%s", pg->api.value(result, 0, 0));
-        }
-        rc = 1;
+    if (!pg->api.send(pg->conn, sql, parameter == NULL ? 0 : 1, NULL, values,
+                      NULL, NULL, 0)) {
+        return session_error(pg, AMY_ECONN, "asking", err);
+    }
+    rc = take_result(pg, &result, err);
+    if (rc == 0) {
+        rc = read_result(pg, result, buf, size, err);
     }
     pg->api.clear(result);
     return rc;
+}
+
+void
+amy__pg_set_patience(struct amy__pg *pg, int patience_ms)
+{
+    pg->patience_ms = patience_ms;
 }
 
 int

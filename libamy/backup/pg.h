@@ -63,9 +63,13 @@ amy__pg_close_p(struct amy__pg **pg)
 /* Run one statement with at most one text parameter ($1; NULL: none) and copy
  * its first value, as text, to buf (cut there; NULL: not wanted).
  * @return 1, 0 (no row, or a NULL), AMY_EDENIED, AMY_ECONN (the session is
- *         over), AMY_EIO; err has the SQLSTATE */
+ *         over), AMY_ETIMEOUT (no answer in time: so it is), AMY_EIO; err has
+ *         the SQLSTATE */
 int amy__pg_ask(struct amy__pg *pg, const char *sql, const char *parameter,
                 char *buf, size_t size, struct amy_error *err);
+/* How long an answer may take; AMY__PG_PATIENCE_MS at first. */
+#define AMY__PG_PATIENCE_MS 60000
+void amy__pg_set_patience(struct amy__pg *pg, int patience_ms);
 /* 150018 for 15.18. */
 int amy__pg_server_number(const struct amy__pg *pg);
 const char *amy__pg_server_name(const struct amy__pg *pg);

@@ -46,6 +46,9 @@ int
 amy__restore_compare(struct amy__pg *pg, const struct amy__manifest *manifest,
                      struct amy_error *err)
 {
+    /* A count may take as long as an index. */
+    amy__pg_set_patience(
+        pg, amy__feed_patience_ms(amy__manifest_raw_bytes(manifest)));
     for (size_t i = 0; i < manifest->table_count; i++) {
         const struct amy__manifest_table *table = &manifest->tables[i];
         char sql[512];

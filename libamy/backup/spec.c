@@ -5,6 +5,7 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -80,6 +81,7 @@ amy__job_spec_write(const struct amy__job_spec *spec, struct amy__buf *out)
     if (spec->slot_ms != AMY__MANIFEST_NO_TIME) {
         rc |= amy__json_set(json, "slot_ms", amy__json_int(spec->slot_ms));
     }
+    rc |= amy__json_set(json, "silence_ms", amy__json_int(spec->silence_ms));
     rc |= amy__json_set(json, "dry_run", amy__json_bool(spec->dry_run));
     return rc == 0 ? amy__json_write(json, 0, out) : AMY_ENOMEM;
 }
@@ -129,9 +131,15 @@ amy__job_spec_read(struct amy__span text, struct amy__job_spec *ret,
     }
     *ret = (struct amy__job_spec){
         .dry_run = amy__json_get_bool(json, "dry_run", false),
+        .silence_ms = amy__json_get_int(json, "silence_ms", 0),
         .slot_ms = amy__json_get_int(json, "slot_ms", AMY__MANIFEST_NO_TIME)};
     if (!read_action(json, ret)) {
         return amy__err(err, AMY_EPARSE, "a job without an action");
+    }
+    if (ret->silence_ms < 0 || ret->silence_ms > INT_MAX) {
+        return amy__err(err, AMY_EPARSE,
+                        "'silence_ms' of a job is out of "
+                        "range");
     }
     for (size_t i = 0; i < TEXT_COUNT; i++) {
         const char *value = amy__json_get_text(json, texts[i].key, "");

@@ -44,6 +44,8 @@ struct amy__run {
     /* Who waits to hear of it, and until when. */
     struct amy__control_call *waiting;
     struct amy__timer *patience;
+    struct amy__timer *deadline; /* of a command, and of an end */
+    bool asked_to_end;
 };
 
 enum amy__alarm_kind {

@@ -23,6 +23,8 @@
 #define EVENTS_MAX ((size_t)16 * 1024 * 1024)
 #define PIECE 65536
 #define PATIENCE_MS 1000 /* how long who asks waits for something new */
+#define COMMAND_MS 60000 /* for an alarm's command, where nothing is said */
+#define GRACE_MS 5000    /* from SIGTERM to SIGKILL */
 
 static bool
 is_heavy(const struct amy__run *run)
@@ -88,13 +90,14 @@ amy__run_free(struct amy__run *run)
     }
     amy__env_cancel(run->env_job);
     if (run->child.pidfd >= 0) {
-        (void)amy__child_signal(&run->child, SIGKILL, NULL);
+        (void)amy__child_signal_group(&run->child, SIGKILL, NULL);
         (void)amy__child_reap(&run->child, &how, NULL);
     }
     run->over = true;
     amy__run_answer(run);
     close_process(run);
     amy__timer_free(run->patience);
+    amy__timer_free(run->deadline);
     amy__json_free(run->progress);
     amy__json_free(run->result);
     for (size_t i = 0; run->command != NULL && run->command[i] != NULL; i++) {
@@ -154,9 +157,31 @@ on_patience(void *user)
 
 /* --- its end --- */
 
+/* First asked to end, then ended, with all that it has started. */
+static void
+end_process(struct amy__run *run)
+{
+    int sig = run->asked_to_end ? SIGKILL : SIGTERM;
+
+    if (run->child.pidfd < 0) {
+        return;
+    }
+    run->asked_to_end = true;
+    (void)amy__child_signal_group(&run->child, sig, NULL);
+    /* Cannot fail for a timer's own memory. */
+    (void)amy__timer_arm(run->deadline, GRACE_MS, NULL);
+}
+
+static void
+on_deadline(void *user)
+{
+    end_process(user);
+}
+
 static void
 finish(struct amy__run *run, int code, const char *message)
 {
+    amy__timer_cancel(run->deadline);
     run->over = true;
     run->code = code;
     (void)snprintf(run->message, sizeof(run->message), "%s", message);
@@ -247,7 +272,9 @@ judge(struct amy__run *run, const struct amy__child_exit *how)
 
     if (run->command != NULL) {
         (void)snprintf(message, sizeof(message),
-                       "the alarm's command ended with %d", how->code);
+                       run->asked_to_end ? "the alarm's command took too long"
+                                         : "the alarm's command ended with %d",
+                       how->code);
         finish(run, how->code == 0 ? 0 : AMY_EIO,
                how->code == 0 ? "" : message);
     } else if (strcmp(event, "done") == 0 && how->code == 0) {
@@ -295,16 +322,24 @@ make_directory(const struct amy__run *run, int site_fd, struct amy_error *err)
 {
     const struct amy__site *site = run->borrow_site->site;
 
+    AMY_CLEANUP(amy__close_p) int fd = -1;
+
     if (mkdirat(site_fd, AMY__SETS_DIRECTORY, 0700) != 0) {
         return errno == EEXIST
                    ? 0
                    : amy__err_sys(err, errno, "making " AMY__SETS_DIRECTORY);
     }
-    if (!run->borrow_site->borrow_scheduler->as_person &&
-        fchownat(site_fd, AMY__SETS_DIRECTORY, site->uid, site->gid,
-                 AT_SYMLINK_NOFOLLOW) != 0) {
+    if (run->borrow_site->borrow_scheduler->as_person) {
+        return 0;
+    }
+    fd = openat(site_fd, AMY__SETS_DIRECTORY,
+                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || fchown(fd, site->uid, site->gid) != 0) {
+        int why = errno;
+
+        (void)unlinkat(site_fd, AMY__SETS_DIRECTORY, AT_REMOVEDIR);
         return amy__err_sys(
-            err, errno, "giving " AMY__SETS_DIRECTORY " to the site's user");
+            err, why, "giving " AMY__SETS_DIRECTORY " to the site's user");
     }
     return 0;
 }
@@ -412,6 +447,14 @@ spawn(struct amy__run *run, char *const *environment, const struct start *start,
     return amy__spawn(&plan, &run->child, err);
 }
 
+static int64_t
+command_ms(const struct amy__run *run)
+{
+    int64_t ms = run->borrow_site->site->backup_alarm_timeout_ms;
+
+    return ms > 0 ? ms : COMMAND_MS;
+}
+
 static int
 start_process(struct amy__run *run, char *const *environment,
               struct amy_error *err)
@@ -431,6 +474,9 @@ start_process(struct amy__run *run, char *const *environment,
     if (rc == 0) {
         rc = amy__io_create(base, run->event_fd, AMY__IO_READ, on_event, run,
                             &run->event_io, err);
+    }
+    if (rc == 0 && run->command != NULL) {
+        rc = amy__timer_arm(run->deadline, command_ms(run), err);
     }
     return rc;
 }
@@ -514,6 +560,9 @@ amy__run_start(struct amy__scheduler_site *site,
     }
     rc = amy__timer_create(scheduler->base, on_patience, run, &run->patience,
                            err);
+    rc = rc < 0 ? rc
+                : amy__timer_create(scheduler->base, on_deadline, run,
+                                    &run->deadline, err);
     if (rc == 0) {
         rc = spec->action == AMY__JOB_NOTIFY && command == NULL
                  ? start_notice(run, err)
@@ -537,7 +586,8 @@ amy__run_stop(struct amy__run *run)
         return;
     }
     if (run->child.pidfd >= 0) {
-        (void)amy__child_signal(&run->child, SIGTERM, NULL);
+        run->asked_to_end = false; /* whoever asked: there is a new reason */
+        end_process(run);
         return;
     }
     amy__env_cancel(run->env_job);

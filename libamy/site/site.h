@@ -124,11 +124,13 @@ struct amy__site {
     uint32_t backup_daily;
     uint32_t backup_weekly;
     uint32_t backup_monthly;
-    bool backup_before_deploy;   /* [true] */
-    int64_t backup_drill_ms;     /* how often one is restored; 0: never */
-    char **backup_alarm_command; /* or NULL */
-    char *backup_alarm_webhook;  /* or NULL; a secret */
-    int64_t backup_alarm_age_ms; /* 0: twice the schedule's distance */
+    bool backup_before_deploy;       /* [true] */
+    int64_t backup_drill_ms;         /* how often one is restored; 0: never */
+    int64_t backup_silence_ms;       /* of the server and its programs [10m] */
+    char **backup_alarm_command;     /* or NULL */
+    char *backup_alarm_webhook;      /* or NULL; a secret */
+    int64_t backup_alarm_timeout_ms; /* of the command [60s] */
+    int64_t backup_alarm_age_ms;     /* 0: twice the schedule's distance */
     /* Accepted keys this version does not act on yet, dotted. */
     char **ignored_keys; /* NULL-terminated, never NULL */
     uint8_t hash[32];    /* SHA-256 of the YAML */

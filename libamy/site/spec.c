@@ -335,6 +335,8 @@ static const struct amy__field alarm_fields[] = {
      .flags = AMY__FIELD_SECRET,
      .allowed = "an address such as https://example.org/hook",
      .check = check_webhook},
+    {ROW("timeout", DURATION, SITE(backup_alarm_timeout_ms)), .standard = "60s",
+     .min = SECOND, .max = HOUR},
     {ROW("age", DURATION, SITE(backup_alarm_age_ms)), .min = MINUTE,
      .max = 366 * DAY},
     END};
@@ -356,6 +358,8 @@ static const struct amy__field backup_fields[] = {
     {.key = "thin", .kind = AMY__FIELD_MAP, .fields = thin_fields},
     {ROW("drill", DURATION, SITE(backup_drill_ms)), .min = HOUR,
      .max = 366 * DAY},
+    {ROW("silence", DURATION, SITE(backup_silence_ms)), .standard = "10m",
+     .min = SECOND, .max = DAY},
     {.key = "alarm", .kind = AMY__FIELD_MAP, .fields = alarm_fields},
     {ROW("before_deploy", BOOL, SITE(backup_before_deploy)),
      .standard = "true"},
