@@ -304,6 +304,14 @@ run_verify(struct amy__job *job, struct amy__manifest *manifest,
 
     rc = rc < 0 ? rc : amy__verify(job, manifest, err);
     if (rc == 0 && job->spec.action == AMY__JOB_DRILL &&
+/* What remains to be done again, and only that. */
+static void
+tell_left(struct amy__job *job, enum amy__job_action action)
+{
+    (void)amy__json_set(job->result, "left",
+                        amy__json_text(amy__job_action_name(action)));
+}
+
         manifest->verdict != AMY__VERDICT_DAMAGED) {
         rc = amy__drill(job, manifest, err);
     }
@@ -320,6 +328,7 @@ run_verify(struct amy__job *job, struct amy__manifest *manifest,
                : 0;
 }
 
+        tell_left(job, AMY__JOB_VERIFY);
 static int
 run_restore(struct amy__job *job, const struct amy__manifest *manifest,
             struct amy_error *err)
@@ -394,6 +403,10 @@ static void
 begin_manifest(const struct amy__job *job, int64_t now_ms,
                struct amy__manifest *m)
 {
+    if (rc < 0) {
+        amy__job_log(job, "not pruned: %s", err == NULL ? "" : err->msg);
+        tell_left(job, AMY__JOB_PRUNE);
+    }
     amy__manifest_init(m);
     (void)snprintf(m->site, sizeof(m->site), "%s", job->spec.site);
     (void)snprintf(m->why, sizeof(m->why), "%s", job->spec.why);
@@ -445,10 +458,7 @@ run_dump(struct amy__job *job, struct amy_error *err)
                  m.warning);
     rc = run_verify(job, &m, err);
     tell_set(job, &m);
-    if (rc < 0) {
-        return rc;
-    }
-    return run_prune(job, false, err);
+    return rc < 0 ? rc : run_prune(job, false, err);
 }
 
 /* --- from spec to end --- */

@@ -28,7 +28,13 @@ read_set(const struct amy__json *set, struct amy__scheduler_facts *ret)
 
     ret->sets++;
     ret->bytes += (uint64_t)amy__json_get_int(set, "bytes", 0);
-    if (ret->sets == 1) {
+    if (amy__json_get_bool(set, "ahead", false)) {
+        ret->ahead++;
+        return;
+    }
+    if (ret->sets - ret->ahead == 1) {
+        (void)snprintf(ret->newest_name, sizeof(ret->newest_name), "%s",
+                       amy__json_get_text(set, "name", ""));
         (void)snprintf(ret->newest_verdict, sizeof(ret->newest_verdict), "%s",
                        verdict);
         (void)snprintf(ret->newest_reason, sizeof(ret->newest_reason),

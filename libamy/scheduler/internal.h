@@ -77,11 +77,20 @@ struct amy__scheduler_facts {
     int64_t slot_ms; /* of the newest one that has a slot; or NO_TIME */
     int64_t drilled_ms;
     char newest_verdict[16];
+    char newest_name[AMY__SET_NAME_SIZE];
     char newest_reason[256];
     struct amy__json *good; /* the newest verified one */
 };
 
 struct amy__scheduler_site {
+/* What failed, and is tried again: a dump, or only what was left of one. */
+struct amy__retry {
+    int64_t at_ms; /* mono; 0: nothing to make up for */
+    enum amy__job_action action;
+    int64_t slot_ms;
+    char set[AMY__SET_NAME_SIZE];
+};
+
     struct amy__scheduler_site *next;
     struct amy_scheduler *borrow_scheduler;
     char *domain;
@@ -96,8 +105,7 @@ struct amy__scheduler_site {
     struct amy__scheduler_facts facts;
     struct amy__run *runs;
     uint32_t failures; /* of scheduled dumps, in a row */
-    int64_t retry_ms;  /* mono; 0: nothing to make up for */
-    int64_t retry_slot_ms;
+    struct amy__retry retry;
     int64_t drill_ms; /* mono: no drill before */
     char failure[256];
     struct amy__alarm alarms[AMY__ALARM_COUNT];

@@ -98,26 +98,34 @@ forget_old_runs(struct amy__scheduler_site *site)
 }
 
 static void
-begin(struct amy__scheduler_site *site, enum amy__job_action action,
-      int64_t slot_ms)
+/* A dump, or what may be left of one. */
+static bool
+makes_sets(enum amy__job_action action)
+{
+    return action == AMY__JOB_DUMP || action == AMY__JOB_VERIFY ||
+           action == AMY__JOB_PRUNE;
+}
+
+begin(struct amy__scheduler_site *site, const struct amy__retry *what)
 {
     struct amy_scheduler *scheduler = site->borrow_scheduler;
     struct amy__job_spec spec;
     struct amy__run *run = NULL;
     struct amy_error err = AMY_ERROR_INIT;
 
-    amy__scheduler_spec(site, action, &spec);
-    spec.slot_ms = slot_ms;
+    amy__scheduler_spec(site, what->action, &spec);
+    spec.slot_ms = what->slot_ms;
+    memcpy(spec.set, what->set, sizeof(spec.set));
     (void)snprintf(spec.why, sizeof(spec.why), "schedule");
     if (amy__run_start(site, &spec, NULL, &run, &err) < 0) {
         amy__log(&scheduler->log, AMY_LOG_ERROR,
                  "a job cannot start site=%s job=%s reason=\"%s\"",
-                 site->domain, amy__job_action_name(action), err.msg);
+                 site->domain, amy__job_action_name(what->action), err.msg);
         (void)snprintf(site->failure, sizeof(site->failure), "%s", err.msg);
-        if (action == AMY__JOB_DUMP) {
+        if (makes_sets(what->action)) {
             site->failures++;
-            site->retry_slot_ms = slot_ms;
-            site->retry_ms =
+            site->retry = *what;
+            site->retry.at_ms =
                 amy__mono_ms(scheduler->borrow_clock) + RETRY_MAX_MS;
         }
         return;
@@ -130,7 +138,7 @@ begin(struct amy__scheduler_site *site, enum amy__job_action action,
 static bool
 retry_is_due(struct amy__scheduler_site *site, int64_t mono_ms)
 {
-    return site->retry_ms != 0 && mono_ms >= site->retry_ms;
+    return site->retry.at_ms != 0 && mono_ms >= site->retry.at_ms;
 }
 
 static void
@@ -138,15 +146,16 @@ tick_dump(struct amy__scheduler_site *site)
 {
     const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
     int64_t mono_ms = amy__mono_ms(clock);
-    int64_t slot_ms = 0;
+    struct amy__retry fresh = {.action = AMY__JOB_DUMP};
+    struct amy__retry again = site->retry;
 
     if (amy__schedule_due(&site->schedule, &site->state, amy__wall_ms(clock),
-                          mono_ms, &slot_ms)) {
-        site->retry_ms = 0;
-        begin(site, AMY__JOB_DUMP, slot_ms);
+                          mono_ms, &fresh.slot_ms)) {
+        site->retry.at_ms = 0;
+        begin(site, &fresh);
     } else if (retry_is_due(site, mono_ms)) {
-        site->retry_ms = 0;
-        begin(site, AMY__JOB_DUMP, site->retry_slot_ms);
+        site->retry.at_ms = 0;
+        begin(site, &again);
     }
 }
 
@@ -163,9 +172,26 @@ drill_is_due(const struct amy__scheduler_site *site)
 }
 
 void
+static void
+look(struct amy__scheduler_site *site)
+{
+    static const struct amy__retry list = {.action = AMY__JOB_LIST,
+                                           .slot_ms = AMY__MANIFEST_NO_TIME};
+
+    site->look_ms =
+        amy__mono_ms(site->borrow_scheduler->borrow_clock) + LOOK_MS;
+    if (!site->borrow_scheduler->stopping && site->site != NULL &&
+        site->site->database_from != NULL) {
+        begin(site, &list);
+    }
+}
+
 amy__scheduler_site_tick(struct amy__scheduler_site *site)
 {
     forget_old_runs(site);
+    static const struct amy__retry drill = {.action = AMY__JOB_DRILL,
+                                            .slot_ms = AMY__MANIFEST_NO_TIME};
+
     if (site->site == NULL || site->borrow_scheduler->stopping) {
         return;
     }
@@ -175,7 +201,7 @@ amy__scheduler_site_tick(struct amy__scheduler_site *site)
             tick_dump(site);
         }
         if (amy__run_of_site(site) == NULL && drill_is_due(site)) {
-            begin(site, AMY__JOB_DRILL, AMY__MANIFEST_NO_TIME);
+            begin(site, &drill);
         }
     }
     amy__scheduler_alarms(site);
@@ -192,15 +218,6 @@ note_failure(struct amy__scheduler_site *site, const char *message)
                    AMY_SPAN_ARG(amy__own_words(message)));
 }
 
-static void
-look(struct amy__scheduler_site *site)
-{
-    if (!site->borrow_scheduler->stopping && site->site != NULL &&
-        site->site->database_from != NULL) {
-        begin(site, AMY__JOB_LIST, AMY__MANIFEST_NO_TIME);
-    }
-}
-
 /* Others' locks and other hosts are no failures of ours. */
 static bool
 is_failure(int code)
@@ -209,9 +226,60 @@ is_failure(int code)
 }
 
 static void
-dump_ended(struct amy__scheduler_site *site, const struct amy__run *run)
+work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 {
     const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
+/* How long to wait after so many failures in a row. */
+static int64_t
+wait_after(uint32_t failures)
+{
+    int64_t wait_ms = RETRY_FIRST_MS;
+
+    for (uint32_t i = 0; i < failures && wait_ms < RETRY_MAX_MS; i++) {
+        wait_ms *= 2;
+    }
+    return wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS;
+}
+
+/* A set that is there is not made once more because reading it through, or
+ * removing others, failed. One that is damaged is. */
+static enum amy__job_action
+what_is_left(const struct amy__run *run)
+{
+    static const enum amy__job_action parts[] = {AMY__JOB_VERIFY,
+                                                 AMY__JOB_PRUNE};
+    const char *left = amy__json_get_text(run->result, "left", "");
+    const char *verdict =
+        amy__json_get_text(amy__json_get(run->result, "set"), "verdict", "");
+
+    if (strcmp(verdict, amy__verdict_name(AMY__VERDICT_DAMAGED)) == 0) {
+        return AMY__JOB_DUMP;
+    }
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        if (strcmp(left, amy__job_action_name(parts[i])) == 0) {
+            return parts[i];
+        }
+    }
+    return run->spec.action;
+}
+
+static void
+try_again(struct amy__scheduler_site *site, const struct amy__run *run,
+          int64_t wait_ms)
+{
+    const char *set = amy__json_get_text(amy__json_get(run->result, "set"),
+                                         "name", run->spec.set);
+
+    site->retry = (struct amy__retry){
+        .at_ms = amy__mono_ms(site->borrow_scheduler->borrow_clock) + wait_ms,
+        .action = what_is_left(run),
+        .slot_ms = run->spec.slot_ms};
+    if (site->retry.action == AMY__JOB_VERIFY) {
+        (void)snprintf(site->retry.set, sizeof(site->retry.set), "%s", set);
+    }
+}
+
+/* Of a dump, whoever asked for it; of what was left of one. */
     int64_t wait_ms = RETRY_FIRST_MS;
 
     if (site->scheduled) {
@@ -219,7 +287,11 @@ dump_ended(struct amy__scheduler_site *site, const struct amy__run *run)
     }
     if (run->code == 0) {
         site->failures = 0;
-        site->retry_ms = 0;
+        site->retry = (struct amy__retry){
+            .at_ms =
+                run->spec.action == AMY__JOB_VERIFY ? amy__mono_ms(clock) : 0,
+            .action = AMY__JOB_PRUNE,
+            .slot_ms = AMY__MANIFEST_NO_TIME};
         return;
     }
     if (is_failure(run->code)) {
@@ -231,13 +303,32 @@ dump_ended(struct amy__scheduler_site *site, const struct amy__run *run)
         note_failure(site, run->message);
     }
     if (run->internal && run->code != AMY_EBUSY) {
-        site->retry_slot_ms = run->spec.slot_ms;
-        site->retry_ms = amy__mono_ms(clock) +
-                         (wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS);
+        try_again(site, run, wait_ms);
+    }
+}
+
+/* Whoever made the newest set did not come to read it through. */
+static void
+finish_newest(struct amy__scheduler_site *site)
+{
+    const char *verdict = site->facts.newest_verdict;
+    bool unread =
+        strcmp(verdict, "written") == 0 || strcmp(verdict, "hashed") == 0;
+
+    if (!unread || !site->has_schedule || amy__run_of_site(site) != NULL ||
+        (site->retry.at_ms != 0 && site->retry.action != AMY__JOB_DUMP)) {
+        return;
+    }
+    if (site->retry.at_ms == 0) {
+        site->retry.at_ms =
+            amy__mono_ms(site->borrow_scheduler->borrow_clock) + RETRY_FIRST_MS;
+        site->retry.slot_ms = AMY__MANIFEST_NO_TIME;
     }
 }
 
 /* The first look says which slot was the last one; the schedule begins then. */
+    site->retry.action = AMY__JOB_VERIFY;
+    memcpy(site->retry.set, site->facts.newest_name, sizeof(site->retry.set));
 static void
 list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 {
@@ -248,6 +339,7 @@ list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
     } else {
         note_failure(site, run->message);
     }
+        finish_newest(site);
     if (site->has_schedule && !site->scheduled) {
         amy__schedule_begin(
             &site->schedule,
@@ -297,8 +389,9 @@ amy__scheduler_site_ended(struct amy__scheduler_site *site,
         amy__scheduler_alarms(site);
         return;
     }
-    if (run->spec.action == AMY__JOB_DUMP) {
-        dump_ended(site, run);
+    if (run->spec.action == AMY__JOB_DUMP ||
+        (run->internal && makes_sets(run->spec.action))) {
+        work_ended(site, run);
     }
     if (run->spec.action == AMY__JOB_DRILL) {
         site->drill_ms =
