@@ -69,8 +69,11 @@ set_row(struct table *table, const json_t *set)
                restore_ms == 0 ? "-"
                                : text_duration(restore_ms, text, sizeof(text)));
     table_cell(table, TEXT_PLAIN, "%s", text_at(set, "why"));
-    table_cell(table, TEXT_PLAIN, "%s%s%s%s",
+    table_cell(table, TEXT_PLAIN, "%s%s%s%s%s",
                json_is_true(json_object_get(set, "pinned")) ? "pinned " : "",
+               json_is_true(json_object_get(set, "ahead"))
+                   ? "dated in the future "
+                   : "",
                text_at(set, "reason"),
                text_at(set, "warning")[0] == '\0' ? "" : " warning: ",
                text_at(set, "warning"));

@@ -431,6 +431,12 @@ show_backup(const json_t *backup)
         text_print(TEXT_WARN, "; %s under way", text_at(running, "action"));
     }
     text_print(TEXT_PLAIN, "\n");
+    if (int_at(backup, "ahead") > 0) {
+        text_print(TEXT_WARN,
+                   "  backup: %" PRId64 " dated in the future do not count: a "
+                   "clock was wrong\n",
+                   int_at(backup, "ahead"));
+    }
 }
 
 static void

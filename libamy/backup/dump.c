@@ -321,7 +321,7 @@ ask_about(struct dump *dump)
 static int
 check_space(const struct dump *dump, struct amy_error *err)
 {
-    const struct amy__set *last = amy__sets_good(&dump->job->sets);
+    const struct amy__set *last = dump->job->good;
     struct statvfs fs = {0};
     uint64_t wanted = 0;
     uint64_t there = 0;
@@ -345,7 +345,7 @@ amy__dump(struct amy__job *job, struct amy__manifest *manifest, int set_fd,
           struct amy_error *err)
 {
     AMY_CLEANUP(amy__pg_close_p) struct amy__pg *pg = NULL;
-    const struct amy__set *last = amy__sets_good(&job->sets);
+    const struct amy__set *last = job->good;
     struct dump dump = {.job = job,
                         .manifest = manifest,
                         .set_fd = set_fd,
@@ -360,6 +360,9 @@ amy__dump(struct amy__job *job, struct amy__manifest *manifest, int set_fd,
     }
     if (rc == 0) {
         rc = amy__interlock_take(pg, err);
+    }
+    if (rc == AMY_EBUSY) {
+        (void)amy__json_set(job->result, "elsewhere", amy__json_bool(true));
     }
     if (rc == 0) {
         dump.pg = pg;

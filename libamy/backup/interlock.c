@@ -10,6 +10,8 @@
 
 /* One per database: "amybackp" as a number. */
 #define KEY "7020400857588132720"
+/* Before a holder's name: no backup takes so long. */
+#define OLD "!"
 
 static int
 refuse_pooler(struct amy__pg *pg, struct amy_error *err)
@@ -31,13 +33,17 @@ int
 amy__interlock_take(struct amy__pg *pg, struct amy_error *err)
 {
     static const char holder[] =
-        "SELECT a.application_name FROM pg_locks l JOIN pg_stat_activity a"
+        "SELECT CASE WHEN a.backend_start < now() - interval '1 day'"
+        " THEN '" OLD "' ELSE '' END || a.application_name || ', since ' ||"
+        " to_char(a.backend_start AT TIME ZONE 'UTC',"
+        " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+        " FROM pg_locks l JOIN pg_stat_activity a"
         " USING (pid) WHERE l.locktype = 'advisory' AND l.granted"
         " AND l.database = (SELECT oid FROM pg_database"
         " WHERE datname = current_database())"
         " AND (l.classid::bigint << 32) + l.objid::bigint = " KEY " LIMIT 1";
     char got[8] = "";
-    char who[128] = "";
+    char who[160] = "";
     int rc = refuse_pooler(pg, err);
 
     if (rc == 0) {
@@ -48,6 +54,12 @@ amy__interlock_take(struct amy__pg *pg, struct amy_error *err)
         return rc < 0 ? rc : 0;
     }
     (void)amy__pg_ask(pg, holder, NULL, who, sizeof(who), NULL);
+    if (who[0] == OLD[0]) {
+        return amy__err(err, AMY_ESTATE,
+                        "this database's lock for backups was never given "
+                        "back, by %s",
+                        who + 1);
+    }
     return amy__err(err, AMY_EBUSY,
                     "this database is being backed up already%s%s",
                     who[0] == '\0' ? "" : ", by ", who);

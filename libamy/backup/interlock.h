@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 /* Take the lock of this database for the life of the session.
- * @return 0, AMY_EBUSY (who has it is in err), AMY_EUNSUPPORTED (a pooler: the
+ * @return 0, AMY_EBUSY (who has it is in err), AMY_ESTATE (for more than a day:
+ *         that is no other backup any more), AMY_EUNSUPPORTED (a pooler: the
  *         lock would be some other client's), AMY_ECONN, AMY_EIO */
 int amy__interlock_take(struct amy__pg *pg, struct amy_error *err);
 

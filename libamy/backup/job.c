@@ -173,13 +173,24 @@ time_json(int64_t ms)
                : amy__json_text(amy__format_time(ms, text));
 }
 
-/* A set in a list. */
+/* What is so of every set. */
 static struct amy__json *
-set_json(const struct amy__manifest *m)
+name_json(const struct amy__job *job, const char *name)
 {
     struct amy__json *json = amy__json_object();
+    bool ahead = amy__set_is_ahead(name, amy__wall_ms(job->borrow_clock));
 
-    (void)amy__json_set(json, "name", amy__json_text(m->name));
+    (void)amy__json_set(json, "name", amy__json_text(name));
+    (void)amy__json_set(json, "ahead", amy__json_bool(ahead));
+    return json;
+}
+
+/* A set in a list. */
+static struct amy__json *
+set_json(const struct amy__job *job, const struct amy__manifest *m)
+{
+    struct amy__json *json = name_json(job, m->name);
+
     (void)amy__json_set(json, "why", amy__json_text(m->why));
     (void)amy__json_set(json, "started", time_json(m->started_ms));
     (void)amy__json_set(json, "slot", time_json(m->slot_ms));
@@ -202,11 +213,10 @@ set_json(const struct amy__manifest *m)
 }
 
 static struct amy__json *
-broken_json(const struct amy__set *set)
+broken_json(const struct amy__job *job, const struct amy__set *set)
 {
-    struct amy__json *json = amy__json_object();
+    struct amy__json *json = name_json(job, set->manifest.name);
 
-    (void)amy__json_set(json, "name", amy__json_text(set->manifest.name));
     (void)amy__json_set(json, "verdict", amy__json_text("damaged"));
     (void)amy__json_set(json, "verified_set", amy__json_bool(false));
     (void)amy__json_set(json, "reason", amy__json_text(set->broken));
@@ -224,8 +234,8 @@ run_list(struct amy__job *job)
         const struct amy__set *set = &job->sets.items[i];
 
         (void)amy__json_add(sets, set->broken[0] == '\0'
-                                      ? set_json(&set->manifest)
-                                      : broken_json(set));
+                                      ? set_json(job, &set->manifest)
+                                      : broken_json(job, set));
     }
     (void)amy__json_set(job->result, "sets", sets);
     (void)amy__json_set(job->result, "foreign",
@@ -240,7 +250,7 @@ static int
 read_named(struct amy__job *job, struct amy__manifest *ret,
            struct amy_error *err)
 {
-    const struct amy__set *good = amy__sets_good(&job->sets);
+    const struct amy__set *good = job->good;
 
     if (job->spec.set[0] != '\0') {
         return amy__set_read(job->sets_fd, job->spec.set, ret, err);
@@ -254,7 +264,7 @@ read_named(struct amy__job *job, struct amy__manifest *ret,
 static void
 tell_set(struct amy__job *job, const struct amy__manifest *manifest)
 {
-    (void)amy__json_set(job->result, "set", set_json(manifest));
+    (void)amy__json_set(job->result, "set", set_json(job, manifest));
 }
 
 static int
@@ -294,6 +304,14 @@ run_pin(struct amy__job *job, struct amy__manifest *manifest,
     return amy__set_save(job->sets_fd, manifest, err);
 }
 
+/* What remains to be done again, and only that. */
+static void
+tell_left(struct amy__job *job, enum amy__job_action action)
+{
+    (void)amy__json_set(job->result, "left",
+                        amy__json_text(amy__job_action_name(action)));
+}
+
 /* verify, drill: what is wrong with the set is its verdict, and still a
  * failure of the job. */
 static int
@@ -304,20 +322,13 @@ run_verify(struct amy__job *job, struct amy__manifest *manifest,
 
     rc = rc < 0 ? rc : amy__verify(job, manifest, err);
     if (rc == 0 && job->spec.action == AMY__JOB_DRILL &&
-/* What remains to be done again, and only that. */
-static void
-tell_left(struct amy__job *job, enum amy__job_action action)
-{
-    (void)amy__json_set(job->result, "left",
-                        amy__json_text(amy__job_action_name(action)));
-}
-
         manifest->verdict != AMY__VERDICT_DAMAGED) {
         rc = amy__drill(job, manifest, err);
     }
     if (rc < 0) {
         amy__job_log(job, "%s not verified: %s", manifest->name,
                      err == NULL ? "" : err->msg);
+        tell_left(job, AMY__JOB_VERIFY);
         return rc;
     }
     amy__job_log(job, "%s %s %s", manifest->name,
@@ -328,7 +339,6 @@ tell_left(struct amy__job *job, enum amy__job_action action)
                : 0;
 }
 
-        tell_left(job, AMY__JOB_VERIFY);
 static int
 run_restore(struct amy__job *job, const struct amy__manifest *manifest,
             struct amy_error *err)
@@ -393,6 +403,10 @@ run_prune(struct amy__job *job, bool dry_run, struct amy_error *err)
     struct amy__json *gone = amy__json_array();
     int rc = amy__prune(job, dry_run, gone, err);
 
+    if (rc < 0) {
+        amy__job_log(job, "not pruned: %s", err == NULL ? "" : err->msg);
+        tell_left(job, AMY__JOB_PRUNE);
+    }
     (void)amy__json_set(job->result, "removed", gone);
     return rc;
 }
@@ -403,10 +417,6 @@ static void
 begin_manifest(const struct amy__job *job, int64_t now_ms,
                struct amy__manifest *m)
 {
-    if (rc < 0) {
-        amy__job_log(job, "not pruned: %s", err == NULL ? "" : err->msg);
-        tell_left(job, AMY__JOB_PRUNE);
-    }
     amy__manifest_init(m);
     (void)snprintf(m->site, sizeof(m->site), "%s", job->spec.site);
     (void)snprintf(m->why, sizeof(m->why), "%s", job->spec.why);
@@ -491,6 +501,7 @@ run(struct amy__job *job, struct amy_error *err)
         }
         return rc;
     }
+    job->good = amy__sets_good(&job->sets, amy__wall_ms(job->borrow_clock));
     switch (job->spec.action) {
     case AMY__JOB_DUMP:
         return run_dump(job, err);

@@ -61,7 +61,8 @@ struct amy__job {
     int site_fd;
     int event_fd; /* events, one JSON object a line */
     int sets_fd;
-    struct amy__sets sets; /* as they were at the beginning */
+    struct amy__sets sets;       /* as they were at the beginning */
+    const struct amy__set *good; /* the newest of them that is, or NULL */
     struct amy__pg_target target;
     char **environment;       /* for programs; made with the target */
     int64_t told_ms;          /* when progress was told last */
@@ -74,12 +75,12 @@ void amy__job_progress(struct amy__job *job, const char *stage, uint64_t done,
 /* A line in the site's logs/backup.log; failures are left at that. */
 void amy__job_log(const struct amy__job *job, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
-/* Read where the database is, once. */
 /* How long to wait for a word of the server or a program. */
 int amy__job_silence_ms(const struct amy__job *job);
 /* Has `who` been silent for longer since then? 0, AMY_ETIMEOUT. */
 int amy__job_heard(const struct amy__job *job, const char *who,
                    int64_t heard_ms, struct amy_error *err);
+/* Read where the database is, once. */
 int amy__job_target(struct amy__job *job, struct amy_error *err);
 /* A session named after this host. */
 int amy__job_connect(struct amy__job *job, struct amy__pg **ret_pg,

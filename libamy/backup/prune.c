@@ -10,7 +10,8 @@
 /* What retention sees of a set. A broken one is nobody's business but a
  * person's. */
 static void
-describe(const struct amy__set *set, struct amy__retain_set *ret)
+describe(const struct amy__set *set, int64_t now_ms,
+         struct amy__retain_set *ret)
 {
     int64_t made_ms = 0;
     unsigned sequence = 0;
@@ -19,10 +20,10 @@ describe(const struct amy__set *set, struct amy__retain_set *ret)
                            &sequence);
     *ret = (struct amy__retain_set){
         .made_ms = made_ms,
-        .verified = set->broken[0] == '\0' &&
-                    amy__verdict_is_verified(set->manifest.verdict),
+        .verified = amy__set_is_good(set),
         .pinned = set->broken[0] != '\0' || set->manifest.pinned,
         .deploy = strcmp(set->manifest.why, "deploy") == 0,
+        .ahead = amy__set_is_ahead(set->manifest.name, now_ms),
     };
 }
 
@@ -60,6 +61,7 @@ amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
 {
     struct amy__sets sets;
     struct amy__retain_set *facts = NULL;
+    int64_t now_ms = amy__wall_ms(job->borrow_clock);
     int rc = amy__sets_read(job->sets_fd, &sets, err);
 
     facts = amy__calloc(sets.count + 1, sizeof(*facts));
@@ -68,10 +70,9 @@ amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
     }
     if (rc == 0) {
         for (size_t i = 0; i < sets.count; i++) {
-            describe(&sets.items[i], &facts[i]);
+            describe(&sets.items[i], now_ms, &facts[i]);
         }
-        amy__retain(&job->spec.rules, facts, sets.count,
-                    amy__wall_ms(job->borrow_clock));
+        amy__retain(&job->spec.rules, facts, sets.count, now_ms);
         rc = remove_others(job, &sets, facts, dry_run, ret_list, err);
     }
     amy__free(facts);

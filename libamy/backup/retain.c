@@ -12,6 +12,12 @@ keep(struct amy__retain_set *set, const char *why)
     }
 }
 
+static bool
+counts(const struct amy__retain_set *set)
+{
+    return set->verified && !set->ahead;
+}
+
 static int64_t
 hour_of(int64_t ms)
 {
@@ -49,7 +55,7 @@ thin(struct amy__retain_set *sets, size_t n, uint32_t count,
     for (size_t i = 0; i < n && count > 0; i++) {
         int64_t stretch = stretch_of(sets[i].made_ms);
 
-        if (!sets[i].verified || (seen > 0 && stretch == last)) {
+        if (!counts(&sets[i]) || (seen > 0 && stretch == last)) {
             continue;
         }
         if (seen == count) {
@@ -84,7 +90,7 @@ keep_newest(const struct amy__retain_rules *rules, struct amy__retain_set *sets,
         if (young) {
             keep(&sets[i], "age");
         }
-        if (!sets[i].verified) {
+        if (!counts(&sets[i])) {
             if (verified < enough) {
                 keep(&sets[i], "unverified");
             }
@@ -108,6 +114,9 @@ amy__retain(const struct amy__retain_rules *rules, struct amy__retain_set *sets,
         sets[i].keep = is_empty(rules) ? "no rule" : NULL;
         if (sets[i].pinned) {
             sets[i].keep = "pinned";
+        }
+        if (sets[i].ahead) {
+            keep(&sets[i], "dated in the future");
         }
         if (sets[i].deploy && now_ms - sets[i].made_ms < rules->deploy_age_ms) {
             keep(&sets[i], "deployment");

@@ -5,7 +5,10 @@
  * before a deployment not long ago. Only verified sets count: one that nobody
  * has read through yet, or that looks too small, takes nobody's place. The
  * newest verified one stays whatever the rules say, and a set that is not
- * verified stays until as many verified ones as the rules ask for are newer. */
+ * verified stays until as many verified ones as the rules ask for are newer.
+ *
+ * A set that is dated in the future takes nobody's place either, and stays: a
+ * clock was wrong, so nobody knows how old it is (docs/decisions/0083). */
 #ifndef AMY_BACKUP_RETAIN_H
 #define AMY_BACKUP_RETAIN_H
 
@@ -29,6 +32,7 @@ struct amy__retain_set {
     bool verified;
     bool pinned;
     bool deploy;
+    bool ahead;       /* dated in the future */
     const char *keep; /* out: why it stays; NULL: it goes */
 };
 

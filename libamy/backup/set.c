@@ -203,17 +203,8 @@ newest_first(const void *a, const void *b)
 {
     const struct amy__set *x = a;
     const struct amy__set *y = b;
-    int64_t x_ms = 0;
-    int64_t y_ms = 0;
-    unsigned x_sequence = 0;
-    unsigned y_sequence = 0;
 
-    (void)amy__stamp_parse(amy__span_of(x->manifest.name), &x_ms, &x_sequence);
-    (void)amy__stamp_parse(amy__span_of(y->manifest.name), &y_ms, &y_sequence);
-    if (x_ms != y_ms) {
-        return x_ms < y_ms ? 1 : -1;
-    }
-    return (x_sequence < y_sequence) - (x_sequence > y_sequence);
+    return amy__stamp_compare(y->manifest.name, x->manifest.name);
 }
 
 int
@@ -240,16 +231,40 @@ amy__sets_clear(struct amy__sets *sets)
     *sets = (struct amy__sets){.items = NULL};
 }
 
-const struct amy__set *
-amy__sets_good(const struct amy__sets *sets)
+bool
+amy__set_is_ahead(const char *name, int64_t now_ms)
 {
+    int64_t made_ms = 0;
+    unsigned sequence = 0;
+
+    return amy__stamp_parse(amy__span_of(name), &made_ms, &sequence) &&
+           made_ms - now_ms > AMY__SET_AHEAD_MS;
+}
+
+bool
+amy__set_is_good(const struct amy__set *set)
+{
+    return set->broken[0] == '\0' &&
+           amy__verdict_is_verified(set->manifest.verdict);
+}
+
+const struct amy__set *
+amy__sets_good(const struct amy__sets *sets, int64_t now_ms)
+{
+    const struct amy__set *ahead = NULL;
+
     for (size_t i = 0; i < sets->count; i++) {
-        if (sets->items[i].broken[0] == '\0' &&
-            amy__verdict_is_verified(sets->items[i].manifest.verdict)) {
-            return &sets->items[i];
+        const struct amy__set *set = &sets->items[i];
+
+        if (!amy__set_is_good(set)) {
+            continue;
         }
+        if (!amy__set_is_ahead(set->manifest.name, now_ms)) {
+            return set;
+        }
+        ahead = ahead == NULL ? set : ahead;
     }
-    return NULL;
+    return ahead;
 }
 
 /* --- making --- */

@@ -47,8 +47,16 @@ amy__sets_clear_p(struct amy__sets *sets)
 {
     amy__sets_clear(sets);
 }
-/* The newest whose verdict counts, or NULL. */
-const struct amy__set *amy__sets_good(const struct amy__sets *sets);
+/* Dated so far in the future that a clock was wrong: hosts that share a disk
+ * may differ by less. Such a set proves nothing of what was made when. */
+#define AMY__SET_AHEAD_MS INT64_C(600000)
+bool amy__set_is_ahead(const char *name, int64_t now_ms);
+/* Does its verdict count? */
+bool amy__set_is_good(const struct amy__set *set);
+/* The newest that is good, or NULL. One that is dated in the future is taken
+ * only when there is no other. */
+const struct amy__set *amy__sets_good(const struct amy__sets *sets,
+                                      int64_t now_ms);
 /* AMY_ENOTFOUND, AMY_EPARSE ...; ret is cleared by the caller. */
 int amy__set_read(int sets_fd, const char *name, struct amy__manifest *ret,
                   struct amy_error *err);

@@ -61,16 +61,15 @@ take_tables(struct amy__manifest *manifest, struct amy__manifest *fresh)
     fresh->table_count = 0;
 }
 
-/* The newest one that counts, other than this one. */
+/* The newest one that counts of those before this one. */
 static const struct amy__manifest *
 last_good(const struct amy__job *job, const struct amy__manifest *manifest)
 {
     for (size_t i = 0; i < job->sets.count; i++) {
         const struct amy__set *set = &job->sets.items[i];
 
-        if (set->broken[0] == '\0' &&
-            amy__verdict_is_verified(set->manifest.verdict) &&
-            strcmp(set->manifest.name, manifest->name) < 0) {
+        if (amy__set_is_good(set) &&
+            amy__stamp_compare(set->manifest.name, manifest->name) < 0) {
             return &set->manifest;
         }
     }

@@ -177,3 +177,19 @@ amy__stamp_parse(struct amy__span name, int64_t *ret_wall_ms,
     *ret_sequence = sequence;
     return true;
 }
+
+int
+amy__stamp_compare(const char *a, const char *b)
+{
+    int64_t a_ms = 0;
+    int64_t b_ms = 0;
+    unsigned a_sequence = 0;
+    unsigned b_sequence = 0;
+
+    (void)amy__stamp_parse(amy__span_of(a), &a_ms, &a_sequence);
+    (void)amy__stamp_parse(amy__span_of(b), &b_ms, &b_sequence);
+    if (a_ms != b_ms) {
+        return a_ms > b_ms ? 1 : -1;
+    }
+    return (a_sequence > b_sequence) - (a_sequence < b_sequence);
+}

@@ -38,5 +38,7 @@ void amy__stamp_write(int64_t wall_ms, unsigned sequence,
                       char buf[AMY__STAMP_SIZE]);
 bool amy__stamp_parse(struct amy__span name, int64_t *ret_wall_ms,
                       unsigned *ret_sequence);
+/* > 0 when a is newer than b, 0 when they are the same. */
+int amy__stamp_compare(const char *a, const char *b);
 
 #endif

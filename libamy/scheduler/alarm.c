@@ -123,24 +123,42 @@ age_limit(const struct amy__scheduler_site *site)
     return 2 * (next_ms - before_ms) + SLACK_MS;
 }
 
+/* Of the newest verified one; of our start, after which there may be one yet,
+ * by the clock that nobody sets. */
+static int64_t
+age_of(const struct amy__scheduler_site *site)
+{
+    const struct amy_scheduler *scheduler = site->borrow_scheduler;
+
+    return site->facts.good_ms == AMY__MANIFEST_NO_TIME
+               ? amy__mono_ms(scheduler->borrow_clock) -
+                     scheduler->started_mono_ms
+               : amy__wall_ms(scheduler->borrow_clock) - site->facts.good_ms;
+}
+
+/* What another host makes is its to be alarmed about (docs/decisions/0084). */
+static bool
+is_left_to_another(const struct amy__scheduler_site *site, int64_t limit_ms)
+{
+    return site->other_ms != 0 &&
+           amy__mono_ms(site->borrow_scheduler->borrow_clock) -
+                   site->other_ms <=
+               limit_ms;
+}
+
 static void
 look_at_age(struct amy__scheduler_site *site)
 {
-    struct amy_scheduler *scheduler = site->borrow_scheduler;
-    int64_t now_ms = amy__wall_ms(scheduler->borrow_clock);
     int64_t limit_ms = age_limit(site);
-    int64_t since_ms = site->facts.good_ms;
+    int64_t age_ms = age_of(site);
     char age[64] = "";
 
     if (!site->facts.known || limit_ms == 0) {
         return;
     }
-    if (since_ms == AMY__MANIFEST_NO_TIME) {
-        since_ms = scheduler->started_wall_ms; /* there may be one yet */
-    }
-    (void)amy__format_duration((now_ms - since_ms) / 60000 * 60000, age,
-                               sizeof(age));
-    set_alarm(site, AMY__ALARM_AGE, now_ms - since_ms > limit_ms,
+    (void)amy__format_duration(age_ms / 60000 * 60000, age, sizeof(age));
+    set_alarm(site, AMY__ALARM_AGE,
+              age_ms > limit_ms && !is_left_to_another(site, limit_ms),
               site->facts.good == NULL ? "there is no verified backup, for %s"
                                        : "the newest verified backup is %s old",
               age);

@@ -73,24 +73,25 @@ struct amy__scheduler_facts {
     size_t sets;
     uint64_t bytes;
     size_t foreign;
+    size_t ahead;    /* dated in the future: all below is not of these */
     int64_t good_ms; /* when the newest verified one was made; or NO_TIME */
     int64_t slot_ms; /* of the newest one that has a slot; or NO_TIME */
     int64_t drilled_ms;
+    char newest_name[AMY__STAMP_SIZE];
     char newest_verdict[16];
-    char newest_name[AMY__SET_NAME_SIZE];
     char newest_reason[256];
     struct amy__json *good; /* the newest verified one */
 };
 
-struct amy__scheduler_site {
 /* What failed, and is tried again: a dump, or only what was left of one. */
 struct amy__retry {
     int64_t at_ms; /* mono; 0: nothing to make up for */
     enum amy__job_action action;
     int64_t slot_ms;
-    char set[AMY__SET_NAME_SIZE];
+    char set[AMY__STAMP_SIZE];
 };
 
+struct amy__scheduler_site {
     struct amy__scheduler_site *next;
     struct amy_scheduler *borrow_scheduler;
     char *domain;
@@ -107,6 +108,9 @@ struct amy__retry {
     uint32_t failures; /* of scheduled dumps, in a row */
     struct amy__retry retry;
     int64_t drill_ms; /* mono: no drill before */
+    int64_t look_ms;  /* mono: when to look at the sets again */
+    /* mono: when another host was seen to back the database up; 0: never */
+    int64_t other_ms;
     char failure[256];
     struct amy__alarm alarms[AMY__ALARM_COUNT];
     bool seen;
@@ -130,6 +134,7 @@ struct amy_scheduler {
     struct amy__defer *sweep;
     uint64_t last_run;
     int64_t started_wall_ms;
+    int64_t started_mono_ms;
     bool stopping;
     amy_scheduler_done_fn on_stopped;
     void *stopped_user;

@@ -73,6 +73,7 @@ backup_json(const struct amy__scheduler_site *site)
     (void)amy__json_set(json, "bytes", amy__json_int((int64_t)facts->bytes));
     (void)amy__json_set(json, "foreign",
                         amy__json_int((int64_t)facts->foreign));
+    (void)amy__json_set(json, "ahead", amy__json_int((int64_t)facts->ahead));
     (void)amy__json_set(json, "good",
                         facts->good == NULL ? amy__json_null()
                                             : amy__json_copy(facts->good));

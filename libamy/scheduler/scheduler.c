@@ -240,6 +240,7 @@ amy_scheduler_create(const struct amy_scheduler_options *opts,
     scheduler->state_fd = -1;
     scheduler->webapps_fd = -1;
     scheduler->started_wall_ms = amy__wall_ms(o.borrow_clock);
+    scheduler->started_mono_ms = amy__mono_ms(o.borrow_clock);
     scheduler->program =
         amy__strdup(o.program == NULL ? "/proc/self/exe" : o.program);
     rc = scheduler->program == NULL

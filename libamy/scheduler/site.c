@@ -19,6 +19,7 @@
 #define RETRY_MAX_MS (30 * MINUTE_MS)
 #define DEPLOY_KEPT_MS (INT64_C(7) * 24 * 60 * MINUTE_MS)
 #define DRILL_RETRY_MS (60 * MINUTE_MS)
+#define LOOK_MS (60 * MINUTE_MS) /* at sets that a person may have removed */
 
 struct amy__scheduler_site *
 amy__scheduler_site_find(const struct amy_scheduler *scheduler,
@@ -61,8 +62,8 @@ amy__scheduler_spec(const struct amy__scheduler_site *site,
     *ret = (struct amy__job_spec){
         .action = action,
         .slot_ms = AMY__MANIFEST_NO_TIME,
-        .rules = {.count = says->backup_keep,
         .silence_ms = says->backup_silence_ms,
+        .rules = {.count = says->backup_keep,
                   .age_ms = says->backup_keep_for_ms,
                   .hourly = says->backup_hourly,
                   .daily = says->backup_daily,
@@ -97,7 +98,6 @@ forget_old_runs(struct amy__scheduler_site *site)
     }
 }
 
-static void
 /* A dump, or what may be left of one. */
 static bool
 makes_sets(enum amy__job_action action)
@@ -106,6 +106,7 @@ makes_sets(enum amy__job_action action)
            action == AMY__JOB_PRUNE;
 }
 
+static void
 begin(struct amy__scheduler_site *site, const struct amy__retry *what)
 {
     struct amy_scheduler *scheduler = site->borrow_scheduler;
@@ -171,7 +172,6 @@ drill_is_due(const struct amy__scheduler_site *site)
             amy__wall_ms(clock) - site->facts.drilled_ms >= every_ms);
 }
 
-void
 static void
 look(struct amy__scheduler_site *site)
 {
@@ -186,12 +186,13 @@ look(struct amy__scheduler_site *site)
     }
 }
 
+void
 amy__scheduler_site_tick(struct amy__scheduler_site *site)
 {
-    forget_old_runs(site);
     static const struct amy__retry drill = {.action = AMY__JOB_DRILL,
                                             .slot_ms = AMY__MANIFEST_NO_TIME};
 
+    forget_old_runs(site);
     if (site->site == NULL || site->borrow_scheduler->stopping) {
         return;
     }
@@ -203,6 +204,9 @@ amy__scheduler_site_tick(struct amy__scheduler_site *site)
         if (amy__run_of_site(site) == NULL && drill_is_due(site)) {
             begin(site, &drill);
         }
+    }
+    if (amy__mono_ms(site->borrow_scheduler->borrow_clock) >= site->look_ms) {
+        look(site);
     }
     amy__scheduler_alarms(site);
     amy__scheduler_hooks(site);
@@ -225,10 +229,6 @@ is_failure(int code)
     return code < 0 && code != AMY_EAGAIN && code != AMY_EBUSY;
 }
 
-static void
-work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
-{
-    const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
 /* How long to wait after so many failures in a row. */
 static int64_t
 wait_after(uint32_t failures)
@@ -280,10 +280,17 @@ try_again(struct amy__scheduler_site *site, const struct amy__run *run,
 }
 
 /* Of a dump, whoever asked for it; of what was left of one. */
-    int64_t wait_ms = RETRY_FIRST_MS;
+static void
+work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
+{
+    const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
+    int64_t wait_ms = wait_after(site->failures);
 
-    if (site->scheduled) {
+    if (site->scheduled && run->spec.action == AMY__JOB_DUMP) {
         amy__schedule_end(&site->schedule, &site->state, amy__wall_ms(clock));
+    }
+    if (amy__json_get_bool(run->result, "elsewhere", false)) {
+        site->other_ms = amy__mono_ms(clock);
     }
     if (run->code == 0) {
         site->failures = 0;
@@ -295,10 +302,6 @@ try_again(struct amy__scheduler_site *site, const struct amy__run *run,
         return;
     }
     if (is_failure(run->code)) {
-        for (uint32_t i = 0; i < site->failures && wait_ms < RETRY_MAX_MS;
-             i++) {
-            wait_ms *= 2;
-        }
         site->failures++;
         note_failure(site, run->message);
     }
@@ -324,11 +327,11 @@ finish_newest(struct amy__scheduler_site *site)
             amy__mono_ms(site->borrow_scheduler->borrow_clock) + RETRY_FIRST_MS;
         site->retry.slot_ms = AMY__MANIFEST_NO_TIME;
     }
+    site->retry.action = AMY__JOB_VERIFY;
+    memcpy(site->retry.set, site->facts.newest_name, sizeof(site->retry.set));
 }
 
 /* The first look says which slot was the last one; the schedule begins then. */
-    site->retry.action = AMY__JOB_VERIFY;
-    memcpy(site->retry.set, site->facts.newest_name, sizeof(site->retry.set));
 static void
 list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 {
@@ -336,10 +339,10 @@ list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 
     if (run->code == 0) {
         amy__scheduler_facts_read(run->result, &site->facts);
+        finish_newest(site);
     } else {
         note_failure(site, run->message);
     }
-        finish_newest(site);
     if (site->has_schedule && !site->scheduled) {
         amy__schedule_begin(
             &site->schedule,

@@ -28,13 +28,19 @@ below(uint64_t *state, uint64_t n)
 
 /* --- the model: each set asks all others --- */
 
+static bool
+counts(const struct amy__retain_set *set)
+{
+    return set->verified && !set->ahead;
+}
+
 static size_t
 verified_before(const struct amy__retain_set *sets, size_t i)
 {
     size_t n = 0;
 
     for (size_t k = 0; k < i; k++) {
-        n += sets[k].verified;
+        n += counts(&sets[k]);
     }
     return n;
 }
@@ -63,20 +69,20 @@ thinned(const struct amy__retain_set *sets, size_t i, uint32_t count, char kind)
     uint32_t younger = 0;
 
     for (size_t k = 0; k < i; k++) {
-        bool first = sets[k].verified;
+        bool first = counts(&sets[k]);
 
-        if (sets[k].verified &&
+        if (counts(&sets[k]) &&
             stretch(sets[k].made_ms, kind) == stretch(sets[i].made_ms, kind)) {
             return false;
         }
         for (size_t j = 0; j < k; j++) {
             first = first &&
-                    !(sets[j].verified && stretch(sets[j].made_ms, kind) ==
+                    !(counts(&sets[j]) && stretch(sets[j].made_ms, kind) ==
                                               stretch(sets[k].made_ms, kind));
         }
         younger += first;
     }
-    return sets[i].verified && younger < count;
+    return counts(&sets[i]) && younger < count;
 }
 
 static bool
@@ -89,10 +95,11 @@ stays(const struct amy__retain_rules *r, const struct amy__retain_set *sets,
     bool none = r->count + r->hourly + r->daily + r->weekly + r->monthly == 0 &&
                 r->age_ms == 0;
 
-    return none || set->pinned || (r->age_ms > 0 && age_ms < r->age_ms) ||
+    return none || set->pinned || set->ahead ||
+           (r->age_ms > 0 && age_ms < r->age_ms) ||
            (set->deploy && age_ms < r->deploy_age_ms) ||
-           (set->verified && (newer == 0 || newer < r->count)) ||
-           (!set->verified && newer < (r->count == 0 ? 1 : r->count)) ||
+           (counts(set) && (newer == 0 || newer < r->count)) ||
+           (!counts(set) && newer < (r->count == 0 ? 1 : r->count)) ||
            thinned(sets, i, r->hourly, 'h') ||
            thinned(sets, i, r->daily, 'd') ||
            thinned(sets, i, r->weekly, 'w') ||
@@ -141,6 +148,7 @@ test_random_sets_stay_as_the_rules_say(void **state)
                 .pinned = below(&random, 12) == 0,
                 .deploy = below(&random, 6) == 0,
             };
+            sets[i].ahead = sets[i].made_ms > now_ms;
         }
         qsort(sets, n, sizeof(sets[0]), newest_first);
         amy__retain(&r, sets, n, now_ms);
@@ -189,6 +197,29 @@ test_the_newest_verified_stays_whatever_its_age(void **state)
     assert_null(sets[1].keep);
 }
 
+static void
+test_sets_from_the_future_evict_nobody_and_stay(void **state)
+{
+    struct amy__retain_rules rules = {.count = 2, .daily = 2};
+    struct amy__retain_set sets[] = {
+        {.made_ms = 900 * AMY__DAY_MS, .verified = true, .ahead = true},
+        {.made_ms = 800 * AMY__DAY_MS, .verified = true, .ahead = true},
+        {.made_ms = 700 * AMY__DAY_MS, .verified = true, .ahead = true},
+        {.made_ms = 9 * AMY__DAY_MS, .verified = true},
+        {.made_ms = 8 * AMY__DAY_MS, .verified = true},
+        {.made_ms = 7 * AMY__DAY_MS, .verified = true},
+    };
+
+    (void)state;
+    amy__retain(&rules, sets, 6, 10 * AMY__DAY_MS);
+    for (size_t i = 0; i < 3; i++) {
+        assert_string_equal(sets[i].keep, "dated in the future");
+    }
+    assert_string_equal(sets[3].keep, "newest verified");
+    assert_string_equal(sets[4].keep, "count");
+    assert_null(sets[5].keep);
+}
+
 int
 main(void)
 {
@@ -196,6 +227,7 @@ main(void)
         cmocka_unit_test(test_random_sets_stay_as_the_rules_say),
         cmocka_unit_test(test_unverified_sets_evict_nobody),
         cmocka_unit_test(test_the_newest_verified_stays_whatever_its_age),
+        cmocka_unit_test(test_sets_from_the_future_evict_nobody_and_stay),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -108,7 +108,29 @@ test_sets_are_listed_newest_first_and_others_counted(void **state)
     assert_true(sets.items[0].broken[0] != '\0');
     assert_string_equal(sets.items[1].manifest.name, names[1]);
     assert_string_equal(sets.items[3].manifest.name, names[2]);
-    assert_string_equal(amy__sets_good(&sets)->manifest.name, names[0]);
+    assert_string_equal(amy__sets_good(&sets, T0)->manifest.name, names[0]);
+    amy__sets_clear(&sets);
+    (void)close(fd);
+}
+
+static void
+test_a_set_from_the_future_is_good_only_when_alone(void **state)
+{
+    int fd = amy__sets_open(site_fd, NULL);
+    int64_t now_ms = T0 - AMY__DAY_MS;
+    struct amy__sets sets;
+    char names[4][AMY__STAMP_SIZE];
+
+    (void)state;
+    make(fd, T0 - 5000, AMY__VERDICT_PARSED, names[0]);
+    make(fd, T0, AMY__VERDICT_PARSED, names[1]);
+    assert_int_equal(amy__sets_read(fd, &sets, NULL), 0);
+    assert_string_equal(amy__sets_good(&sets, now_ms)->manifest.name, names[1]);
+    amy__sets_clear(&sets);
+    make(fd, now_ms, AMY__VERDICT_WRITTEN, names[2]);
+    make(fd, now_ms - 5000, AMY__VERDICT_PARSED, names[3]);
+    assert_int_equal(amy__sets_read(fd, &sets, NULL), 0);
+    assert_string_equal(amy__sets_good(&sets, now_ms)->manifest.name, names[3]);
     amy__sets_clear(&sets);
     (void)close(fd);
 }
@@ -262,6 +284,21 @@ test_a_spec_is_read_as_it_was_written(void **state)
 }
 
 static void
+test_a_name_is_ahead_ten_minutes_from_now(void **state)
+{
+    static const char name[] = "20261123T204207Z";
+    int64_t made_ms = 0;
+    unsigned sequence = 0;
+
+    (void)state;
+    assert_true(amy__stamp_parse(amy__span_of(name), &made_ms, &sequence));
+    assert_false(amy__set_is_ahead(name, made_ms));
+    assert_false(amy__set_is_ahead(name, made_ms - 600000));
+    assert_true(amy__set_is_ahead(name, made_ms - 600001));
+    assert_false(amy__set_is_ahead("a person's", 0));
+}
+
+static void
 test_versions_of_programs(void **state)
 {
     (void)state;
@@ -280,6 +317,9 @@ main(void)
             test_sets_are_listed_newest_first_and_others_counted, set_up,
             tear_down),
         cmocka_unit_test_setup_teardown(
+            test_a_set_from_the_future_is_good_only_when_alone, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(
             test_what_is_left_over_is_swept_and_nothing_else, set_up,
             tear_down),
         cmocka_unit_test_setup_teardown(
@@ -292,6 +332,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_names_lead_nowhere_else, set_up,
                                         tear_down),
         cmocka_unit_test(test_a_spec_is_read_as_it_was_written),
+        cmocka_unit_test(test_a_name_is_ahead_ten_minutes_from_now),
         cmocka_unit_test(test_versions_of_programs),
     };
 

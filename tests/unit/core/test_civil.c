@@ -94,6 +94,23 @@ test_names_carry_time_and_sequence(void **state)
     }
 }
 
+static void
+test_names_are_compared_as_times_and_numbers(void **state)
+{
+    static const char *const rising[] = {
+        "20261123T204206Z-99", "20261123T204207Z",    "20261123T204207Z-2",
+        "20261123T204207Z-9",  "20261123T204207Z-10", "20261124T000000Z"};
+    size_t n = sizeof(rising) / sizeof(rising[0]);
+
+    (void)state;
+    for (size_t i = 0; i < n; i++) {
+        for (size_t k = 0; k < n; k++) {
+            assert_int_equal(amy__stamp_compare(rising[i], rising[k]),
+                             (i > k) - (i < k));
+        }
+    }
+}
+
 int
 main(void)
 {
@@ -101,6 +118,7 @@ main(void)
         cmocka_unit_test(test_days_and_dates_agree_over_eight_centuries),
         cmocka_unit_test(test_times_are_read_as_they_are_written),
         cmocka_unit_test(test_names_carry_time_and_sequence),
+        cmocka_unit_test(test_names_are_compared_as_times_and_numbers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

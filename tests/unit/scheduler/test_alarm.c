@@ -30,6 +30,13 @@ keep_line(enum amy_log_level level, const char *line, void *user)
     (void)snprintf(lines + n, sizeof(lines) - n, "%s\n", line);
 }
 
+static int64_t
+tell_a_year_ago(void *user)
+{
+    (void)user;
+    return now_ms - 365 * 24 * 60 * MINUTE_MS;
+}
+
 static struct amy_clock fake_clock = {.struct_size = sizeof(fake_clock),
                                       .mono_ms = tell_now,
                                       .wall_ms = tell_now};
@@ -53,6 +60,7 @@ set_stage(struct stage *stage)
     stage->scheduler.log = (struct amy_log){
         .struct_size = sizeof(struct amy_log), .fn = keep_line};
     stage->scheduler.started_wall_ms = T0;
+    stage->scheduler.started_mono_ms = T0;
     stage->says.database_from = database;
     stage->site.borrow_scheduler = &stage->scheduler;
     stage->site.domain = domain;
@@ -164,6 +172,80 @@ test_age_is_that_of_what_counts(void **state)
 }
 
 static void
+test_a_set_from_the_future_hides_nothing(void **state)
+{
+    struct stage stage;
+    const struct amy__scheduler_facts *facts = &stage.site.facts;
+
+    (void)state;
+    set_stage(&stage);
+    stage.says.backup_alarm_age_ms = 30 * MINUTE_MS;
+    know(&stage, "{\"sets\":["
+                 "{\"name\":\"z\",\"ahead\":true,\"verdict\":\"parsed\","
+                 "\"verified_set\":true,\"bytes\":5,"
+                 "\"slot\":\"2037-01-01T00:00:00.000Z\","
+                 "\"started\":\"2037-01-01T00:00:00.000Z\"},"
+                 "{\"name\":\"b\",\"verdict\":\"damaged\","
+                 "\"verified_set\":false,\"bytes\":3,"
+                 "\"slot\":\"2026-11-23T20:30:00.000Z\","
+                 "\"started\":\"2026-11-23T20:31:00.000Z\"},"
+                 "{\"name\":\"a\",\"verdict\":\"parsed\","
+                 "\"verified_set\":true,\"bytes\":2,"
+                 "\"started\":\"2026-11-23T20:01:00.000Z\"}]}");
+    assert_int_equal(facts->sets, 3);
+    assert_int_equal(facts->ahead, 1);
+    assert_int_equal(facts->bytes, 10);
+    assert_string_equal(facts->newest_verdict, "damaged");
+    assert_string_equal(amy__json_get_text(facts->good, "name", ""), "a");
+    assert_int_equal(facts->slot_ms, T0 - 727123);
+    amy__scheduler_alarms(&stage.site);
+    assert_true(stage.site.alarms[AMY__ALARM_AGE].on);
+    assert_true(stage.site.alarms[AMY__ALARM_SUSPECT].on);
+    amy__scheduler_facts_clear(&stage.site.facts);
+}
+
+/* It has been set back by a year since the start. */
+static void
+test_no_backup_is_told_by_the_clock_that_nobody_sets(void **state)
+{
+    struct amy_clock wall_back = {.struct_size = sizeof(wall_back),
+                                  .mono_ms = tell_now,
+                                  .wall_ms = tell_a_year_ago};
+    struct stage stage;
+
+    (void)state;
+    set_stage(&stage);
+    stage.scheduler.borrow_clock = &wall_back;
+    stage.says.backup_alarm_age_ms = 30 * MINUTE_MS;
+    know(&stage, "{\"sets\":[]}");
+    now_ms += 29 * MINUTE_MS;
+    amy__scheduler_alarms(&stage.site);
+    assert_false(stage.site.alarms[AMY__ALARM_AGE].on);
+    now_ms += 2 * MINUTE_MS;
+    amy__scheduler_alarms(&stage.site);
+    assert_non_null(strstr(lines, "there is no verified backup, for 31m"));
+}
+
+static void
+test_what_another_host_backs_up_is_not_too_old_here(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    set_stage(&stage);
+    stage.says.backup_alarm_age_ms = 30 * MINUTE_MS;
+    know(&stage, "{\"sets\":[]}");
+    now_ms += 31 * MINUTE_MS;
+    stage.site.other_ms = now_ms;
+    now_ms += 30 * MINUTE_MS;
+    amy__scheduler_alarms(&stage.site);
+    assert_false(stage.site.alarms[AMY__ALARM_AGE].on);
+    now_ms += 1;
+    amy__scheduler_alarms(&stage.site);
+    assert_true(stage.site.alarms[AMY__ALARM_AGE].on);
+}
+
+static void
 test_without_a_limit_the_schedule_is_one(void **state)
 {
     struct stage stage;
@@ -206,6 +288,107 @@ test_failures_are_one_alarm_until_one_works(void **state)
     assert_int_equal(count("alarm on"), 2);
 }
 
+/* A scheduled run is over; the daemon stops, so that nothing new begins. */
+static void
+end_run(struct stage *stage, enum amy__job_action action, int code,
+        const char *result)
+{
+    struct amy__run run = {.internal = true, .code = code};
+
+    run.spec.action = action;
+    run.spec.slot_ms = T0 - MINUTE_MS;
+    (void)snprintf(run.message, sizeof(run.message), "it failed");
+    assert_int_equal(amy__json_parse(amy__span_of(result), &run.result, NULL),
+                     0);
+    stage->scheduler.stopping = true;
+    amy__scheduler_site_ended(&stage->site, &run);
+    amy__json_free(run.result);
+}
+
+static void
+expect_retry(const struct stage *stage, enum amy__job_action action,
+             int64_t in_ms, const char *set)
+{
+    const struct amy__retry *retry = &stage->site.retry;
+
+    assert_int_equal(retry->action, action);
+    assert_int_equal(retry->at_ms, now_ms + in_ms);
+    assert_string_equal(retry->set, set);
+}
+
+static void
+test_only_what_failed_is_tried_again(void **state)
+{
+    static const char unread[] = "{\"left\":\"verify\",\"set\":{\"name\":"
+                                 "\"n\",\"verdict\":\"written\"}}";
+    struct stage stage;
+
+    (void)state;
+    set_stage(&stage);
+    end_run(&stage, AMY__JOB_DUMP, AMY_ECONN, "{}");
+    expect_retry(&stage, AMY__JOB_DUMP, MINUTE_MS, "");
+    assert_int_equal(stage.site.retry.slot_ms, T0 - MINUTE_MS);
+    end_run(&stage, AMY__JOB_DUMP, AMY_ETIMEOUT, unread);
+    expect_retry(&stage, AMY__JOB_VERIFY, 2 * MINUTE_MS, "n");
+    end_run(&stage, AMY__JOB_VERIFY, AMY_EUNSUPPORTED, unread);
+    expect_retry(&stage, AMY__JOB_VERIFY, 4 * MINUTE_MS, "n");
+    assert_int_equal(stage.site.failures, 3);
+    end_run(&stage, AMY__JOB_VERIFY, 0, "{}");
+    expect_retry(&stage, AMY__JOB_PRUNE, 0, "");
+    assert_int_equal(stage.site.failures, 0);
+    end_run(&stage, AMY__JOB_PRUNE, AMY_EIO, "{\"left\":\"prune\"}");
+    expect_retry(&stage, AMY__JOB_PRUNE, MINUTE_MS, "");
+    end_run(&stage, AMY__JOB_PRUNE, 0, "{}");
+    assert_int_equal(stage.site.retry.at_ms, 0);
+}
+
+static void
+test_a_damaged_set_is_made_again(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    set_stage(&stage);
+    end_run(&stage, AMY__JOB_DUMP, AMY_EPARSE,
+            "{\"set\":{\"name\":\"n\",\"verdict\":\"damaged\"}}");
+    expect_retry(&stage, AMY__JOB_DUMP, MINUTE_MS, "");
+}
+
+static void
+test_a_newest_set_that_nobody_read_is_read(void **state)
+{
+    static const char list[] = "{\"sets\":[{\"name\":\"20261123T204200Z\","
+                               "\"verdict\":\"written\"}]}";
+    struct stage stage;
+
+    (void)state;
+    set_stage(&stage);
+    end_run(&stage, AMY__JOB_LIST, 0, list);
+    assert_int_equal(stage.site.retry.at_ms, 0); /* by hand only */
+    stage.site.has_schedule = true;
+    stage.site.scheduled = true;
+    stage.site.schedule.every_ms = 60 * MINUTE_MS;
+    end_run(&stage, AMY__JOB_LIST, 0, list);
+    expect_retry(&stage, AMY__JOB_VERIFY, MINUTE_MS, "20261123T204200Z");
+    now_ms += 1000; /* what is waited for already is not put off */
+    end_run(&stage, AMY__JOB_LIST, 0, list);
+    expect_retry(&stage, AMY__JOB_VERIFY, MINUTE_MS - 1000, "20261123T204200Z");
+    amy__scheduler_facts_clear(&stage.site.facts);
+}
+
+static void
+test_another_hosts_backup_is_noted_and_no_failure(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    set_stage(&stage);
+    end_run(&stage, AMY__JOB_DUMP, AMY_EBUSY, "{\"elsewhere\":true}");
+    assert_int_equal(stage.site.other_ms, T0);
+    assert_int_equal(stage.site.failures, 0);
+    assert_int_equal(stage.site.retry.at_ms, 0);
+}
+
 int
 main(void)
 {
@@ -213,8 +396,15 @@ main(void)
         cmocka_unit_test(test_facts_are_those_of_the_right_sets),
         cmocka_unit_test(test_a_suspect_set_is_told_once),
         cmocka_unit_test(test_age_is_that_of_what_counts),
+        cmocka_unit_test(test_a_set_from_the_future_hides_nothing),
+        cmocka_unit_test(test_no_backup_is_told_by_the_clock_that_nobody_sets),
+        cmocka_unit_test(test_what_another_host_backs_up_is_not_too_old_here),
         cmocka_unit_test(test_without_a_limit_the_schedule_is_one),
         cmocka_unit_test(test_failures_are_one_alarm_until_one_works),
+        cmocka_unit_test(test_only_what_failed_is_tried_again),
+        cmocka_unit_test(test_a_damaged_set_is_made_again),
+        cmocka_unit_test(test_a_newest_set_that_nobody_read_is_read),
+        cmocka_unit_test(test_another_hosts_backup_is_noted_and_no_failure),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
