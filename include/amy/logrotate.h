@@ -1,10 +1,11 @@
 /** @file amy/logrotate.h
- *  @brief Logs: writing them, several processes to one file, and reading them
- *         back in the order of time.
+ *  @brief Logs: writing them, several processes to one file, rotating them
+ *         without a lost line, and reading them back in the order of time.
  */
 #ifndef AMY_LOGROTATE_H
 #define AMY_LOGROTATE_H
 
+#include <amy/clock.h>
 #include <amy/error.h>
 #include <amy/export.h>
 #include <amy/log.h>
@@ -15,6 +16,8 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+struct event_base;
 
 /* ---- writer ---- */
 
@@ -104,6 +107,180 @@ AMY_API void amy_log_writer_flush(struct amy_log_writer *writer);
 
 /** Lines lost in all. Since: 0.1 */
 AMY_API uint64_t amy_log_writer_lost(const struct amy_log_writer *writer);
+
+/* ---- rotator ---- */
+
+/** The rotator opens a log, gives the descriptor to those who write, and when
+ *  the file is due renames it and gives out the next one. Once all writers have
+ *  said that they use it, the old one is packed. Names carry the time, so there
+ *  is no state to lose. See docs/api/logrotate.md. */
+struct amy_logrotate;
+
+/** When a file is due by the local clock. */
+enum amy_logrotate_every {
+    AMY_LOGROTATE_DAILY = 0,
+    AMY_LOGROTATE_HOURLY = 1,
+    AMY_LOGROTATE_WEEKLY = 2, /**< from Monday on */
+    AMY_LOGROTATE_NEVER = 3,  /**< by size alone */
+};
+
+/** How old files are packed: by the program of that name, as a niced child. */
+enum amy_logrotate_packing {
+    AMY_LOGROTATE_GZIP = 0,
+    AMY_LOGROTATE_ZSTD = 1,
+    AMY_LOGROTATE_PLAIN = 2, /**< not at all */
+};
+
+/** Who opens a log, and who renames it. */
+enum amy_logrotate_kind {
+    /** The rotator opens it and gives it out by on_file. */
+    AMY_LOGROTATE_GIVEN = 0,
+    /** Its writers open it by its name, again and again. The rotator renames
+     *  it, and packs the old one when nobody has it open for writing. */
+    AMY_LOGROTATE_NAMED = 1,
+    /** Somebody else rotates it. Its files count towards the total, and go when
+     *  that is too much. */
+    AMY_LOGROTATE_OTHERS = 2,
+};
+
+/** A log has another file from now on. */
+struct amy_logrotate_file {
+    size_t struct_size;
+    const char *name; /**< of the log, "access.log" */
+    int fd;           /**< O_RDWR | O_APPEND; the rotator's, valid until the
+                           next one of this log: duplicate it */
+    uint32_t reserved;
+    uint64_t serial; /**< for amy_logrotate_release(); grows */
+};
+
+/** Called on the loop, and from inside amy_logrotate_add() for the first file.
+ *  May not free the rotator. */
+typedef void (*amy_logrotate_file_fn)(struct amy_logrotate *rotator,
+                                      const struct amy_logrotate_file *file,
+                                      void *user);
+
+/** What a rotator has done and what is there; filled by amy_logrotate_read().
+ */
+struct amy_logrotate_view {
+    size_t struct_size;
+    uint64_t bytes;     /**< of all logs of the directory, old ones too */
+    uint64_t old_files; /**< how many of them are old */
+    uint64_t rotations;
+    uint64_t packed;
+    uint64_t removed;
+    uint64_t waiting;    /**< rotated, and not packed yet */
+    const char *problem; /**< "" or what is wrong now; the rotator's, valid
+                              until the loop runs again */
+};
+
+/** Options; a zero field means its default. Strings are copied. */
+struct amy_logrotate_options {
+    size_t struct_size;      /**< set by AMY_LOGROTATE_OPTIONS_INIT */
+    struct event_base *base; /**< required; the caller runs it */
+    /** The logs' directory; required. It is made where it is missing, and is
+     *  not followed when it is a symbolic link. */
+    const char *directory;
+    int dir_fd_plus_one; /**< what `directory` is relative to, + 1; duplicated
+                          */
+    uint32_t uid; /**< whose rights are used for files, and whom a directory
+                       made here is given to; 0: our own */
+    uint32_t gid;
+    uint32_t every;       /**< enum amy_logrotate_every */
+    uint64_t size_bytes;  /**< of a file; 0: 50 MiB; UINT64_MAX: no limit */
+    uint64_t total_bytes; /**< of the directory; 0: 2 GiB; UINT64_MAX: none */
+    int64_t max_age_ms;   /**< of old files; 0: 30 days; INT64_MAX: none */
+    uint32_t keep;        /**< old files of a log; 0: 1000; UINT32_MAX: all */
+    uint32_t packing;     /**< enum amy_logrotate_packing */
+    uint32_t look_ms;     /**< how often limits are looked at; 0: 1000 */
+    uint32_t reserved;    /**< must be 0 */
+    const struct amy_clock *borrow_clock; /**< NULL: the system's; outlives */
+    const struct amy_log *log;            /**< NULL: silent; copied */
+    amy_logrotate_file_fn on_file;        /**< required for GIVEN logs */
+    void *user;
+};
+
+#define AMY_LOGROTATE_OPTIONS_INIT                                             \
+    {                                                                          \
+        .struct_size = sizeof(struct amy_logrotate_options)                    \
+    }
+
+/**
+ * Make a rotator for one directory. Nothing is opened before a log is added.
+ *
+ * @param opts         options; not kept after return
+ * @param ret_rotator  on success owned by the caller, freed with
+ *                     amy_logrotate_free(); untouched on failure
+ * @param err          may be NULL
+ * @return 0, AMY_EINVAL (no base, no directory, an unknown word), AMY_ENOMEM
+ *
+ * Loop: opts->base.  Blocks: no.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_logrotate_create(const struct amy_logrotate_options *opts,
+                     struct amy_logrotate **ret_rotator, struct amy_error *err);
+
+/** Free a rotator; NULL is a no-op. What is being packed is left as it was; the
+ *  next rotator packs it. Since: 0.1 */
+AMY_API void amy_logrotate_free(struct amy_logrotate *rotator);
+
+/**
+ * Take other limits from now on: every field of the options but base,
+ * directory, dir_fd_plus_one, clock, log and callback, which stay. Another uid
+ * has all logs opened anew.
+ *
+ * @return 0, AMY_EINVAL
+ * Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_logrotate_set(struct amy_logrotate *rotator,
+                  const struct amy_logrotate_options *opts,
+                  struct amy_error *err);
+
+/**
+ * Look after a log. A file that cannot be opened is no error here: the log and
+ * the view say why, and it is tried again; who has an older file keeps it.
+ *
+ * @param name  a file's name such as "access.log": up to 100 printable bytes
+ *              without spaces that do not look like an old log
+ * @param kind  enum amy_logrotate_kind
+ * @return 0, AMY_EINVAL (name, kind), AMY_EEXIST, AMY_ELIMIT (64 logs),
+ *         AMY_ENOMEM
+ *
+ * Loop: on it.  Blocks: for an open.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int amy_logrotate_add(struct amy_logrotate *rotator,
+                                           const char *name, uint32_t kind,
+                                           struct amy_error *err);
+
+/**
+ * All writers of a log use its file number `serial` or a later one, or live no
+ * more: earlier ones may be packed. May be called inside on_file. An unknown
+ * name or serial changes nothing.
+ *
+ * Since: 0.1
+ */
+AMY_API void amy_logrotate_release(struct amy_logrotate *rotator,
+                                   const char *name, uint64_t serial);
+
+/** Look now rather than at the next event or second: limits, moved files.
+ *  on_file may run from inside. Since: 0.1 */
+AMY_API void amy_logrotate_poll(struct amy_logrotate *rotator);
+
+/** A writer met a full disk (ENOSPC, EDQUOT): the oldest packed files go, a few
+ *  at a time, never the newest one of a log. Since: 0.1 */
+AMY_API void amy_logrotate_disk_full(struct amy_logrotate *rotator);
+
+/** Rotate a log now, if its file is not empty.
+ *  @return 0, AMY_ENOTFOUND (no such log, or no file), AMY_EIO, AMY_EDENIED
+ *  Since: 0.1 */
+AMY_API AMY_MUST_USE int amy_logrotate_now(struct amy_logrotate *rotator,
+                                           const char *name,
+                                           struct amy_error *err);
+
+/** What it has done and what is there; struct_size set by the caller.
+ *  Since: 0.1 */
+AMY_API void amy_logrotate_read(const struct amy_logrotate *rotator,
+                                struct amy_logrotate_view *ret_view);
 
 #ifdef __cplusplus
 }
