@@ -10,6 +10,7 @@
 #include <amy/export.h>
 #include <amy/log.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -281,6 +282,121 @@ AMY_API AMY_MUST_USE int amy_logrotate_now(struct amy_logrotate *rotator,
  *  Since: 0.1 */
 AMY_API void amy_logrotate_read(const struct amy_logrotate *rotator,
                                 struct amy_logrotate_view *ret_view);
+
+/* ---- reader ---- */
+
+/** What writes to a site's logs; each has a file in logs/. */
+enum amy_log_component {
+    AMY_LOG_COMPONENT_ACCESS = 0,  /**< access.log */
+    AMY_LOG_COMPONENT_ERROR = 1,   /**< error.log */
+    AMY_LOG_COMPONENT_WORKERS = 2, /**< gunicorn_supervisor.log */
+    AMY_LOG_COMPONENT_BACKUP = 3,  /**< backup.log */
+    AMY_LOG_COMPONENT_DEPLOY = 4,  /**< deploy.log */
+    AMY_LOG_COMPONENT_COUNT = 5,
+};
+
+/** Longer lines are cut there, and `cut` says so. */
+#define AMY_LOG_LINE_MAX 69632U
+/** No known time: a line before the first one that has one. */
+#define AMY_LOG_NO_TIME INT64_MIN
+
+/** One line; filled by amy_log_reader_next(). */
+struct amy_log_line {
+    size_t struct_size;
+    uint32_t component; /**< enum amy_log_component */
+    uint32_t continues; /**< 1: it has no time of its own and belongs to the
+                             line before it, as those of a traceback do */
+    int64_t wall_ms;    /**< its time, or that of the line it continues */
+    const char *text;   /**< without a newline; any bytes; valid until the next
+                             call */
+    size_t text_bytes;
+    uint32_t cut;      /**< 1: the rest of it was left out */
+    uint32_t reserved; /**< 0 */
+};
+
+struct amy_log_reader;
+
+/** Is this line wanted? What continues one goes the way of that one, unless it
+ *  is wanted itself. */
+typedef bool (*amy_log_match_fn)(const struct amy_log_line *line, void *user);
+
+/** Options; a zero field means its default. */
+struct amy_log_reader_options {
+    size_t struct_size;    /**< set by AMY_LOG_READER_OPTIONS_INIT */
+    const char *directory; /**< the site's directory, with logs/ in it; root
+                                reads as the user whom logs/ belongs to */
+    uint32_t components;   /**< 1 << component, or-ed; 0: all */
+    uint32_t follow;       /**< 1: go on with what is written later */
+    int64_t since_wall_ms; /**< lines from then on; 0: from the first on */
+    int64_t until_wall_ms; /**< lines before that; 0: to the last */
+    uint64_t last;         /**< only the last so many lines; 0: all */
+    const struct amy_clock *borrow_clock; /**< NULL: the system's; outlives */
+    const struct amy_log *log; /**< told of files that cannot be read; copied */
+    amy_log_match_fn match;    /**< NULL: every line is wanted */
+    void *user;                /**< handed to match */
+};
+
+#define AMY_LOG_READER_OPTIONS_INIT                                            \
+    {                                                                          \
+        sizeof(struct amy_log_reader_options), NULL, 0, 0, 0, 0, 0, NULL,      \
+            NULL, NULL, NULL                                                   \
+    }
+
+/**
+ * Open a site's logs: current and rotated files, plain, gzip and zstd, those of
+ * all components as one stream in the order of time. Files that end before
+ * `since` are not opened, and plain ones are not read from their beginning
+ * where their end is wanted. Memory does not depend on the size of any file.
+ *
+ * @param opts        options; not kept after return
+ * @param ret_reader  on success the caller's, freed with amy_log_reader_free()
+ * @param err         may be NULL
+ * @return 0, AMY_EINVAL (no directory), AMY_ENOTFOUND (there is no logs/),
+ *         AMY_EDENIED, AMY_ENOMEM
+ *
+ * Loop: none.  Blocks: yes, not on a loop thread.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_log_reader_open(const struct amy_log_reader_options *opts,
+                    struct amy_log_reader **ret_reader, struct amy_error *err);
+
+/** Free the reader; NULL is a no-op. Since: 0.1 */
+AMY_API void amy_log_reader_free(struct amy_log_reader *reader);
+
+/**
+ * Read the next line.
+ *
+ * @param ret_line  struct_size is set by the caller
+ * @return 1: a line; 0: there are no more, or, when following, none yet
+ *
+ * A file that cannot be read, or is damaged, is told to the log and passed
+ * over.  Blocks: yes.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int amy_log_reader_next(struct amy_log_reader *reader,
+                                             struct amy_log_line *ret_line);
+
+/** A descriptor that poll(2) finds readable when something may have been
+ *  written, while following; -1: there is none, look twice a second. It is the
+ *  reader's, which empties it in amy_log_reader_next(). Since: 0.1 */
+AMY_API int amy_log_reader_fd(const struct amy_log_reader *reader);
+
+/** "access" of AMY_LOG_COMPONENT_ACCESS; NULL: there is no such component.
+ *  Thread-safe. Since: 0.1 */
+AMY_API const char *amy_log_component_name(uint32_t component);
+
+/**
+ * Write a line as one JSON object and a newline: time (RFC 3339), component,
+ * message; of access lines client, status, bytes, duration, queued, request_id,
+ * worker, method, target, referer, agent; of workers' lines pool, position,
+ * pid. What does not fit is cut, and "cut": true says so.
+ *
+ * @param size  512 at least
+ * @return how many bytes were written, at most size; no NUL follows them
+ *
+ * Thread-safe.  Blocks: no.  Since: 0.1  Source: RFC 8259
+ */
+AMY_API size_t amy_log_line_json(const struct amy_log_line *line, char *buf,
+                                 size_t size);
 
 #ifdef __cplusplus
 }
