@@ -5,6 +5,7 @@
 
 #include "ctl_ask.h"
 #include "ctl_backup.h"
+#include "ctl_logs.h"
 #include "ctl_show.h"
 #include "ctl_text.h"
 
@@ -30,6 +31,7 @@ struct options {
     const char *to;
     const char *purpose;
     const char *verdict;
+    struct logs_options logs;
 };
 
 typedef int (*command_fn)(const struct options *options, int argc, char **argv);
@@ -487,6 +489,20 @@ run_backup(const struct options *options, int argc, char **argv)
     return ctl_backup(&backup, argc, argv);
 }
 
+static int
+run_logs(const struct options *options, int argc, char **argv)
+{
+    struct logs_options logs = options->logs;
+
+    (void)argc;
+    if (!is_name(argv[0])) {
+        return no_such_site(argv[0]);
+    }
+    logs.site = argv[0];
+    logs.json = options->json;
+    return ctl_logs(&logs);
+}
+
 static const struct command commands[] = {
     {"status", 0, 1, run_status, "status [SITE] [--json]",
      "sites, gates, workers, certificates, problems"},
@@ -498,6 +514,8 @@ static const struct command commands[] = {
      "start the workers anew"},
     {"backup", 2, 3, run_backup, "backup WHAT SITE [BACKUP]",
      "now, list, show, verify, restore, pin, unpin, accept, prune"},
+    {"logs", 1, 1, run_logs, "logs SITE [-f] [-n N] [OPTION...]",
+     "all logs of a site, old and packed ones too, by time"},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -512,17 +530,28 @@ print_help(void)
         "\n"
         "  --run DIR    where the control sockets are"
         " [$RUNTIME_DIRECTORY, /run/amy]\n"
-        "  --json       status for programs; of a backup its progress, too, an\n"
-        "               object a line\n"
+        "  --webapps DIR  where the sites are [/webapps]; for logs\n"
+        "  --json       status, logs: for programs; of a backup its progress, too,\n"
+        "               an object a line\n"
         "  --dry-run    backup prune: only say what would go\n"
         "  --drill      backup verify: restore it into a throw-away cluster\n"
         "  --to NAME    backup restore: into this database, which is empty\n"
         "  --for deploy backup now: the one before a deployment, if the site\n"
         "               wants one\n"
         "  --verdict V  backup now: fails below parsed, or restored\n"
+        "  -f, --follow logs: go on with what is written\n"
+        "  -n, --lines N\n"
+        "               logs: the last N lines [all; 10 with -f]\n"
+        "  --since WHEN, --until WHEN\n"
+        "               logs: 30m, 2h, 1d12h (ago), 20:15, 2026-11-26,\n"
+        "               '2026-11-26 20:15', 2026-11-26T20:15:00Z\n"
+        "  --grep RE    logs: lines that match this extended regular expression,\n"
+        "               and what continues them\n"
+        "  --component LIST\n"
+        "               logs: of access,error,workers,backup,deploy\n"
         "  --help       show this\n"
         "  --version    show the version\n\n"
-        "--config, --webapps and --state are taken, so that one set of options\n"
+        "--config and --state are taken, so that one set of options\n"
         "fits all programs, and not needed here.\n\n"
         "exit: 0 done, 1 refused or failed, 2 not understood\n");
 }
@@ -548,30 +577,74 @@ enum option_id {
     OPTION_TO,
     OPTION_FOR,
     OPTION_VERDICT,
+    OPTION_WEBAPPS,
+    OPTION_SINCE,
+    OPTION_UNTIL,
+    OPTION_GREP,
+    OPTION_COMPONENT,
 };
+
+static const struct option known[] = {
+    {"run", required_argument, NULL, OPTION_RUN},
+    {"json", no_argument, NULL, OPTION_JSON},
+    {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
+    {"drill", no_argument, NULL, OPTION_DRILL},
+    {"to", required_argument, NULL, OPTION_TO},
+    {"for", required_argument, NULL, OPTION_FOR},
+    {"verdict", required_argument, NULL, OPTION_VERDICT},
+    {"help", no_argument, NULL, OPTION_HELP},
+    {"version", no_argument, NULL, OPTION_VERSION},
+    {"config", required_argument, NULL, OPTION_OTHER},
+    {"webapps", required_argument, NULL, OPTION_WEBAPPS},
+    {"state", required_argument, NULL, OPTION_OTHER},
+    {"follow", no_argument, NULL, 'f'},
+    {"lines", required_argument, NULL, 'n'},
+    {"since", required_argument, NULL, OPTION_SINCE},
+    {"until", required_argument, NULL, OPTION_UNTIL},
+    {"grep", required_argument, NULL, OPTION_GREP},
+    {"component", required_argument, NULL, OPTION_COMPONENT},
+    {NULL, 0, NULL, 0},
+};
+
+/* Those of logs; false: it is none. */
+static bool
+set_logs_option(struct logs_options *logs, int id)
+{
+    switch (id) {
+    case 'f':
+        logs->follow = true;
+        return true;
+    case 'n':
+        logs->last = optarg;
+        return true;
+    case OPTION_WEBAPPS:
+        logs->webapps = optarg;
+        return true;
+    case OPTION_SINCE:
+        logs->since = optarg;
+        return true;
+    case OPTION_UNTIL:
+        logs->until = optarg;
+        return true;
+    case OPTION_GREP:
+        logs->grep = optarg;
+        return true;
+    case OPTION_COMPONENT:
+        logs->components = optarg;
+        return true;
+    default:
+        return false;
+    }
+}
 
 /* An exit code, or -1 to go on. */
 static int
 read_options(struct options *options, int argc, char **argv)
 {
-    static const struct option known[] = {
-        {"run", required_argument, NULL, OPTION_RUN},
-        {"json", no_argument, NULL, OPTION_JSON},
-        {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
-        {"drill", no_argument, NULL, OPTION_DRILL},
-        {"to", required_argument, NULL, OPTION_TO},
-        {"for", required_argument, NULL, OPTION_FOR},
-        {"verdict", required_argument, NULL, OPTION_VERDICT},
-        {"help", no_argument, NULL, OPTION_HELP},
-        {"version", no_argument, NULL, OPTION_VERSION},
-        {"config", required_argument, NULL, OPTION_OTHER},
-        {"webapps", required_argument, NULL, OPTION_OTHER},
-        {"state", required_argument, NULL, OPTION_OTHER},
-        {NULL, 0, NULL, 0},
-    };
-
     for (;;) {
-        switch (getopt_long(argc, argv, "", known, NULL)) {
+        int id = getopt_long(argc, argv, "fn:", known, NULL);
+
+        switch (id) {
         case OPTION_RUN:
             options->run = optarg;
             break;
@@ -604,7 +677,10 @@ read_options(struct options *options, int argc, char **argv)
         case -1:
             return -1;
         default:
-            return usage(NULL, NULL);
+            if (!set_logs_option(&options->logs, id)) {
+                return usage(NULL, NULL);
+            }
+            break;
         }
     }
 }
@@ -613,7 +689,8 @@ int
 main(int argc, char **argv)
 {
     const char *run = getenv("RUNTIME_DIRECTORY");
-    struct options options = {.run = run == NULL ? "/run/amy" : run};
+    struct options options = {.run = run == NULL ? "/run/amy" : run,
+                              .logs = {.webapps = "/webapps"}};
     int code = read_options(&options, argc, argv);
     int left = argc - optind;
 
