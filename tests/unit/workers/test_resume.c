@@ -73,12 +73,16 @@ test_release_that_served_last_may_be_gone(void **state)
     assert_true(any_is(s, "two"));
 }
 
-/* Whoever serves release one has moved the link to one that never does. */
+/* Whoever serves release one has moved the link to one that never does; with
+ * the YAML of serve_first(), or this one. */
 static void
-begin_after_a_bad_release(struct scene *s)
+begin_after_a_bad_release(struct scene *s, const char *yaml)
 {
     link_repo(s, "two");
     put_serving(s, "bake: 0s", "2.0 exit\n2.1 exit\n3.0 exit\n3.1 exit\n");
+    if (yaml != NULL) {
+        scene_put_site(s, "export A=1\n", yaml);
+    }
     scene_renew_supervisor(s);
     assert_int_equal(amy_workers_start(s->workers, NULL), 0);
 }
@@ -114,15 +118,15 @@ test_reload_while_it_begins_waits(void **state)
 
     link_repo(s, "one");
     serve_first(s, "bake: 0s", "");
-    begin_after_a_bad_release(s);
+    begin_after_a_bad_release(s, NULL);
     ask_reload(s);
     scene_run_until(s, third_is_refused);
     assert_true(runs_in(s, 2, "one"));
     scene_run_until(s, scene_has_reloaded);
 }
 
-/* Its rq never ran, and was not to be waited for; nor does it take away the
- * time that the other needs to begin again. */
+/* Its rq and its clock never ran, and were not to be waited for; nor do they
+ * take away the time that the other needs to begin again. */
 static void
 test_release_whose_other_pools_fail_has_served(void **state)
 {
@@ -132,6 +136,7 @@ test_release_whose_other_pools_fail_has_served(void **state)
         "  - {name: web, command: [python3, serve.py], count: 2,\n"
         "     boot_timeout: 3s, timeout: 2s}\n"
         "  - {name: rq, command: ['false']}\n"
+        "  - {name: clock, command: ['false'], replace: stop-first}\n"
         "routes:\n"
         "  - {path: /, pool: web}\n";
     struct scene *s = *state;
@@ -142,7 +147,7 @@ test_release_whose_other_pools_fail_has_served(void **state)
     assert_int_equal(amy_workers_start(s->workers, NULL), 0);
     scene_run_until(s, first_serves);
     put_mode(s, "2.0 slow\n2.1 slow\n");
-    begin_after_a_bad_release(s);
+    begin_after_a_bad_release(s, yaml);
     scene_run_until(s, third_is_refused);
     assert_true(runs_in(s, 2, "one"));
 }
