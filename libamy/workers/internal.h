@@ -273,6 +273,10 @@ int amy__workers_shared_take(struct amy__workers_site *site,
                              const struct amy__site_worker *spec,
                              struct amy__workers_shared **ret_shared,
                              struct amy_error *err);
+/* Let that group connect, or with NULL anybody. AMY_ENOTFOUND: no such group.
+ */
+int amy__workers_shared_admit(const struct amy__workers_shared *shared,
+                              const char *group, struct amy_error *err);
 /* The last one to give it back takes the file away; NULL is a no-op. */
 void amy__workers_shared_give(struct amy__workers_site *site,
                               struct amy__workers_shared *shared);

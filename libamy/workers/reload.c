@@ -352,20 +352,41 @@ has_had_its_try(const struct amy__workers_site *site)
             (reload->roll.told && count_serving(reload, true) == 0));
 }
 
-/* For a supervisor that comes after us. */
+/* The listener was there before, with its own rules perhaps. */
+static void
+admit_strangers(const struct amy__workers_pool *pool)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+
+    if (pool->shared != NULL &&
+        amy__workers_shared_admit(pool->shared, pool->spec->socket_group,
+                                  &err) < 0) {
+        amy__log(&pool->borrow_site->borrow_workers->log, AMY_LOG_ERROR,
+                 "who may connect stays as it was pool=%s error=\"%s\"",
+                 pool->name, err.msg);
+    }
+}
+
+/* Strangers, and a supervisor that comes after us, get what serves now. */
 static void
 note_served(struct amy__workers_site *site)
 {
+    bool written = false;
+
     if (site->reload.noted == site->reload.generation) {
         return;
     }
     site->reload.noted = site->reload.generation;
     for (const struct amy__workers_pool *pool = site->pools; pool != NULL;
          pool = pool->next) {
-        if (pool->generation == site->reload.generation) {
-            amy__workers_served_write(pool);
-            return;
+        if (pool->generation != site->reload.generation) {
+            continue;
         }
+        if (!written) {
+            amy__workers_served_write(pool);
+            written = true;
+        }
+        admit_strangers(pool);
     }
 }
 

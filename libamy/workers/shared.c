@@ -148,9 +148,9 @@ let_pass(const struct amy__workers_site *site, int dir_fd,
 /* ---- the socket ---- */
 
 /* As gunicorn's own: anybody of this machine; or one group. */
-static int
-set_access(const struct amy__workers_shared *shared, const char *group,
-           struct amy_error *err)
+int
+amy__workers_shared_admit(const struct amy__workers_shared *shared,
+                          const char *group, struct amy_error *err)
 {
     gid_t gid = 0;
     int rc = 0;
@@ -237,6 +237,22 @@ open_shared(struct amy__workers_site *site, const char *path,
 
 /* ---- who uses it ---- */
 
+static int
+open_for(struct amy__workers_site *site, const struct amy__site_worker *spec,
+         struct amy__workers_shared **ret_shared, struct amy_error *err)
+{
+    int rc = open_shared(site, spec->socket, ret_shared, err);
+
+    if (rc == 0) {
+        (*ret_shared)->refs++;
+        rc = amy__workers_shared_admit(*ret_shared, spec->socket_group, err);
+        if (rc < 0) {
+            amy__workers_shared_give(site, *ret_shared);
+        }
+    }
+    return rc;
+}
+
 int
 amy__workers_shared_take(struct amy__workers_site *site,
                          const struct amy__site_worker *spec,
@@ -244,6 +260,7 @@ amy__workers_shared_take(struct amy__workers_site *site,
                          struct amy_error *err)
 {
     struct amy__workers_shared *shared = site->shared;
+    gid_t gid = 0;
     int rc = 0;
 
     /* One that somebody unlinked is nobody's way to us any more. */
@@ -251,15 +268,14 @@ amy__workers_shared_take(struct amy__workers_site *site,
            (strcmp(shared->path, spec->socket) != 0 || !is_ours(shared))) {
         shared = shared->next;
     }
-    if (shared == NULL) {
-        rc = open_shared(site, spec->socket, &shared, err);
-    }
-    if (rc == 0) {
-        shared->refs++;
-        rc = set_access(shared, spec->socket_group, err);
-        if (rc < 0) {
-            amy__workers_shared_give(site, shared);
-        }
+    if (shared != NULL) {
+        /* In use: who may connect changes with the generation that serves. */
+        rc = spec->socket_group == NULL
+                 ? 0
+                 : amy__group_find(spec->socket_group, &gid, err);
+        shared->refs += rc == 0 ? 1U : 0U;
+    } else {
+        rc = open_for(site, spec, &shared, err);
     }
     if (rc < 0) {
         amy__err_prefix(err, "socket of pool '%s': ", spec->name);

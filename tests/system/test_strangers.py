@@ -25,6 +25,7 @@ YAML = """\
 site: {{domain}}
 user: {{user}}
 http: serve
+health: {{{{bake: 300ms}}}}
 workers:
   - {{{{name: web, wsgi: tiny:application, count: {count}, timeout: 30s, socket: {socket}}}}}
 gate: {{{{except: [/healthz]}}}}
@@ -203,7 +204,7 @@ def test_who_comes_while_there_is_no_worker_waits_for_the_next(strangers):
     one.host.start_workers()
     one.start_nginx()
     for pid in pids(one):
-        os.kill(pid, 9)
+        os.killpg(pid, 9)  # its arbiter alone leaves a child that accepts one more
     assert one.get("/healthz").status == 200
 
 
@@ -293,6 +294,20 @@ def test_group_alone_may_connect(strangers):
     assert found.st_gid == grp.getgrnam("www-data").gr_gid
     one.start_nginx()
     assert one.get("/healthz").status == 200
+
+
+@pytest.mark.root
+def test_who_may_connect_changes_with_the_release_that_serves(strangers):
+    one = strangers(key="{{{{path: {path}, group: www-data}}}}")
+    one.host.start_workers()
+    to_all = one.yaml.replace(", group: www-data", "")
+    one.site.write_yaml(to_all.replace("tiny:application", "no_such:application").format(
+        domain=TINY, user=one.host.user.name))
+    assert one.host.amyctl("reload", TINY, check=False).returncode == 1
+    assert stat.S_IMODE(os.stat(one.path).st_mode) == 0o660, "it was refused"
+    one.site.write_yaml(to_all.format(domain=TINY, user=one.host.user.name))
+    one.host.amyctl("reload", TINY)
+    assert stat.S_IMODE(os.stat(one.path).st_mode) == 0o666
 
 
 def test_command_has_it_behind_its_own(new_host, django_venv):
