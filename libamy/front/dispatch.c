@@ -27,6 +27,7 @@ static const struct amy__call_ops client_ops = {
     .detach = amy__call_detach,
     .hang_up = amy__call_hang_up,
     .cancel = amy__call_cancel,
+    .connected = amy__call_connected,
     .sent = amy__call_sent,
 };
 
@@ -175,7 +176,8 @@ on_call_end(struct amy__call *call, void *user)
     }
 }
 
-/* Nothing was sent: it may go to another worker, or to this one later. */
+/* Nothing was sent: it may go to another worker, or to this one later; but not
+ * for a client that left meanwhile. */
 static void
 bounce(struct amy__run *run, bool refused)
 {
@@ -183,18 +185,22 @@ bounce(struct amy__run *run, bool refused)
     struct amy__dispatch *dispatch = pool->dispatch;
     struct amy__seat seat = run->seat;
     struct amy__job *job = part(run);
+    bool gone = job != NULL && job->gone;
 
     TAILQ_REMOVE(&dispatch->runs, run, link);
     dispatch->running--;
     amy__slab_give(&dispatch->run_slab, run);
     amy__pool_lane_blame(pool, seat.worker, refused);
-    if (job == NULL) {
+    if (job == NULL || gone) {
         (void)amy__lane_leave(&pool->lane, &seat);
     } else {
         amy__lane_bounce(&pool->lane, &seat, &job->ticket, job->entered_us);
     }
     amy__pool_lane_down(pool);
     amy__pool_lane_serve(pool);
+    if (gone) {
+        job->borrow_events->on_fail(job, AMY__JOB_GONE, "nobody waits for it");
+    }
 }
 
 static enum amy__job_failure
@@ -274,10 +280,9 @@ on_tick(void *user)
     struct amy__run *run = TAILQ_FIRST(&dispatch->runs);
 
     while (run != NULL) {
-        /* A server that is far away may still be connecting. */
         if (now_ms - run->started_ms >= TICK_MS &&
-            dispatch->ops->sent(run->call)) {
-            show_up(run); /* it took the connection */
+            dispatch->ops->connected(run->call)) {
+            show_up(run);
         }
         if (is_late(run, now_ms)) {
             time_out(run);
@@ -347,6 +352,7 @@ amy__job_start(struct amy__job *job, struct amy__pool_lane *pool,
     job->borrow_events = events;
     job->pool = pool;
     job->run = NULL;
+    job->gone = false;
     job->timeout_ms = timeout_ms == 0 ? TIMEOUT_MS : timeout_ms;
     job->entered_us = amy__mono_us(pool->dispatch->clock);
     job->ticket.cost_us = amy__costs_expect(&pool->costs, job->cost_key);
@@ -397,6 +403,12 @@ amy__job_resume(struct amy__job *job)
         job->run->progress_ms = amy__dispatch_now_ms(job->pool->dispatch);
         job->pool->dispatch->ops->resume(job->run->call);
     }
+}
+
+void
+amy__job_gone(struct amy__job *job)
+{
+    job->gone = true;
 }
 
 void

@@ -27,6 +27,7 @@ enum amy__job_failure {
     AMY__JOB_BAD,      /* no answer, or no HTTP: 502 */
     AMY__JOB_CUT,      /* the answer's body ended early */
     AMY__JOB_IDLE,     /* a tunnel in which nobody said anything */
+    AMY__JOB_GONE,     /* its client was, before a worker had it */
 };
 
 struct amy__job_events {
@@ -60,6 +61,7 @@ struct amy__job {
     uint32_t timeout_ms;
     uint32_t cost_key;  /* front/costs.h; set before the start, 0: none */
     uint32_t tunnel_ms; /* set before it starts: of silence after 101 */
+    bool gone;          /* amy__job_gone() */
     char worker[AMY__WORKER_LABEL]; /* "web/1.0": who had it last */
 };
 
@@ -81,6 +83,7 @@ struct amy__call_ops {
     void (*detach)(struct amy__call *call);
     void (*hang_up)(struct amy__call *call);
     void (*cancel)(struct amy__call *call);
+    bool (*connected)(const struct amy__call *call);
     bool (*sent)(const struct amy__call *call);
 };
 
@@ -111,6 +114,12 @@ uint32_t amy__dispatch_running(const struct amy__dispatch *dispatch);
 int amy__pool_lane_create(struct amy__dispatch *dispatch, const char *name,
                           struct amy__pool_lane **ret_pool,
                           struct amy_error *err);
+/* Whoever keeps a pool (a route) counts in it. */
+struct amy__pool_lane *amy__pool_lane_ref(struct amy__pool_lane *pool);
+void amy__pool_lane_unref(struct amy__pool_lane *pool); /* NULL: no-op */
+/* Free one that nobody keeps, that has no worker and no request; false: it has,
+ * and stays. */
+bool amy__pool_lane_forget(struct amy__pool_lane *pool);
 const char *amy__pool_lane_name(const struct amy__pool_lane *pool);
 /* Most requests that wait, and for how long at most. */
 void amy__pool_lane_set_limits(struct amy__pool_lane *pool, uint32_t length,
@@ -157,6 +166,10 @@ int amy__job_send(struct amy__job *job, struct amy__span data);
 void amy__job_finish(struct amy__job *job);
 void amy__job_pause(struct amy__job *job);
 void amy__job_resume(struct amy__job *job);
+/* The client of one that has a slot left, or will only listen from now on. The
+ * worker that has it answers; but where none took the connection it does not
+ * wait for another, as those in the queue do not: AMY__JOB_GONE. */
+void amy__job_gone(struct amy__job *job);
 /* Nobody wants the answer any more: no callback comes. The slot stays taken
  * until the worker is done. */
 void amy__job_leave(struct amy__job *job);

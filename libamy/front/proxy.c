@@ -275,6 +275,7 @@ status_of(enum amy__job_failure failure)
     case AMY__JOB_BAD:
     case AMY__JOB_CUT:
     case AMY__JOB_IDLE:
+    case AMY__JOB_GONE:
         return 502;
     case AMY__JOB_DOWN:
     case AMY__JOB_FULL:
@@ -293,7 +294,7 @@ on_fail(struct amy__job *job, enum amy__job_failure failure, const char *reason)
     if (v->closed) {
         return;
     }
-    if (failure == AMY__JOB_IDLE) {
+    if (failure == AMY__JOB_IDLE || failure == AMY__JOB_GONE) {
         cut(v); /* nobody's fault */
         return;
     }
@@ -367,6 +368,7 @@ amy__proxy_on_gone(struct amy__visit *v)
     /* One that is being worked on goes on: a client that closed its sending
      * side alone still reads. A stream may have no end: it is cut. */
     if (v->job_on && v->job.run != NULL && !v->streams && !v->tunnel) {
+        amy__job_gone(&v->job);
         return;
     }
     /* What was taken off the worker is sent as the client makes room. The

@@ -319,10 +319,16 @@ amy__call_finish(struct amy__call *call)
 }
 
 bool
+amy__call_connected(const struct amy__call *call)
+{
+    return call->on != NULL && !call->on->connecting;
+}
+
+bool
 amy__call_sent(const struct amy__call *call)
 {
-    return call->on != NULL && !call->on->connecting &&
-           call->rest_at == call->rest_n && call->body_at == call->body.n;
+    return amy__call_connected(call) && call->rest_at == call->rest_n &&
+           call->body_at == call->body.n;
 }
 
 void

@@ -80,6 +80,8 @@ void amy__call_finish(struct amy__call *call);
 /* Back-pressure: stop and go on reading the answer. */
 void amy__call_pause(struct amy__call *call);
 void amy__call_resume(struct amy__call *call);
+/* A server has the connection; one that is far away may take its time. */
+bool amy__call_connected(const struct amy__call *call);
 /* The kernel has all of the request: its body is not needed any more, unless
  * the call is tried again; a detached one never is. */
 bool amy__call_sent(const struct amy__call *call);

@@ -4,8 +4,11 @@ over, all that do are waited for.
 """
 
 import os
+import re
 import socket
+import struct
 import threading
+import time
 
 import pytest
 import websocket
@@ -60,6 +63,30 @@ class Server(Worker):
                 link.raw.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+
+
+class Hole:
+    """Neither takes a connection nor refuses one: its backlog is full, and what
+    asks for more is dropped, as by a firewall."""
+
+    def __init__(self):
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=0)
+        self.name = "127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.waiting = [socket.socket() for _ in range(4)]
+        for one in self.waiting:
+            one.setblocking(False)
+            one.connect_ex(self.listener.getsockname())
+
+    def close(self):
+        for one in (*self.waiting, self.listener):
+            one.close()
+
+
+@pytest.fixture
+def hole():
+    made = Hole()
+    yield made
+    made.close()
 
 
 def write_yaml(host, addresses, slots=1000, limits="{}"):
@@ -302,3 +329,60 @@ def test_broken_answers_are_502_and_nobody_is_avoided(upstream):
     assert get(host, "/bad").status == 502
     assert get(host).status == 200
     assert part(host)["servers"][0]["refused"] == 0
+
+
+# A connection to a server that drops what asks for one is given up after 3 s.
+
+
+def server(host, name):
+    return next(one for one in part(host)["servers"] if one["address"] == name)
+
+
+def wait_until_busy(host, name):
+    wait_for(lambda: server(host, name)["busy"] == 1, SOON_S, f"{name} is asked")
+
+
+def test_who_meets_a_black_hole_is_answered_elsewhere_and_others_at_once(upstream, hole):
+    host = upstream("tcp")
+    there = host.servers[0]
+    write_yaml(host, [hole.name, there.name])
+    host.amyctl("reload", check=False)
+    assert get(host, "/first").status == 200, "it was the other's turn"
+    answers = []
+    began = time.monotonic()
+    unlucky = threading.Thread(target=lambda: answers.append(get(host, "/pay", "POST", b"1")))
+    unlucky.start()
+    wait_until_busy(host, hole.name)
+    for i in range(10):
+        assert get(host, f"/{i}").status == 200
+    assert not answers, "they had no reason to wait for it"
+    unlucky.join(SOON_S)
+    took = time.monotonic() - began
+    assert [answer.status for answer in answers] == [200]
+    # Of 3 s; neither the route's patience of 60 s nor the kernel's of minutes.
+    assert took < 30, took
+    assert [request.path for request in there.requests].count("/pay") == 1
+    assert server(host, hole.name)["refused"] > 0
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_request_whose_client_left_while_it_connects_is_never_sent(upstream, hole, reset):
+    host = upstream("tcp", started=0)
+    write_yaml(host, [hole.name])
+    host.amyctl("reload", check=False)
+    client = host.connect(UP, tls=False)
+    client.request("POST", "/pay", {"Host": UP}, b"1")
+    wait_until_busy(host, hole.name)
+    if reset:
+        client.raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+    log = host.sites[UP].logs / "access.log"
+    wait_for(lambda: re.search(r'"POST /pay HTTP/1.1" 499 ', log.read_text()), SOON_S, "it is over")
+    assert part(host)["queued"] == 0 and part(host)["busy"] == 0
+    hole.close()
+    back = Server(hole.name).start()
+    try:
+        assert get(host, "/next").status == 200
+        assert [request.path for request in back.requests] == ["/next"]
+    finally:
+        back.stop()
