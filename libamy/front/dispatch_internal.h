@@ -47,6 +47,7 @@ struct amy__pool_lane {
     int64_t age_ms;
     uint32_t tunnels;
     int64_t down_since_ms; /* no worker can be asked since then; 0: one can */
+    unsigned refs;         /* routes that lead to it */
     char *name;
     struct amy__costs costs;
 };

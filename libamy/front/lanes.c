@@ -2,6 +2,7 @@
  * toward their workers. */
 /* Not for what runs on a slot: that is dispatch.c. */
 #include "core/alloc.h"
+#include "core/check.h"
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -262,6 +263,35 @@ amy__pool_lane_create(struct amy__dispatch *dispatch, const char *name,
     LIST_INSERT_HEAD(&dispatch->pools, pool, link);
     *ret_pool = pool;
     return 0;
+}
+
+struct amy__pool_lane *
+amy__pool_lane_ref(struct amy__pool_lane *pool)
+{
+    pool->refs++;
+    return pool;
+}
+
+void
+amy__pool_lane_unref(struct amy__pool_lane *pool)
+{
+    if (pool != NULL) {
+        AMY_ASSERT(pool->refs > 0);
+        pool->refs--;
+    }
+}
+
+/* A worker that is gone goes with the last request that it has; who waits came
+ * by a route. */
+bool
+amy__pool_lane_forget(struct amy__pool_lane *pool)
+{
+    if (pool->refs > 0 || pool->lane.worker_count > 0) {
+        return false;
+    }
+    LIST_REMOVE(pool, link);
+    amy__pool_lane_free(pool);
+    return true;
 }
 
 const char *

@@ -330,6 +330,7 @@ on_worker_del(struct amy__front *front, const struct amy__json *json)
     if (pool != NULL) {
         amy__pool_lane_remove(
             pool, (uint64_t)amy__json_get_int(json, "incarnation", 0));
+        amy__domain_forget_pools(domain);
     }
 }
 
@@ -771,8 +772,8 @@ amy__front_process_free(struct amy__front *front)
     amy__server_free(front->server); /* exchanges end here */
     amy__served_abandon(front, front->prepared);
     amy__io_free(front->bell);
-    amy__dispatch_free(front->dispatch);
     amy__front_forget_all(front);
+    amy__dispatch_free(front->dispatch);
     amy__timer_free(front->deadline);
     amy__timer_free(front->tick);
     amy__page_unref(front->built_in_gate);

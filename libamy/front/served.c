@@ -139,6 +139,27 @@ amy__domain_need_pool(struct amy__domain *domain, const char *name,
 }
 
 void
+amy__domain_forget_pools(struct amy__domain *domain)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < domain->pool_count; i++) {
+        if (!amy__pool_lane_forget(domain->pools[i])) {
+            domain->pools[kept++] = domain->pools[i];
+        }
+    }
+    domain->pool_count = kept;
+}
+
+static void
+forget_pools(struct amy__front *front)
+{
+    for (size_t i = 0; i < front->domain_count; i++) {
+        amy__domain_forget_pools(front->domains[i]);
+    }
+}
+
+void
 amy__domain_set_page(struct amy__domain *domain, struct amy__page *page,
                      uint64_t serial)
 {
@@ -161,6 +182,10 @@ amy__vhost_unref(struct amy__vhost *vhost)
 {
     if (vhost == NULL || --vhost->refs > 0) {
         return;
+    }
+    for (size_t i = 0; vhost->routes != NULL && i < vhost->site->route_count;
+         i++) {
+        amy__pool_lane_unref(vhost->routes[i].pool);
     }
     amy__file_cache_free(vhost->files);
     amy__free(vhost->routes);
@@ -257,6 +282,9 @@ find_routes(struct amy__vhost *vhost, struct amy_error *err)
                               : TUNNEL_IDLE_MS;
         rc =
             amy__domain_need_pool(vhost->domain, route->pool, &plan->pool, err);
+        if (rc == 0) {
+            (void)amy__pool_lane_ref(plan->pool);
+        }
     }
     return rc;
 }
@@ -531,6 +559,7 @@ amy__served_create(struct amy__front *front, struct amy__bundle *bundle,
     }
     if (rc < 0) {
         free_served(served);
+        forget_pools(front);
         return rc;
     }
     served->number = bundle->number;
@@ -545,6 +574,7 @@ amy__served_abandon(struct amy__front *front, struct amy__served *served)
     if (served != NULL) {
         amy__tls_abandon(front->tls);
         free_served(served);
+        forget_pools(front);
     }
 }
 
@@ -614,6 +644,7 @@ amy__served_commit(struct amy__front *front, struct amy__served *served)
                                    .vhost_count = count,
                                    .bundle = bundle};
     free_served(served);
+    forget_pools(front);
 }
 
 void

@@ -36,6 +36,8 @@ struct amy__domain *amy__front_find_domain(const struct amy__front *front,
 int amy__domain_need_pool(struct amy__domain *domain, const char *name,
                           struct amy__pool_lane **ret_pool,
                           struct amy_error *err);
+/* Pools that no route of a site leads to any more, and that are idle. */
+void amy__domain_forget_pools(struct amy__domain *domain);
 /* Show this page while the gate's word is serial; takes the page over. */
 void amy__domain_set_page(struct amy__domain *domain, struct amy__page *page,
                           uint64_t serial);

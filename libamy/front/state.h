@@ -25,7 +25,7 @@
 
 struct amy__front;
 
-/* Lanes stay when site.yaml does not name them any more. */
+/* With those that site.yaml does not name any more, until they are idle. */
 #define AMY__POOLS_PER_SITE 1024U
 
 /* What stays of a site while bundles come and go: its workers with their

@@ -377,6 +377,55 @@ test_client_that_leaves_the_queue_is_dropped(void **state)
     stage_disconnect(&f->client);
 }
 
+static bool
+has_pool(struct stage *s, const char *name)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "\"name\":\"%s\"", name);
+    stage_figures(s);
+    return contains(s->ack, text);
+}
+
+static bool
+none_waits(struct stage *s)
+{
+    return !one_waits(s);
+}
+
+static bool
+web_is_forgotten(struct stage *s)
+{
+    return !has_pool(s, "web");
+}
+
+static void
+test_pool_without_a_route_is_forgotten_when_it_is_idle(void **state)
+{
+    static const char first[] =
+        "http: serve\nroutes: [{path: /, upstream: ['127.0.0.1:9']}]\n";
+    static const char second[] =
+        "http: serve\nroutes: [{path: /b/, upstream: ['127.0.0.1:8']}]\n";
+    struct fixture *f = *state;
+    struct stage *s = &f->stage;
+
+    assert_true(stage_bundle(s, first));
+    assert_true(has_pool(s, "web")); /* it has a worker */
+    stage_connect(s, &f->client);
+    stage_send(&f->client, GET("/"));
+    stage_wait(s, one_waits);
+    assert_true(stage_bundle(s, second));
+    assert_true(has_pool(s, "/b/"));
+    assert_true(has_pool(s, "/"));
+    stage_disconnect(&f->client);
+    stage_wait(s, none_waits);
+    assert_true(stage_bundle(s, second));
+    assert_true(has_pool(s, "/b/"));
+    assert_false(has_pool(s, "/"));
+    stage_worker_gone(s, &f->worker);
+    stage_wait(s, web_is_forgotten);
+}
+
 static void
 test_timeout_is_504_and_the_slot_stays_the_workers(void **state)
 {
@@ -678,6 +727,7 @@ main(void)
         SERVED(test_second_request_waits_for_the_slot),
         SERVED(test_full_queue_is_503_with_retry_after),
         SERVED(test_client_that_leaves_the_queue_is_dropped),
+        SERVED(test_pool_without_a_route_is_forgotten_when_it_is_idle),
         SERVED(test_timeout_is_504_and_the_slot_stays_the_workers),
         SERVED(test_wsgi_pool_gives_up_before_its_server_does),
         SERVED(test_worker_that_takes_no_connection_is_passed_over),
