@@ -67,11 +67,11 @@ class Measured:
     whole_s: list = field(default_factory=list)  # until the command ended
 
 
-def good_reloads(host, releases, times=10, paths=("/",), connections=8):
+def good_reloads(host, releases, times=10, paths=("/",), connections=8, rate=None):
     """Good releases on end, each reloaded under load, which is never retried."""
     domain = releases.site.domain
     measured = Measured(Report())
-    with PlainLoad(host, domain, list(paths), connections) as load:
+    with PlainLoad(host, domain, list(paths), connections, rate=rate) as load:
         for _ in range(times):
             release = releases.deploy()
             reload = Reload(host, domain)

@@ -31,15 +31,25 @@ def pytest_configure(config):
     # A thousand clients are more than a login shell's 1024 descriptors.
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
-    config.addinivalue_line("markers", "root: needs root, for real uids")
     config.amy_skipped = []
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    if not users.is_root():
-        for item in items:
-            if item.get_closest_marker("root"):
-                item.add_marker(pytest.mark.skip(reason="needs root"))
+    for item in items:
+        if item.get_closest_marker("root") and not users.is_root():
+            item.add_marker(pytest.mark.skip(reason="needs root"))
+        if shares_a_host(item):
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
+    # Who asks for more time than others begins first.
+    items.sort(key=lambda item: item.get_closest_marker("timeout") is None)
+
+
+def shares_a_host(item):
+    """With others of its module; where several processes run the tests, one of
+    them gets all of these, and each of the rest goes to whoever is idle."""
+    return any(fixture.scope == "module" for fixtures in item._fixtureinfo.name2fixturedefs.values()
+               for fixture in fixtures)
 
 
 def allowed_skips():

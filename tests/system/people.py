@@ -88,6 +88,7 @@ ALL_KINDS_YAML = """\
 site: {domain}
 user: {user}
 http: serve
+health: {{bake: 300ms}}
 workers:
   - {{name: web, wsgi: tiny:application, count: 2, timeout: 30s}}
   - {{name: scheduler, command: [python, beat.py], replace: stop-first}}

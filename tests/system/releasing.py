@@ -4,10 +4,20 @@ site is whole."""
 import os
 
 from hosting import walk
+from hosting.load import PlainLoad
 from hosting.reload import Reload
 from hosting.wait import wait_for
 
 SOON_S = 60
+# Requests a second: some at every moment of a reload, and the machine is left to
+# the workers that start. Of pages that Django makes, fewer.
+RATE = 200
+DJANGO_RATE = 50
+
+
+def load_of(host, domain, paths=("/fixed",), connections=4, rate=RATE):
+    """Runs until stop()."""
+    return PlainLoad(host, domain, list(paths), connections, rate=rate)
 
 
 def parts(host, domain):

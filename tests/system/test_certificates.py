@@ -2,7 +2,7 @@
 not good is refused and told; several for one site."""
 
 import os
-import select
+import selectors
 import shutil
 import socket
 import ssl
@@ -359,14 +359,21 @@ class Strangers:
             listener.close()
 
     def _run(self):
-        while not self.stop.is_set():
-            ready, _, _ = select.select(self.sockets, [], [], 0.1)
-            for listener in ready:
-                raw, _ = listener.accept()
-                try:
-                    self.context.wrap_socket(raw, server_side=True).close()
-                except OSError:
-                    raw.close()
+        # Not select(2): other tests of this process may have a thousand open.
+        with selectors.DefaultSelector() as selector:
+            for listener in self.sockets:
+                selector.register(listener, selectors.EVENT_READ)
+            while not self.stop.is_set():
+                for key, _ in selector.select(0.1):
+                    self._greet(key.fileobj)
+
+    def _greet(self, listener):
+        raw, _ = listener.accept()
+        raw.settimeout(SOON_S)
+        try:
+            self.context.wrap_socket(raw, server_side=True).close()
+        except OSError:
+            raw.close()
 
 
 # ---- several

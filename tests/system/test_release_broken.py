@@ -5,11 +5,10 @@ import re
 
 import pytest
 from hosting.host import Host
-from hosting.load import PlainLoad
 from hosting.release import BROKEN, Releases
 from hosting.wait import wait_for
-from releasing import (SOON_S, expect_answers_of, expect_reload, expect_whole, generations, parts,
-                       pids, reload, reload_state, serving)
+from releasing import (DJANGO_RATE, SOON_S, expect_answers_of, expect_reload, expect_whole,
+                       generations, load_of, parts, pids, reload, reload_state, serving)
 from support import close_host, serve_demo
 
 PATH = "/slow/?s=0"
@@ -20,7 +19,7 @@ TOLD = {
     "import": ("web", "ModuleNotFoundError: No module named 'no_such_module'"),
     "ready": ("exited with code 7", "it dies after READY"),
     "health": ("500", "no such column: entry.mood"),
-    "hang": ("gave no answer within 20000 ms", "waits for a service that is not there"),
+    "hang": ("gave no answer within 15000 ms", "waits for a service that is not there"),
     "third": ("closed", "the third request is one too many"),
     "venv": ("web", "No module named 'gunicorn'"),
     "postactivate": ("postactivate", "the vault is sealed"),
@@ -32,7 +31,7 @@ def short_times(yaml):
     """Plain HTTP for the load; a hang and a bake that a test can wait for."""
     for old, new in (("http: redirect ", "http: serve "),
                      ("any_host: true}", "any_host: true, bake: 1s}"),
-                     ("timeout: 30s}", "timeout: 30s, boot_timeout: 20s}")):
+                     ("timeout: 30s}", "timeout: 30s, boot_timeout: 15s}")):
         assert old in yaml, old
         yaml = yaml.replace(old, new)
     return yaml
@@ -59,7 +58,7 @@ def test_broken_release_is_refused_under_load(released, how):
     before, running = pids(host, domain), generations(host, domain)
     reason, line = TOLD[how]
     logged = said(released.site).count(line)
-    with PlainLoad(host, domain, [PATH, "/"], connections=4) as load:
+    with load_of(host, domain, [PATH, "/"], rate=DJANGO_RATE) as load:
         releases.deploy(how, base=old)
         refused = reload(host, domain)
         report = load.stop()
@@ -68,7 +67,7 @@ def test_broken_release_is_refused_under_load(released, how):
     if how != "postactivate":
         assert said(released.site).count(line) > logged, "the fault was injected"
     assert report.lost == 0 and set(report.by_status) == {200}, report
-    assert report.answered > 20, report
+    assert report.answered > 0, report
     # The old generation is what it was, and complete.
     expect_whole(host, domain)
     assert pids(host, domain) == before and generations(host, domain) == running
@@ -109,7 +108,8 @@ def test_pages_find_their_files_before_and_after(released):
 
 
 def test_release_that_dies_among_visitors_is_taken_back(released):
-    """It passed its probes. It may take along the one request that it had."""
+    """It passed its probes. It may take along the one request that it had. The load
+    is as much as there can be: it has to come to its tenth request in time."""
     host, domain = released.host, released.domain
     releases = Releases(released.site)
     old, before = serving(host, domain, PATH), pids(host, domain)
@@ -127,7 +127,7 @@ def application(environ, start_response):
     return fine(environ, start_response)
 """)
     releases.switch(number)
-    with PlainLoad(host, domain, [PATH], connections=4) as load:
+    with load_of(host, domain, [PATH], rate=None) as load:
         refused = reload(host, domain)
         report = load.stop()
     assert refused.code == 1 and "SIGKILL" in refused.err, str(refused)
@@ -145,7 +145,7 @@ def test_refused_release_does_not_come_up_with_a_new_supervisor(released):
     old = serving(host, domain, PATH)
     releases.deploy("import", base=old)
     assert reload(host, domain).code == 1
-    with PlainLoad(host, domain, [PATH], connections=4) as load:
+    with load_of(host, domain, [PATH], rate=DJANGO_RATE) as load:
         host.workers.kill()
         host.start_workers(ready=False)
         wait_for(lambda: reload_state(host, domain)["state"] == "failed", SOON_S, "it is refused")

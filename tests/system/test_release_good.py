@@ -9,18 +9,17 @@ import subprocess
 import pytest
 from hosting import users, venv
 from hosting.host import Host
-from hosting.load import PlainLoad, TlsLoad
+from hosting.load import TlsLoad
 from hosting.release import Releases
 from hosting.reload import Reload, good_reloads, own_start_s
 from hosting.wait import wait_for
-from releasing import (SOON_S, expect_answers_of, expect_reload, expect_whole, generations,
-                       parts, pids, reload, reload_state)
-from support import TINY, TINY_YAML, close_host, deploy_released, deploy_tiny, serve_demo
+from releasing import (DJANGO_RATE, SOON_S, expect_answers_of, expect_reload, expect_whole,
+                       generations, load_of, parts, pids, reload, reload_state)
+from support import TINY, TINY_YAML, bake_shortly, close_host, deploy_released, deploy_tiny, serve_demo
 
 OTHER = "other.localhost"
 OTHER_USER = "amy-other"
-BAKED = TINY_YAML.replace("workers:", "health: {{path: /healthz, bake: 300ms}}\nworkers:", 1)
-WITH_LOOP = BAKED.replace("gate:", """\
+WITH_LOOP = TINY_YAML.replace("gate:", """\
   - {{name: loop, command: [python, loop.py]}}
 gate:""")
 # What of the interpreter and the code a plain command of a pool was started with.
@@ -38,7 +37,7 @@ signal.pause()
 @pytest.fixture
 def released(new_host, django_venv):
     host = new_host()
-    host.releases = deploy_released(host, django_venv, BAKED)
+    host.releases = deploy_released(host, django_venv, TINY_YAML)
     host.start_workers()
     host.start_front()
     return host
@@ -48,10 +47,10 @@ def web_only(yaml):
     """The demo's site in plain HTTP, with its web pool and a short bake."""
     head, _, rest = yaml.partition("  - name: rq\n")
     yaml = head + rest[rest.index("routes:"):]
-    return yaml.replace("http: redirect ", "http: serve ").replace(
-        "any_host: true}", "any_host: true, bake: 500ms}")
+    return bake_shortly(yaml.replace("http: redirect ", "http: serve "))
 
 
+@pytest.mark.timeout(300)
 def test_ten_reloads_on_end_lose_nothing(session_root, counter, django_venv, postgres, redis,
                                          record_property):
     host = Host(session_root / f"h{next(counter)}")
@@ -59,9 +58,10 @@ def test_ten_reloads_on_end_lose_nothing(session_root, counter, django_venv, pos
         stage = serve_demo(host, django_venv, postgres, redis, web_only)
         releases = Releases(stage.site)
         paths = ["/slow/?s=0", "/"]
-        with PlainLoad(host, stage.domain, paths, connections=4):
+        with load_of(host, stage.domain, paths, rate=DJANGO_RATE):
             own_s = own_start_s(stage.site, "config.wsgi:application", "/healthz")
-        measured = good_reloads(host, releases, times=10, paths=paths, connections=4)
+        measured = good_reloads(host, releases, times=10, paths=paths, connections=4,
+                                rate=DJANGO_RATE)
         expect_whole(host, stage.domain)
         expect_answers_of(host, stage.domain, releases.current, paths[0])
     finally:
@@ -121,7 +121,7 @@ def look(host):
 
 def test_one_worker_at_a_time_and_never_fewer_than_the_count(new_host, django_venv):
     host = new_host()
-    releases = deploy_released(host, django_venv, BAKED.replace("bake: 300ms", "bake: 3s"))
+    releases = deploy_released(host, django_venv, TINY_YAML.replace("bake: 300ms", "bake: 3s"))
     host.start_workers()
     host.start_front()
     releases.deploy()
@@ -145,7 +145,7 @@ def test_one_worker_at_a_time_and_never_fewer_than_the_count(new_host, django_ve
 def test_canary_meets_the_visitors_of_a_quiet_site(new_host, django_venv):
     """Who come one after the other, so that a worker is always idle."""
     host = new_host()
-    releases = deploy_released(host, django_venv, BAKED.replace("bake: 300ms", "bake: 60s"))
+    releases = deploy_released(host, django_venv, TINY_YAML.replace("bake: 300ms", "bake: 60s"))
     host.start_workers()
     host.start_front()
     number = releases.deploy()
@@ -219,7 +219,7 @@ def test_killed_old_command_comes_back_with_the_old_code_and_interpreter(
 
 def test_plain_repo_changed_in_place_starts_what_is_there_and_says_so(new_host, django_venv):
     host = new_host()
-    site = deploy_tiny(host, TINY, django_venv, BAKED)
+    site = deploy_tiny(host, TINY, django_venv, TINY_YAML)
     host.start_workers()
     host.start_front()
     expect_answers_of(host, TINY, "repo")
@@ -238,7 +238,7 @@ def test_plain_repo_changed_in_place_starts_what_is_there_and_says_so(new_host, 
 
 def test_git_checkout_changed_in_place_is_seen_by_its_head(new_host, django_venv):
     host = new_host()
-    site = deploy_tiny(host, TINY, django_venv, BAKED)
+    site = deploy_tiny(host, TINY, django_venv, TINY_YAML)
 
     def git(*words):
         subprocess.run(["git", "-C", site.repo, "-c", "user.name=a", "-c", "user.email=a@b",
@@ -263,7 +263,7 @@ def wait_for_end(host, after, state):
 
 def test_hup_does_what_amyctl_does(released):
     running = generations(released, TINY)[0]
-    with PlainLoad(released, TINY, ["/fixed"], connections=4) as load:
+    with load_of(released, TINY) as load:
         released.releases.deploy()
         released.workers.send(signal.SIGHUP)
         wait_for_end(released, running, "idle")
@@ -283,7 +283,7 @@ def test_hup_does_what_amyctl_does(released):
 
 def test_ten_hups_are_one_reload_more(released):
     before = generations(released, TINY)[0]
-    with PlainLoad(released, TINY, ["/fixed"], connections=4) as load:
+    with load_of(released, TINY) as load:
         released.releases.deploy()
         for _ in range(10):
             released.workers.send(signal.SIGHUP)
@@ -313,9 +313,9 @@ def test_reloads_that_overlap_all_hear_how_it_went(released):
 def test_user_of_a_site_reloads_its_own_and_no_other(new_host, django_venv):
     users.create_missing(OTHER_USER)
     host = new_host()
-    deploy_released(host, django_venv, BAKED)
-    other = deploy_tiny(host, OTHER, django_venv, BAKED)
-    other.write_yaml(BAKED.format(domain=OTHER, user=OTHER_USER))
+    deploy_released(host, django_venv, TINY_YAML)
+    other = deploy_tiny(host, OTHER, django_venv, TINY_YAML)
+    other.write_yaml(TINY_YAML.format(domain=OTHER, user=OTHER_USER))
     os.chown(other.venv / "bin/postactivate", 0, users.User.named(OTHER_USER).gid)
     os.chown(other.directory / "beat", users.User.named(OTHER_USER).uid, 0)
     host.start_workers()

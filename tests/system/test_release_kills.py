@@ -16,10 +16,9 @@ import signal
 
 import pytest
 from hosting import walk
-from hosting.load import PlainLoad
 from hosting.reload import Reload
 from hosting.wait import wait_for
-from releasing import (SOON_S, expect_answers_of, expect_reload, expect_whole, parts,
+from releasing import (SOON_S, expect_answers_of, expect_reload, expect_whole, load_of, parts,
                        reload_state, serving)
 from support import (BEAT_WORKER, TINY, TINY_YAML, add_to_workers, command_line, deploy_released,
                      expect_one_at_a_time, is_alive, processes_below)
@@ -27,7 +26,7 @@ from support import (BEAT_WORKER, TINY, TINY_YAML, add_to_workers, command_line,
 CONNECTIONS = 6
 COUNT = 2
 SLOW_YAML = add_to_workers(
-    TINY_YAML.replace("workers:", "health: {{path: /healthz, bake: 1s}}\nworkers:", 1),
+    TINY_YAML.replace("bake: 300ms", "bake: 1s"),
     BEAT_WORKER.replace("}", ", after: [web]}"))
 STEPS = ("environment", "canary", "probe", "bake", "roll", "stop-first")
 BEFORE_PUBLISHED = ("environment", "canary", "probe")
@@ -63,6 +62,12 @@ def slow(new_host, django_venv):
     return host
 
 
+def at_each(*steps, kept):
+    """Parametrize by the step; all but one take long, and are more of the same."""
+    return pytest.mark.parametrize("step", [
+        pytest.param(step, marks=() if step == kept else pytest.mark.long) for step in steps])
+
+
 def is_at(host, step):
     """The probe is the canary's answer to /healthz, before it is published."""
     state = reload_state(host, TINY)["state"]
@@ -75,7 +80,7 @@ class Struck:
     on after the command has ended, until that release serves."""
 
     def __init__(self, host, step, strike, meant=None):
-        with PlainLoad(host, TINY, ["/fixed"], CONNECTIONS) as load:
+        with load_of(host, TINY, connections=CONNECTIONS) as load:
             running = Reload(host, TINY)
             wait_for(lambda: is_at(host, step), SOON_S, step)
             strike(host)
@@ -139,7 +144,7 @@ def web_pids(host, *roles):
             for worker in pool["workers"] if worker["pid"] > 1]
 
 
-@pytest.mark.parametrize("step", STEPS)
+@at_each(*STEPS, kept="roll")
 def test_old_worker_is_killed(slow, step):
     """Where all the old ones have gone, nothing is left to kill."""
     def strike(host):
@@ -152,7 +157,7 @@ def test_old_worker_is_killed(slow, step):
     expect_good_end(slow)
 
 
-@pytest.mark.parametrize("step", ["canary", "probe", "bake", "roll"])
+@at_each("canary", "probe", "bake", "roll", kept="bake")
 def test_new_worker_is_killed(slow, step):
     """It is refused by that: whoever has a good old generation has no reason to hope."""
     def strike(host):
@@ -166,7 +171,7 @@ def test_new_worker_is_killed(slow, step):
     expect_good_end(slow, 1)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@at_each(*STEPS, kept="stop-first")
 def test_supervisor_is_killed(slow, step):
     """The next one begins with what served last, and then goes on to what is meant."""
     def strike(host):
@@ -181,7 +186,7 @@ def test_supervisor_is_killed(slow, step):
     expect_good_end(slow)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@at_each(*STEPS, kept="bake")
 def test_front_process_is_killed(slow, step):
     def strike(host):
         victim = walk.merged(host.status(), "processes")[0]["pid"]
@@ -198,7 +203,7 @@ def test_front_process_is_killed(slow, step):
     expect_good_end(slow)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@at_each(*STEPS, kept="roll")
 def test_front_master_is_killed(slow, step):
     def strike(host):
         host.front.kill()

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 from hosting import walk
-from hosting.load import PlainLoad
 from hosting.users import clean_environment
 from hosting.wait import wait_for
+from releasing import load_of
 from support import TINY, command_line, deploy_tiny
 
 SOON_S = 30
@@ -18,7 +18,7 @@ YAML = """\
 site: {domain}
 user: {user}
 http: serve
-health: {{path: /healthz, bake: 1s, timeout: 3s}}
+health: {{path: /healthz, bake: 300ms, timeout: 3s}}
 workers:
   - {{name: web, wsgi: tiny:application, count: 2, timeout: 30s, boot_timeout: 10s}}
 """
@@ -93,10 +93,11 @@ def end(process):
     return process.returncode, out, err
 
 
+@pytest.mark.long
 def test_good_release_takes_over_without_losing_a_request(host):
     before = pools(host)["current"]
     change(host, "two")
-    with PlainLoad(host, TINY, ["/fixed", "/pid"], connections=8) as load:
+    with load_of(host, TINY, ["/fixed", "/pid"]) as load:
         done = host.amyctl("reload", TINY)
         report = load.stop()
     assert "reloaded" in done.stdout
@@ -113,7 +114,7 @@ def test_good_release_takes_over_without_losing_a_request(host):
 def test_broken_import_is_refused_with_the_reason_and_the_last_lines(host):
     before = pids(pools(host)["current"])
     change(host, "two", start="import no_such_module_anywhere")
-    with PlainLoad(host, TINY, ["/fixed"], connections=8) as load:
+    with load_of(host, TINY) as load:
         done = host.amyctl("reload", TINY, check=False)
         report = load.stop()
     assert done.returncode == 1
@@ -147,7 +148,7 @@ def test_unhealthy_release_is_refused(host):
 
 def test_worker_that_dies_while_it_bakes_takes_its_generation_along(host):
     yaml = host.tiny.yaml.read_text()
-    host.tiny.write_yaml(yaml.replace("bake: 1s", "bake: 60s"))
+    host.tiny.write_yaml(yaml.replace("bake: 300ms", "bake: 60s"))
     before = pids(pools(host)["current"])
     change(host, "two")
     waiting = begin(host, TINY)
@@ -155,7 +156,7 @@ def test_worker_that_dies_while_it_bakes_takes_its_generation_along(host):
     seen = pools(host)
     assert pids(seen["current"]) == before
     assert [worker["state"] for worker in seen["next"]] == ["ready", "stopped"]
-    with PlainLoad(host, TINY, ["/fixed"], connections=8) as load:
+    with load_of(host, TINY) as load:
         wait_for(lambda: version(host) == "two", SOON_S, "visitors meet it")
         restarted = host.amyctl("restart", TINY, "web", check=False)
         assert restarted.returncode == 1 and "under way" in restarted.stderr
@@ -173,7 +174,7 @@ def test_worker_that_dies_while_it_bakes_takes_its_generation_along(host):
 
 def test_reload_asked_for_while_one_runs_is_done_after_it(host):
     yaml = host.tiny.yaml.read_text()
-    host.tiny.write_yaml(yaml.replace("bake: 1s", "bake: 3s"))
+    host.tiny.write_yaml(yaml.replace("bake: 300ms", "bake: 3s"))
     change(host, "two")
     first = begin(host, TINY)
     wait_for(lambda: reload_state(host)["state"] == "bake", SOON_S, "it bakes")
@@ -189,9 +190,10 @@ def test_reload_asked_for_while_one_runs_is_done_after_it(host):
     assert version(host) == "three"
 
 
+@pytest.mark.long
 def test_ten_hangups_on_end_lose_nothing(host):
     change(host, "two")
-    with PlainLoad(host, TINY, ["/fixed"], connections=8) as load:
+    with load_of(host, TINY) as load:
         for _ in range(10):
             host.workers.send(signal.SIGHUP)
             threading.Event().wait(0.02)
@@ -204,6 +206,7 @@ def test_ten_hangups_on_end_lose_nothing(host):
     assert version(host) == "two"
 
 
+@pytest.mark.long
 def test_scheduler_is_never_there_twice(new_host, django_venv):
     host = new_host()
     yaml = YAML + "  - {{name: scheduler, command: [python, beat.py], replace: stop-first}}\n"

@@ -407,6 +407,7 @@ ECHO_YAML = """\
 site: {domain}
 user: {user}
 http: serve
+health: {{bake: 300ms}}
 workers:
   - {{name: web, command: [python, echo.py], slots: 2000, stop: {{patience: 60s}}}}
 routes: [{{path: /, pool: web}}]

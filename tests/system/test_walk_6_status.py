@@ -59,7 +59,7 @@ def test_problems_of_site_yaml_have_line_and_key(running):
     problems = wait_for(lambda: site(running)["problems"], SOON_S, "problems are shown")
     assert any("limitz" in f"{problem.get('key')} {problem['message']}"
                for problem in problems), problems
-    assert {problem["line"] for problem in problems} == {7}
+    assert {problem["line"] for problem in problems} == {TINY_YAML.count("\n") + 1}
     assert running.get(TINY, tls=False).status == 200, "the last accepted copy serves on"
     assert "limitz" in running.amyctl("status").stdout
 

@@ -571,14 +571,21 @@ def test_timeout_is_504_and_the_slot_stays_with_the_worker(wire):
     wait_for(lambda: busy_slots(wire) == 0, SOON_S, "the worker is done")
 
 
-@pytest.mark.parametrize("accept, kind", [("text/html", "text/html; charset=utf-8"),
-                                          ("application/json", "application/problem+json")])
-def test_own_503_fits_the_client(new_host, accept, kind):
+def test_own_503_fits_the_client(new_host):
     host = new_host()
     deploy_wire(host)
     host.start_front()
-    for method in ("GET", "HEAD", "POST"):
-        response = host.get(WIRE, method=method, headers={"Accept": accept}, tls=False)
+    asked = []
+    for accept, kind in (("text/html", "text/html; charset=utf-8"),
+                         ("application/json", "application/problem+json")):
+        for method in ("GET", "HEAD", "POST"):
+            connection = host.connect(WIRE, tls=False)
+            connection.request(method, "/", {"Host": WIRE, "Accept": accept})
+            asked.append((connection, method, kind))
+    # All of them wait for a worker that might come.
+    for connection, method, kind in asked:
+        response = connection.read_response(method)
+        connection.close()
         assert response.status == 503 and response.get("content-type") == kind
         assert int(response.get("retry-after")) > 0
         assert response.get("cache-control") == "no-store"
