@@ -6,28 +6,90 @@
 #include "core/error.h"
 #include "core/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define START_MS 60000
 #define LOOK_MS 100
 #define PATH_SIZE 4096
 #define DATABASE "restored"
+#define SOCKETS "/tmp"
+#define SOCKET_PREFIX "amy-drill-"
 
 struct scratch {
     struct amy__job *job;
     struct amy__manifest *manifest;
     char data[PATH_SIZE]; /* its directory */
     char socket[32];      /* that of its socket; "" while there is none */
+    int socket_fd;        /* locked for as long as we live */
+    bool restoring;       /* the cluster works: now it is about the set */
     struct amy__pg_target target;
     char **environment;
     struct amy__tool server;
 };
+
+/* Its path must be short. Others of this user sweep what nobody holds. */
+static int
+make_socket_directory(struct scratch *scratch, struct amy_error *err)
+{
+    (void)snprintf(scratch->socket, sizeof(scratch->socket),
+                   SOCKETS "/" SOCKET_PREFIX "XXXXXX");
+    if (mkdtemp(scratch->socket) == NULL) {
+        scratch->socket[0] = '\0';
+        return amy__err_sys(err, errno, "making a directory for a socket");
+    }
+    scratch->socket_fd =
+        open(scratch->socket, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (scratch->socket_fd < 0 || flock(scratch->socket_fd, LOCK_EX) != 0) {
+        return amy__err_sys(err, errno, "locking a directory for a socket");
+    }
+    return 0;
+}
+
+/* What a drill that was killed has left, if it is ours: of our user, of that
+ * name, and locked by nobody. */
+static void
+sweep_socket(int dir_fd, const char *name)
+{
+    static const char *const left[] = {".s.PGSQL.5432", ".s.PGSQL.5432.lock"};
+    AMY_CLEANUP(amy__close_p)
+    int fd =
+        openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st = {0};
+
+    if (fd < 0 || fstat(fd, &st) != 0 || st.st_uid != geteuid() ||
+        flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        return;
+    }
+    for (size_t i = 0; i < sizeof(left) / sizeof(left[0]); i++) {
+        (void)unlinkat(fd, left[i], 0);
+    }
+    (void)unlinkat(dir_fd, name, AT_REMOVEDIR);
+}
+
+void
+amy__drill_sweep(void)
+{
+    DIR *dir = opendir(SOCKETS);
+    const struct dirent *entry = dir == NULL ? NULL : readdir(dir);
+
+    for (; entry != NULL; entry = readdir(dir)) {
+        if (strncmp(entry->d_name, SOCKET_PREFIX, strlen(SOCKET_PREFIX)) == 0) {
+            sweep_socket(dirfd(dir), entry->d_name);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+}
 
 /* The programs know paths, not descriptors. */
 static int
@@ -45,13 +107,7 @@ find_paths(struct scratch *scratch, struct amy_error *err)
     }
     (void)snprintf(scratch->data, sizeof(scratch->data),
                    "%s/" AMY__SETS_SCRATCH, sets);
-    (void)snprintf(scratch->socket, sizeof(scratch->socket),
-                   "/tmp/amy-drill-XXXXXX");
-    if (mkdtemp(scratch->socket) == NULL) {
-        scratch->socket[0] = '\0';
-        return amy__err_sys(err, errno, "making a directory for a socket");
-    }
-    return 0;
+    return make_socket_directory(scratch, err);
 }
 
 /* What leads to the site's server (PGSERVICE, PGHOSTADDR ...) wins over what
@@ -260,6 +316,7 @@ try_restore(struct scratch *scratch, struct amy_error *err)
                          NULL, NULL, 0, err);
     }
     rc = rc < 0 ? rc : aim(scratch, DATABASE, err);
+    scratch->restoring = rc == 0;
     rc = rc < 0 ? rc : restore_data(scratch, err);
     return rc < 0 ? rc : compare(scratch, err);
 }
@@ -276,8 +333,51 @@ clear(struct scratch *scratch)
     if (scratch->socket[0] != '\0') {
         (void)rmdir(scratch->socket);
     }
+    amy__close(&scratch->socket_fd);
     amy__pg_environment_free(scratch->environment);
     amy__pg_target_clear(&scratch->target);
+}
+
+bool
+amy__drill_blames_host(const char *said)
+{
+    static const char *const words[] = {
+        "No space left on device", "Disk quota exceeded",
+        "could not extend file",   "could not write",
+        "could not fsync",         "Input/output error",
+        "Too many open files",     "out of memory",
+        "out of shared memory",    "Cannot allocate memory",
+        "extension control file",  "is not available",
+        "could not access file",   "could not load library",
+        "could not create locale", "server closed the connection",
+        "terminating connection",  "connection to server"};
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strstr(said, words[i]) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The bytes are what was written, and pg_restore has read them: verify came
+ * first. What fails now is the set's fault only if the cluster was well. */
+static bool
+is_fault_of_the_set(const struct scratch *scratch, int rc,
+                    const struct amy_error *why)
+{
+    if (rc != AMY_EPARSE && rc != AMY_EIO) {
+        return false;
+    }
+    return rc == AMY_EPARSE ||
+           (scratch->restoring && !amy__drill_blames_host(why->msg));
+}
+
+static int
+not_tried(int rc, const struct amy_error *why, struct amy_error *err)
+{
+    return amy__err(err, rc == AMY_EIO ? AMY_ESTATE : rc,
+                    "could not be tried: %s", why->msg);
 }
 
 /* The verdict, unless it is not the set's fault. */
@@ -287,8 +387,8 @@ judge(struct scratch *scratch, int rc, int64_t took_ms,
 {
     struct amy__manifest *manifest = scratch->manifest;
 
-    if (rc < 0 && rc != AMY_EPARSE && rc != AMY_EIO) {
-        return amy__err(err, rc, "%s", why->msg);
+    if (rc < 0 && !is_fault_of_the_set(scratch, rc, why)) {
+        return not_tried(rc, why, err);
     }
     manifest->verified_ms = amy__wall_ms(scratch->job->borrow_clock);
     if (rc < 0) {
@@ -308,8 +408,10 @@ int
 amy__drill(struct amy__job *job, struct amy__manifest *manifest,
            struct amy_error *err)
 {
-    struct scratch scratch = {
-        .job = job, .manifest = manifest, .server = AMY__TOOL_NONE};
+    struct scratch scratch = {.job = job,
+                              .manifest = manifest,
+                              .server = AMY__TOOL_NONE,
+                              .socket_fd = -1};
     struct amy_error why = AMY_ERROR_INIT;
     int64_t began_ms = 0;
     int rc = find_paths(&scratch, &why);
@@ -324,10 +426,12 @@ amy__drill(struct amy__job *job, struct amy__manifest *manifest,
     }
     if (rc < 0) { /* the host's fault, whatever it was */
         clear(&scratch);
-        return amy__err(err, rc == AMY_EIO ? AMY_ESTATE : rc, "%s", why.msg);
+        return not_tried(rc, &why, err);
     }
     began_ms = amy__mono_ms(job->borrow_clock);
     rc = try_restore(&scratch, &why);
+    (void)amy__tool_wait(&scratch.server, false, 0, NULL);
+    scratch.restoring = scratch.restoring && !scratch.server.ended;
     clear(&scratch);
     return judge(&scratch, rc, amy__mono_ms(job->borrow_clock) - began_ms, &why,
                  err);

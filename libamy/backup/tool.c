@@ -176,7 +176,16 @@ amy__tool_wait(struct amy__tool *tool, bool want_in, int timeout_ms,
 const char *
 amy__tool_complaint(struct amy__tool *tool)
 {
+    const char *at = NULL;
+
     take_complaints(tool);
+    at = strstr(tool->said, "error:"); /* before it comes where it happened */
+    while (at != NULL && at > tool->said && at[-1] != '\n') {
+        at--;
+    }
+    if (at != NULL) {
+        memmove(tool->said, at, strlen(at) + 1);
+    }
     tool->said[strcspn(tool->said, "\n")] = '\0';
     return tool->said;
 }

@@ -52,7 +52,8 @@ amy__tool_stop_p(struct amy__tool *tool)
 {
     amy__tool_stop(tool);
 }
-/* The first line it complained with, or "". */
+/* The first line with an error, else the first at all that it complained with,
+ * or "". */
 const char *amy__tool_complaint(struct amy__tool *tool);
 
 /* Run one to its end and keep the first `size` - 1 bytes of its output.

@@ -38,8 +38,8 @@ parse(struct amy__job *job, const struct amy__manifest *manifest,
         rc = amy__tool_start(&tool, argv, job->environment,
                              AMY__TOOL_IN | AMY__TOOL_OUT, err);
     }
-    if (rc < 0) {
-        return rc;
+    if (rc < 0) { /* whatever the host lacks, it is no fault of the set */
+        return rc == AMY_EIO ? AMY_ESTATE : rc;
     }
     amy__copycount_init(&count, fresh);
     rc = amy__feed(&feed, err);
@@ -79,7 +79,7 @@ last_good(const struct amy__job *job, const struct amy__manifest *manifest)
 static bool
 is_fault_of_the_set(int rc)
 {
-    return rc == AMY_EPARSE || rc == AMY_EIO || rc == AMY_ELIMIT;
+    return rc == AMY_EPARSE || rc == AMY_EIO;
 }
 
 int
