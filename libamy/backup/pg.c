@@ -54,6 +54,7 @@ struct amy__pg {
     struct api api;
     PGconn *conn;
     int patience_ms;
+    bool gave_up; /* an answer may still come, and would be taken for another */
 };
 
 static int
@@ -571,6 +572,14 @@ statement_error(const struct amy__pg *pg, const PGresult *result,
     return code;
 }
 
+static int
+silent(const struct amy__pg *pg, struct amy_error *err)
+{
+    return amy__err(err, AMY_ETIMEOUT,
+                    "asking: the server said nothing for %d s",
+                    pg->patience_ms / 1000);
+}
+
 /* Keepalives tell of a host that is gone; one whose server stands still, or
  * what is between that forwards nothing, only a clock. */
 static int
@@ -584,9 +593,8 @@ await_answer(struct amy__pg *pg, struct amy_error *err)
         int n = left_ms <= 0 ? 0 : poll(&fd, 1, (int)left_ms);
 
         if (n == 0) {
-            return amy__err(err, AMY_ETIMEOUT,
-                            "asking: the server said nothing for %d s",
-                            pg->patience_ms / 1000);
+            pg->gave_up = true;
+            return silent(pg, err);
         }
         if (n < 0 && errno != EINTR) {
             return amy__err_sys(err, errno, "waiting for the server");
@@ -644,6 +652,9 @@ amy__pg_ask(struct amy__pg *pg, const char *sql, const char *parameter,
     PGresult *result = NULL;
     int rc = 0;
 
+    if (pg->gave_up) {
+        return silent(pg, err);
+    }
     if (!pg->api.send(pg->conn, sql, parameter == NULL ? 0 : 1, NULL, values,
                       NULL, NULL, 0)) {
         return session_error(pg, AMY_ECONN, "asking", err);
