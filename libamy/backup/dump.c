@@ -269,6 +269,18 @@ write_roles(struct dump *dump, struct amy__span text, struct amy_error *err)
     return 0;
 }
 
+/* Beside what pg_dump said, of which half has room. */
+static void
+add_warning(struct amy__manifest *manifest, const char *why)
+{
+    char first[sizeof(manifest->warning)];
+
+    memcpy(first, manifest->warning, sizeof(first));
+    (void)snprintf(manifest->warning, sizeof(manifest->warning),
+                   "%.120s%sno roles: %s", first, first[0] == '\0' ? "" : "; ",
+                   why);
+}
+
 /* A set without roles is worth having: what the server denies (passwords, as
  * RDS does, or all of it) is a warning. What the disk denies is a failure. */
 static int
@@ -288,8 +300,7 @@ dump_roles(struct dump *dump, struct amy_error *err)
         rc = read_roles(dump, &program, false, &text, &why);
     }
     if (rc < 0) {
-        (void)snprintf(dump->manifest->warning, sizeof(dump->manifest->warning),
-                       "no roles: %s", why.msg);
+        add_warning(dump->manifest, why.msg);
         return 0;
     }
     return write_roles(dump, amy__buf_span(&text), err);
@@ -317,20 +328,43 @@ ask_about(struct dump *dump)
     }
 }
 
+/* UINT64_MAX where nobody can tell. */
+static uint64_t
+free_bytes(int fd)
+{
+    struct statvfs fs = {0};
+
+    return fstatvfs(fd, &fs) == 0 ? (uint64_t)fs.f_bavail * fs.f_frsize
+                                  : UINT64_MAX;
+}
+
+/* What no rule keeps goes first when there is no room. The rules keep the
+ * newest that is good, whatever else they say. */
+static uint64_t
+make_room(struct amy__job *job, int fd)
+{
+    struct amy__json *gone = amy__json_array();
+    struct amy_error why = AMY_ERROR_INIT;
+
+    if (amy__prune(job, false, gone, &why) < 0) {
+        amy__job_log(job, "not pruned: %s", why.msg);
+    }
+    (void)amy__json_set(job->result, "made_room", gone);
+    return free_bytes(fd);
+}
+
 /* As much as the last one and a fifth must fit. */
 static int
 check_space(const struct dump *dump, struct amy_error *err)
 {
     const struct amy__set *last = dump->job->good;
-    struct statvfs fs = {0};
-    uint64_t wanted = 0;
-    uint64_t there = 0;
+    uint64_t wanted =
+        last == NULL ? 0 : amy__manifest_bytes(&last->manifest) / 5 * 6;
+    uint64_t there = free_bytes(dump->set_fd);
 
-    if (last == NULL || fstatvfs(dump->set_fd, &fs) != 0) {
-        return 0;
+    if (there < wanted) {
+        there = make_room(dump->job, dump->set_fd);
     }
-    wanted = amy__manifest_bytes(&last->manifest) / 5 * 6;
-    there = (uint64_t)fs.f_bavail * fs.f_frsize;
     if (there < wanted) {
         return amy__err(err, AMY_ELIMIT,
                         AMY__SETS_DIRECTORY " has room for %llu bytes; the "
