@@ -473,10 +473,18 @@ run_dump(struct amy__job *job, struct amy_error *err)
 
 /* --- from spec to end --- */
 
+/* What would be removed: nothing at all is changed. */
 static bool
-changes_sets(enum amy__job_action action)
+is_rehearsal(const struct amy__job_spec *spec)
 {
-    return action != AMY__JOB_LIST && action != AMY__JOB_SHOW;
+    return spec->action == AMY__JOB_PRUNE && spec->dry_run;
+}
+
+static bool
+changes_sets(const struct amy__job_spec *spec)
+{
+    return spec->action != AMY__JOB_LIST && spec->action != AMY__JOB_SHOW &&
+           !is_rehearsal(spec);
 }
 
 static int
@@ -487,15 +495,17 @@ run(struct amy__job *job, struct amy_error *err)
     if (job->spec.action == AMY__JOB_NOTIFY) {
         return amy__notify(job, err);
     }
-    job->sets_fd = amy__sets_open(job->site_fd, err);
+    job->sets_fd = is_rehearsal(&job->spec) ? amy__sets_look(job->site_fd, err)
+                                            : amy__sets_open(job->site_fd, err);
     rc = job->sets_fd < 0 ? job->sets_fd : 0;
-    if (rc == 0 && changes_sets(job->spec.action)) {
+    if (rc == 0 && changes_sets(&job->spec)) {
         rc = amy__sets_lock(job->sets_fd, err);
         rc = rc < 0 ? rc : amy__sets_sweep(job->sets_fd, err);
+        amy__drill_sweep();
     }
     rc = rc < 0 ? rc : amy__sets_read(job->sets_fd, &job->sets, err);
     if (rc < 0) {
-        if (changes_sets(job->spec.action)) {
+        if (changes_sets(&job->spec)) {
             amy__job_log(job, "%s: %s", amy__job_action_name(job->spec.action),
                          err->msg);
         }

@@ -28,6 +28,40 @@ partial_name(const char *name, char buf[PARTIAL_SIZE])
 
 /* --- the directory --- */
 
+static int
+refuse_owner(const struct stat *st, struct amy_error *err)
+{
+    return amy__err(err, AMY_EDENIED,
+                    AMY__SETS_DIRECTORY
+                    " belongs to user %u, not to the site's "
+                    "user %u",
+                    (unsigned)st->st_uid, (unsigned)geteuid());
+}
+
+int
+amy__sets_look(int site_fd, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__close_p) int fd = -1;
+    struct stat st = {0};
+
+    fd = openat(site_fd, AMY__SETS_DIRECTORY,
+                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 && (errno == ELOOP || errno == ENOTDIR)) {
+        return amy__err(err, AMY_EINVAL,
+                        AMY__SETS_DIRECTORY " is a symbolic link or a file; "
+                                            "it must be a directory");
+    }
+    if (fd < 0 && errno == EACCES &&
+        fstatat(site_fd, AMY__SETS_DIRECTORY, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+        st.st_uid != geteuid()) {
+        return refuse_owner(&st, err); /* that is why */
+    }
+    if (fd < 0 || fstat(fd, &st) != 0) {
+        return amy__err_sys(err, errno, "opening " AMY__SETS_DIRECTORY);
+    }
+    return st.st_uid == geteuid() ? amy__take_fd(&fd) : refuse_owner(&st, err);
+}
+
 int
 amy__sets_open(int site_fd, struct amy_error *err)
 {
@@ -38,23 +72,12 @@ amy__sets_open(int site_fd, struct amy_error *err)
         errno != EACCES && errno != EROFS) {
         return amy__err_sys(err, errno, "making " AMY__SETS_DIRECTORY);
     }
-    fd = openat(site_fd, AMY__SETS_DIRECTORY,
-                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0 && (errno == ELOOP || errno == ENOTDIR)) {
-        return amy__err(err, AMY_EINVAL,
-                        AMY__SETS_DIRECTORY " is a symbolic link or a file; "
-                                            "it must be a directory");
+    fd = amy__sets_look(site_fd, err);
+    if (fd < 0) {
+        return fd;
     }
-    if (fd < 0 || fstat(fd, &st) != 0) {
-        return amy__err_sys(err, errno, "opening " AMY__SETS_DIRECTORY);
-    }
-    if (st.st_uid != geteuid()) {
-        return amy__err(err, AMY_EDENIED,
-                        AMY__SETS_DIRECTORY " belongs to user %u, not to the "
-                                            "site's user %u",
-                        (unsigned)st.st_uid, (unsigned)geteuid());
-    }
-    if ((st.st_mode & 077) != 0 && fchmod(fd, 0700) != 0) {
+    if (fstat(fd, &st) != 0 ||
+        ((st.st_mode & 077) != 0 && fchmod(fd, 0700) != 0)) {
         return amy__err_sys(err, errno,
                             "closing " AMY__SETS_DIRECTORY " to others");
     }

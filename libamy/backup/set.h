@@ -37,6 +37,8 @@ struct amy__sets {
  * (others' permissions are taken away). Returns the descriptor, AMY_ENOTFOUND,
  * AMY_EDENIED, AMY_EINVAL. */
 int amy__sets_open(int site_fd, struct amy_error *err);
+/* The same, only when it is there, and nothing of it is changed. */
+int amy__sets_look(int site_fd, struct amy_error *err);
 /* Be the only one that changes it, on this host, until the descriptor is
  * closed. AMY_EBUSY: another is. */
 int amy__sets_lock(int sets_fd, struct amy_error *err);

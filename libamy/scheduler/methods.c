@@ -225,7 +225,8 @@ read_request(const struct amy__scheduler_site *site,
 static bool
 is_look(const struct amy__job_spec *spec)
 {
-    return spec->action == AMY__JOB_LIST || spec->action == AMY__JOB_SHOW;
+    return spec->action == AMY__JOB_LIST || spec->action == AMY__JOB_SHOW ||
+           (spec->action == AMY__JOB_PRUNE && spec->dry_run);
 }
 
 /* What the site does not want is done with it. */

@@ -39,7 +39,8 @@ is_change(const struct amy__run *run)
 {
     return run->command == NULL && run->spec.action != AMY__JOB_LIST &&
            run->spec.action != AMY__JOB_SHOW &&
-           run->spec.action != AMY__JOB_NOTIFY;
+           run->spec.action != AMY__JOB_NOTIFY &&
+           !(run->spec.action == AMY__JOB_PRUNE && run->spec.dry_run);
 }
 
 struct amy__run *

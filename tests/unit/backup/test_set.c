@@ -213,7 +213,16 @@ test_what_is_no_directory_of_ours_is_refused(void **state)
     if (geteuid() == 0) {
         assert_int_equal(fchownat(site_fd, "DB_backups", 12345, 0, 0), 0);
         assert_int_equal(amy__sets_open(site_fd, &err), AMY_EDENIED);
+        assert_int_equal(fchownat(site_fd, "DB_backups", 0, 0, 0), 0);
     }
+    assert_int_equal(fchmodat(site_fd, "DB_backups", 0755, 0), 0);
+    fd = amy__sets_look(site_fd, &err);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0755); /* a look changes nothing */
+    (void)close(fd);
+    assert_int_equal(unlinkat(site_fd, "DB_backups", AT_REMOVEDIR), 0);
+    assert_true(amy__sets_look(site_fd, &err) < 0);
+    assert_false(exists(site_fd, "DB_backups"));
 }
 
 static void
