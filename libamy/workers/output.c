@@ -238,7 +238,7 @@ amy__workers_output_line(struct amy__workers_output *output, const char *pool,
 void
 amy__workers_output_reopen(struct amy__workers_output *output)
 {
-    (void)amy__pieces_flush(&output->pieces, INT64_MAX);
+    /* A traceback that is not whole goes to the next file whole. */
     amy_log_writer_set_fd(output->writer, -1);
     output->retry_ms = 0;
 }

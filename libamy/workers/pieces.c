@@ -16,6 +16,7 @@ struct amy__piece {
     int64_t pid;
     int64_t since_ms;
     enum amy__trace trace;
+    size_t last; /* where its last line begins */
     struct amy__buf text;
 };
 
@@ -59,6 +60,7 @@ piece_of(struct amy__pieces *pieces, int64_t pid, int64_t now_ms)
             (*at)->pid = pid;
             (*at)->since_ms = now_ms;
             (*at)->trace = AMY__TRACE_NONE;
+            (*at)->last = 0;
             (*at)->next = NULL;
         }
     }
@@ -74,14 +76,37 @@ write_piece(struct amy__pieces *pieces, struct amy__piece *piece)
     piece->text.len = 0;
 }
 
+/* A traceback begins: with the line before it, which says what it is about, a
+ * piece of its own. Else one that raises without end would have its lines
+ * written in the middle of a traceback. */
+static void
+begin_traceback(struct amy__pieces *pieces, struct amy__piece *piece,
+                int64_t now_ms)
+{
+    size_t before =
+        piece->trace == AMY__TRACE_NONE ? piece->last : piece->text.len;
+
+    if (before > 0) {
+        pieces->fn((struct amy__span){piece->text.data, before}, pieces->user);
+        amy__buf_consume(&piece->text, before);
+    }
+    piece->since_ms = now_ms;
+}
+
 bool
 amy__pieces_add(struct amy__pieces *pieces, int64_t pid, int64_t now_ms,
                 struct amy__span prefix, struct amy__span line)
 {
     struct amy__piece *piece = piece_of(pieces, pid, now_ms);
+    enum amy__trace next = AMY__TRACE_NONE;
 
     if (piece == NULL) {
         return false;
+    }
+    next = amy__trace_next(piece->trace, line);
+    if (next == AMY__TRACE_INSIDE &&
+        (piece->trace == AMY__TRACE_NONE || piece->trace == AMY__TRACE_AFTER)) {
+        begin_traceback(pieces, piece, now_ms);
     }
     if (piece->text.len + prefix.n + line.n + 1 > PIECE_MAX) {
         write_piece(pieces, piece);
@@ -89,10 +114,11 @@ amy__pieces_add(struct amy__pieces *pieces, int64_t pid, int64_t now_ms,
     if (amy__buf_reserve(&piece->text, prefix.n + line.n + 1) < 0) {
         return false;
     }
+    piece->last = piece->text.len;
     (void)amy__buf_append_span(&piece->text, prefix);
     (void)amy__buf_append_span(&piece->text, line);
     (void)amy__buf_append(&piece->text, "\n", 1);
-    piece->trace = amy__trace_next(piece->trace, line);
+    piece->trace = next;
     return true;
 }
 

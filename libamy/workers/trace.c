@@ -30,8 +30,8 @@ amy__trace_next(enum amy__trace trace, struct amy__span line)
     if (trace == AMY__TRACE_NONE || continues) {
         return trace;
     }
-    if (trace == AMY__TRACE_INSIDE || is_link(line)) {
+    if (trace == AMY__TRACE_INSIDE) {
         return AMY__TRACE_AFTER;
     }
-    return AMY__TRACE_NONE;
+    return is_link(line) ? AMY__TRACE_LINKED : AMY__TRACE_NONE;
 }

@@ -8,6 +8,7 @@ enum amy__trace {
     AMY__TRACE_NONE = 0,
     AMY__TRACE_INSIDE, /* its exception is still to come */
     AMY__TRACE_AFTER,  /* it may be whole; another may follow in its chain */
+    AMY__TRACE_LINKED, /* another does */
 };
 
 /* After this line, the next one of the same worker. */

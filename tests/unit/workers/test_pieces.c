@@ -95,6 +95,26 @@ test_traceback_waits_for_its_end_and_keeps_what_came_before(void **state)
 }
 
 static void
+test_each_of_many_tracebacks_has_its_own_time(void **state)
+{
+    struct fixture *f = *state;
+
+    add(f, 1, 0, HEAD);
+    add(f, 1, 40, "ValueError");
+    assert_int_equal(amy__pieces_flush(&f->pieces, 40), 100);
+    add(f, 1, 90, "plain");
+    add(f, 1, 90, "ERROR /");
+    add(f, 1, 90, HEAD);
+    assert_string_equal(f->text, "1 " HEAD "\n1 ValueError\n1 plain\n");
+    assert_int_equal(amy__pieces_flush(&f->pieces, 110), 190);
+    add(f, 1, 120, "KeyError");
+    add(f, 1, 120, HEAD);
+    assert_string_equal(f->text, "1 " HEAD "\n1 ValueError\n1 plain\n"
+                                 "1 ERROR /\n1 " HEAD "\n1 KeyError\n");
+    assert_int_equal(amy__pieces_flush(&f->pieces, 120), 220);
+}
+
+static void
 test_traceback_without_an_end_is_written_in_time(void **state)
 {
     struct fixture *f = *state;
@@ -130,6 +150,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_lines_of_one_turn_are_one_write_per_worker),
         TEST(test_traceback_waits_for_its_end_and_keeps_what_came_before),
+        TEST(test_each_of_many_tracebacks_has_its_own_time),
         TEST(test_traceback_without_an_end_is_written_in_time),
         TEST(test_piece_that_grows_too_long_is_written_in_parts),
     };
