@@ -10,6 +10,7 @@
 /* What ends every line: there is always room for it. */
 #define CUT_END ",\"cut\":true}\n"
 #define LEAST 512U
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 struct out {
     char *at;
@@ -78,6 +79,9 @@ escape_one(const unsigned char *p, size_t n, char buf[8], size_t *ret_n)
         buf[0] = '\\';
         buf[1] = *p == '\n' ? 'n' : 't';
         *ret_n = 2;
+    } else if (*p == '\0') { /* JSON allows it, and many who read it do not */
+        memcpy(buf, REPLACEMENT, 3);
+        *ret_n = 3;
     } else if (*p < 0x20 || *p == 0x7f) {
         *ret_n = (size_t)snprintf(buf, 8, "\\u%04x", *p);
     } else if (*p < 0x80) {
@@ -85,7 +89,7 @@ escape_one(const unsigned char *p, size_t n, char buf[8], size_t *ret_n)
         *ret_n = 1;
     } else {
         length = utf8_length(p, n);
-        memcpy(buf, length == 0 ? "\xef\xbf\xbd" : (const char *)p,
+        memcpy(buf, length == 0 ? REPLACEMENT : (const char *)p,
                length == 0 ? 3 : length);
         *ret_n = length == 0 ? 3 : length;
         length = length == 0 ? 1 : length;

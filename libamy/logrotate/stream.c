@@ -153,15 +153,15 @@ choose(struct amy__stream *stream, uint64_t before_inode, struct amy_error *err)
         const struct amy__logplan_file *file = &scan->files[i];
 
         if (file->name.kind == AMY__LOGNAME_CURRENT || file->name.partial ||
-            file->inode == stream->live_inode || !is_newer(stream, file)) {
+            file->inode == stream->live_inode) {
             continue;
         }
         if (before_inode != 0 && file->inode == before_inode) {
             count = 0;
             met = true;
-            continue;
+        } else if (is_newer(stream, file)) {
+            order[count++] = i;
         }
-        order[count++] = i;
     }
     amy__free(stream->order);
     stream->order = order;

@@ -201,7 +201,7 @@ test_any_bytes_are_valid_json(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(text); i++) {
-        text[i] = (char)(1 + (i * 7 + i / 256) % 255);
+        text[i] = (char)(i * 7 + i / 256);
     }
     memcpy(text, "\"\\\n\xc3\xa9\xf0\x9f\x98\x80\xed\xa0\x80\xc3", 13);
     json = json_of(AMY_LOG_COMPONENT_WORKERS, text, sizeof(text), 100000);

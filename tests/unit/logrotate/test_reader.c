@@ -426,6 +426,21 @@ test_following_loses_and_doubles_nothing_over_rotations(void **state)
 }
 
 static void
+test_following_knows_its_file_when_the_clock_went_back(void **state)
+{
+    struct fixture *f = *state;
+
+    say_at(f, "error.log-20261126T120000Z", 0, "old");
+    say_at(f, "error.log", 1, "one");
+    f->opts.follow = 1;
+    assert_string_equal(all(f), "e old\ne one\n");
+    rename_to(f, "error.log", "error.log-20261126T110000Z");
+    pack_gzip(f, "error.log-20261126T120009Z.gz", "2026-11-26T12:00:09Z new\n");
+    say_at(f, "error.log", 10, "two");
+    assert_string_equal(rest(f), "e new\ne two\n");
+}
+
+static void
 test_following_passes_over_its_own_file_once_it_is_packed(void **state)
 {
     struct fixture *f = *state;
@@ -562,6 +577,7 @@ main(void)
         TEST(test_long_line_is_cut_and_the_next_is_whole),
         TEST(test_match_takes_what_continues_a_line_along),
         TEST(test_following_loses_and_doubles_nothing_over_rotations),
+        TEST(test_following_knows_its_file_when_the_clock_went_back),
         TEST(test_following_passes_over_its_own_file_once_it_is_packed),
         TEST(test_following_waits_for_a_file_and_sees_it_made_shorter),
         TEST(test_following_finds_a_directory_that_was_replaced),
