@@ -377,6 +377,23 @@ def is_backed_up_and_restored(stage):
     }
 
 
+def logs_are_one_stream(stage):
+    """`amyctl logs` tells what was done here, by time."""
+    path = f"/?looked-for={secrets.token_hex(8)}"
+    stage.get(path)
+
+    def told():
+        text = stage.host.amyctl("logs", stage.domain, "--json").stdout
+        return path in text and [json.loads(line) for line in text.splitlines()]
+
+    lines = wait_for(told, SOON_S, "the request is in the log")
+    visit, = (line for line in lines if line.get("target") == path)
+    assert (visit["method"], visit["status"]) == ("GET", 200), visit
+    assert visit["worker"].startswith("web/") and visit["duration"] >= 0, visit
+    assert {"access", "workers"} <= {line["component"] for line in lines}
+    assert {"web"} <= {line.get("pool") for line in lines}, "workers' lines name their pool"
+
+
 def count_rows(postgres, database):
     """Of every table that a migration made, by its name as a manifest has it."""
     tables = postgres.query(
@@ -390,7 +407,7 @@ STEPS = (
     redirects_to_https, browser_signs_guest_book, scheduler_runs_a_job, takes_a_large_upload,
     streams, serves_static_files, health_is_good, gate_closes_and_opens, worker_comes_back,
     front_process_comes_back, broken_release_is_refused, good_release_goes_through,
-    is_backed_up_and_restored, status_tells_all,
+    is_backed_up_and_restored, logs_are_one_stream, status_tells_all,
 )
 
 
