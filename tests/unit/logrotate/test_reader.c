@@ -42,7 +42,9 @@ set_up(void **state)
     struct fixture *f = calloc(1, sizeof(*f));
     char logs[64];
 
-    (void)snprintf(f->path, sizeof(f->path), "/tmp/amy-reader-XXXXXX");
+    /* In memory where there is room: ten thousand files take a disk long. */
+    (void)snprintf(f->path, sizeof(f->path), "%s/amy-reader-XXXXXX",
+                   access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");
     assert_non_null(mkdtemp(f->path));
     (void)snprintf(logs, sizeof(logs), "%s/logs", f->path);
     assert_int_equal(mkdir(logs, 0755), 0);
@@ -528,7 +530,7 @@ test_ten_thousand_files_and_a_huge_one_are_not_read_for_ten_lines(void **state)
     for (size_t i = 0; i < sizeof(filler); i += 64) {
         (void)snprintf(filler + i, 65, "2026-11-26T12:00:00Z %042zu\n", i);
     }
-    for (int i = 0; i < 64; i++) {
+    for (int i = 0; i < 32; i++) {
         append(f, "error.log", filler, sizeof(filler));
     }
     say_at(f, "error.log", 600, "the end");
