@@ -298,6 +298,21 @@ on_tick(void *user)
     }
 }
 
+void
+amy__dispatch_end_tunnels(struct amy__dispatch *dispatch)
+{
+    struct amy__run *run = TAILQ_FIRST(&dispatch->runs);
+
+    while (run != NULL) {
+        if (run->tunnel && run->job != NULL) {
+            time_out(run);
+            run = TAILQ_FIRST(&dispatch->runs); /* as in on_tick() */
+        } else {
+            run = TAILQ_NEXT(run, link);
+        }
+    }
+}
+
 /* ---- how it begins ---- */
 
 void

@@ -106,6 +106,8 @@ int amy__dispatch_create(const struct amy__dispatch_options *opts,
 void amy__dispatch_free(struct amy__dispatch *dispatch);
 /* Our own eventfd counted. */
 void amy__dispatch_rung(struct amy__dispatch *dispatch);
+/* All tunnels end now, as those do in which nobody says anything. */
+void amy__dispatch_end_tunnels(struct amy__dispatch *dispatch);
 /* Requests still on a slot, also those whose client is gone. */
 uint32_t amy__dispatch_running(const struct amy__dispatch *dispatch);
 

@@ -25,6 +25,9 @@
 
 #define MAGIC 0x66726f6eU /* "fron" */
 #define DRAIN_MS 30000
+/* A tunnel ends when its client likes: who waits for that serves nobody else
+ * meanwhile. */
+#define DRAIN_TUNNELS_MS 5000
 #define TICK_MS 1000
 
 /* ---- what it works with ---- */
@@ -649,6 +652,13 @@ on_drain_deadline(void *user)
 {
     struct amy__front *front = user;
 
+    if (!front->hurried && !front->tunnels_over && front->server != NULL) {
+        front->tunnels_over = true;
+        (void)amy__timer_arm(front->deadline, DRAIN_MS - DRAIN_TUNNELS_MS,
+                             NULL);
+        amy__dispatch_end_tunnels(front->dispatch); /* it may be all */
+        return;
+    }
     if (!front->hurried && front->server != NULL) {
         amy__log(&front->log, AMY_LOG_WARN, "requests are cut after %d s",
                  DRAIN_MS / 1000);
@@ -670,7 +680,7 @@ amy__front_process_drain(struct amy__front *front, bool now)
         return;
     }
     front->draining = true;
-    (void)amy__timer_arm(front->deadline, DRAIN_MS, NULL);
+    (void)amy__timer_arm(front->deadline, DRAIN_TUNNELS_MS, NULL);
     amy__server_drain(front->server, on_drained, front);
 }
 

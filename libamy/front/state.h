@@ -99,8 +99,9 @@ struct amy__front {
     int64_t peeks_ask;
     bool draining;
     bool finished;
-    bool masterless; /* the channel is gone */
-    bool hurried;    /* do not wait for requests under way */
+    bool masterless;   /* the channel is gone */
+    bool hurried;      /* do not wait for requests under way */
+    bool tunnels_over; /* they had their time of the drain */
     /* what requests need */
     struct amy__server *server;
     struct amy__dispatch *dispatch;

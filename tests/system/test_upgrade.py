@@ -399,6 +399,40 @@ def test_graceful_stop_waits_for_tunnels(new_host):
     host.worker.stop()
 
 
+def test_graceful_stop_waits_longer_for_requests_than_for_tunnels(new_host):
+    """Whose ends are their clients' business; 5 s of the 30."""
+    host = new_host(processes=1)
+    deploy_wire(host)
+    host.start_front()
+    far, let_go = Far(), threading.Event()
+
+    def hold(link, _request):
+        let_go.wait(SOON_S)
+        link.send(answer())
+        return True
+
+    workers = [start_worker(host, name) for name in ("1.0", "1.1")]
+    for worker in workers:
+        worker.scripts.update({"/ws": far, "/hold": hold})
+    wait_for(lambda: slots(host)["total"] == 2, SOON_S, "the workers are found")
+    with host.connect(WIRE, tls=False) as near, host.connect(WIRE, tls=False) as asking:
+        near.send(websocket.ask(WIRE, "/ws"))
+        assert near.read_response().status == 101
+        asking.request("GET", "/hold", {"Host": WIRE})
+        wait_for(lambda: slots(host)["busy"] == 2, SOON_S, "both are under way")
+        host.front.send(signal.SIGTERM)
+        far.link.ended()
+        assert near.is_closed_by_peer()
+        assert host.front.code is None, "it waits for the request"
+        let_go.set()
+        assert asking.read_response().status == 200
+    far.done.set()
+    wait_for(lambda: host.front.code == 0, SOON_S, "it ended with the last request")
+    host.front = None
+    for worker in workers:
+        worker.stop()
+
+
 # ---- a thousand
 
 

@@ -161,6 +161,25 @@ test_left_tunnel_keeps_its_slot_until_the_worker_has_closed(void **state)
 }
 
 static void
+test_end_of_the_tunnels_leaves_requests_alone(void **state)
+{
+    struct fixture *f = *state;
+
+    open_tunnel(f);
+    add_worker(f, 1, 2);
+    start(f, &f->b);
+    amy__dispatch_end_tunnels(f->dispatch);
+    assert_int_equal(f->a.failure, AMY__JOB_IDLE);
+    assert_true(fake.calls[0].hung_up);
+    assert_int_equal(f->b.fails, 0);
+    amy__dispatch_end_tunnels(f->dispatch);
+    assert_int_equal(f->a.fails, 1);
+    end_call(0);
+    end_call(1);
+    assert_int_equal(f->b.ends, 1);
+}
+
+static void
 test_answer_without_a_length_that_nobody_awaits_is_hung_up(void **state)
 {
     struct fixture *f = *state;
@@ -294,6 +313,7 @@ main(void)
         TEST(test_timeout_within_the_answer_cuts_it),
         TEST(test_tunnel_is_idle_only_when_both_are_silent),
         TEST(test_left_tunnel_keeps_its_slot_until_the_worker_has_closed),
+        TEST(test_end_of_the_tunnels_leaves_requests_alone),
         TEST(test_answer_without_a_length_that_nobody_awaits_is_hung_up),
         TEST(test_progress_puts_the_timeout_off),
         TEST(test_worker_we_do_not_read_from_is_not_late),
