@@ -318,6 +318,8 @@ ask_about(struct dump *dump)
     manifest->server_number = amy__pg_server_number(dump->pg);
     (void)snprintf(manifest->server, sizeof(manifest->server), "%s",
                    amy__pg_server_name(dump->pg));
+    (void)snprintf(manifest->encoding, sizeof(manifest->encoding), "%s",
+                   amy__pg_encoding(dump->pg));
     (void)snprintf(manifest->database, sizeof(manifest->database), "%s",
                    amy__pg_database(dump->pg));
     if (amy__pg_ask(dump->pg,

@@ -5,6 +5,7 @@
 #include "core/alloc.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
+#include "core/digest.h"
 #include "core/error.h"
 #include "core/json.h"
 
@@ -164,6 +165,7 @@ static const struct key keys[] = {
     TEXT_KEY(dump),
     TEXT_KEY(amy),
     TEXT_KEY(lsn),
+    TEXT_KEY(encoding),
     {"server_number", AMOUNT, AT(server_number), 0},
     {"started", TIME, AT(started_ms), 0},
     {"duration_ms", AMOUNT, AT(duration_ms), 0},
@@ -225,6 +227,27 @@ add_files(const struct amy__manifest *manifest, struct amy__json *array)
     return rc == 0 ? 0 : AMY_ENOMEM;
 }
 
+/* For people; and exactly, where JSON cannot say it. */
+static int
+add_name(struct amy__json *table, const char *name)
+{
+    size_t n = strlen(name);
+    char *hex = NULL;
+    int rc = amy__json_set(table, "name", amy__json_text(name));
+
+    if (rc < 0 || strcmp(amy__json_get_text(table, "name", ""), name) == 0) {
+        return rc;
+    }
+    hex = amy__calloc(2, n + 1);
+    if (hex == NULL) {
+        return AMY_ENOMEM;
+    }
+    amy__hex((const uint8_t *)name, n, hex);
+    rc = amy__json_set(table, "name_bytes", amy__json_text(hex));
+    amy__free(hex);
+    return rc;
+}
+
 static int
 add_tables(const struct amy__manifest *manifest, struct amy__json *array)
 {
@@ -234,7 +257,7 @@ add_tables(const struct amy__manifest *manifest, struct amy__json *array)
         const struct amy__manifest_table *table = &manifest->tables[i];
         struct amy__json *json = amy__json_object();
 
-        rc = amy__json_set(json, "name", amy__json_text(table->name));
+        rc = add_name(json, table->name);
         rc |= amy__json_set(json, "rows", amy__json_int((int64_t)table->rows));
         rc |= amy__json_add(array, json);
     }
@@ -396,6 +419,56 @@ read_files(const struct amy__json *root, struct amy__manifest *ret,
     return 0;
 }
 
+/* In place: the bytes that pairs of digits stand for. */
+static bool
+unhex(char *text, size_t *ret_n)
+{
+    static const char digits[] = "0123456789abcdef";
+    size_t n = strlen(text);
+
+    for (size_t i = 0; i < n; i += 2) {
+        const char *high = strchr(digits, text[i]);
+        const char *low = strchr(digits, text[i + 1]);
+
+        if (n % 2 != 0 || high == NULL || low == NULL ||
+            (high == digits && low == digits)) {
+            return false;
+        }
+        text[i / 2] = (char)((high - digits) * 16 + (low - digits));
+    }
+    *ret_n = n / 2;
+    return n > 0;
+}
+
+static int
+read_table(const struct amy__json *json, struct amy__manifest *ret,
+           struct amy_error *err)
+{
+    const char *name = amy__json_get_text(json, "name", NULL);
+    const char *hex = amy__json_get_text(json, "name_bytes", NULL);
+    char *bytes = NULL;
+    uint64_t rows = 0;
+    size_t n = 0;
+    int rc = 0;
+
+    if (name == NULL || amy__json_count(json) != (hex == NULL ? 2 : 3) ||
+        !read_count(json, "rows", &rows)) {
+        return faulty(err, "tables");
+    }
+    if (hex == NULL) {
+        return amy__manifest_add_table(ret, amy__span_of(name), rows, err);
+    }
+    bytes = amy__strdup(hex);
+    if (bytes == NULL) {
+        return amy__err(err, AMY_ENOMEM, "reading a manifest");
+    }
+    rc = unhex(bytes, &n) ? amy__manifest_add_table(
+                                ret, (struct amy__span){bytes, n}, rows, err)
+                          : faulty(err, "tables");
+    amy__free(bytes);
+    return rc;
+}
+
 static int
 read_tables(const struct amy__json *root, struct amy__manifest *ret,
             struct amy_error *err)
@@ -408,15 +481,7 @@ read_tables(const struct amy__json *root, struct amy__manifest *ret,
         return faulty(err, "tables");
     }
     for (size_t i = 0; i < amy__json_count(tables) && rc == 0; i++) {
-        const struct amy__json *json = amy__json_at(tables, i);
-        const char *name = amy__json_get_text(json, "name", NULL);
-        uint64_t rows = 0;
-
-        if (name == NULL || amy__json_count(json) != 2 ||
-            !read_count(json, "rows", &rows)) {
-            return faulty(err, "tables");
-        }
-        rc = amy__manifest_add_table(ret, amy__span_of(name), rows, err);
+        rc = read_table(amy__json_at(tables, i), ret, err);
     }
     if (rc == 0 &&
         (!read_count(root, "rows", &said) || said != amy__manifest_rows(ret))) {

@@ -36,7 +36,7 @@ struct amy__manifest_file {
 };
 
 struct amy__manifest_table {
-    char *name; /* "public.auth_user", quoted as SQL has it */
+    char *name; /* "public.auth_user", quoted as SQL has it; not all is UTF-8 */
     uint64_t rows;
 };
 
@@ -50,6 +50,7 @@ struct amy__manifest {
     char dump[128];        /* "pg_dump (PostgreSQL) 15.18" */
     char amy[32];          /* version of libamy */
     char lsn[32];          /* of the snapshot; "": the server would not tell */
+    char encoding[32];     /* of the database, and of the names below */
     int64_t server_number; /* 150018 */
     int64_t started_ms;
     int64_t duration_ms;

@@ -688,6 +688,14 @@ amy__pg_server_name(const struct amy__pg *pg)
 }
 
 const char *
+amy__pg_encoding(const struct amy__pg *pg)
+{
+    const char *name = pg->api.parameter(pg->conn, "server_encoding");
+
+    return name == NULL ? "" : name;
+}
+
+const char *
 amy__pg_database(const struct amy__pg *pg)
 {
     const char *name = pg->api.database(pg->conn);

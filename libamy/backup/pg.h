@@ -73,6 +73,7 @@ void amy__pg_set_patience(struct amy__pg *pg, int patience_ms);
 /* 150018 for 15.18. */
 int amy__pg_server_number(const struct amy__pg *pg);
 const char *amy__pg_server_name(const struct amy__pg *pg);
+const char *amy__pg_encoding(const struct amy__pg *pg); /* the database's */
 const char *amy__pg_database(const struct amy__pg *pg);
 /* The server's process as the server's first message named it: another number
  * than pg_backend_pid() means that a pooler stands between. */

@@ -42,35 +42,46 @@ refuse_full(struct amy__pg *pg, struct amy_error *err)
     return rc;
 }
 
+static int
+compare_table(struct amy__pg *pg, const struct amy__manifest_table *table,
+              struct amy_error *err)
+{
+    char sql[512];
+    char count[32] = "";
+    uint64_t rows = 0;
+    int rc = 0;
+
+    (void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM ONLY %s",
+                   table->name);
+    rc = amy__pg_ask(pg, sql, NULL, count, sizeof(count), err);
+    if (rc < 0) {
+        amy__err_prefix(err, "%s: ", table->name);
+        return rc;
+    }
+    if (!amy__parse_u64(amy__span_of(count), UINT64_MAX, &rows) ||
+        rows != table->rows) {
+        return amy__err(err, AMY_EPARSE,
+                        "%s has %s rows, and %" PRIu64 " in the backup",
+                        table->name, count, table->rows);
+    }
+    return 0;
+}
+
 int
 amy__restore_compare(struct amy__pg *pg, const struct amy__manifest *manifest,
                      struct amy_error *err)
 {
-    /* A count may take as long as an index. */
-    amy__pg_set_patience(
-        pg, amy__feed_patience_ms(amy__manifest_raw_bytes(manifest)));
-    for (size_t i = 0; i < manifest->table_count; i++) {
-        const struct amy__manifest_table *table = &manifest->tables[i];
-        char sql[512];
-        char count[32] = "";
-        uint64_t rows = 0;
-        int rc = 0;
+    uint64_t raw_bytes = amy__manifest_raw_bytes(manifest);
+    /* Names are in the encoding of the database that was dumped. */
+    int rc = amy__pg_ask(pg, "SELECT set_config('client_encoding', $1, false)",
+                         manifest->encoding, NULL, 0, err);
 
-        (void)snprintf(sql, sizeof(sql), "SELECT count(*) FROM ONLY %s",
-                       table->name);
-        rc = amy__pg_ask(pg, sql, NULL, count, sizeof(count), err);
-        if (rc < 0) {
-            amy__err_prefix(err, "%s: ", table->name);
-            return rc;
-        }
-        if (!amy__parse_u64(amy__span_of(count), UINT64_MAX, &rows) ||
-            rows != table->rows) {
-            return amy__err(err, AMY_EPARSE,
-                            "%s has %s rows, and %" PRIu64 " in the backup",
-                            table->name, count, table->rows);
-        }
+    /* A count may take as long as an index. */
+    amy__pg_set_patience(pg, amy__feed_patience_ms(raw_bytes));
+    for (size_t i = 0; i < manifest->table_count && rc >= 0; i++) {
+        rc = compare_table(pg, &manifest->tables[i], err);
     }
-    return 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int

@@ -304,6 +304,29 @@ compare(struct scratch *scratch, struct amy_error *err)
     return rc < 0 ? rc : amy__restore_compare(pg, scratch->manifest, err);
 }
 
+/* In the encoding of the one that was dumped: SQL_ASCII fits no other. */
+static int
+make_database(const struct scratch *scratch, struct amy__pg *pg,
+              struct amy_error *err)
+{
+    static const char word[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
+    const char *encoding = scratch->manifest->encoding;
+    char sql[160] = "CREATE DATABASE " DATABASE " TEMPLATE template0";
+    int rc = 0;
+
+    if (encoding[strspn(encoding, word)] != '\0') {
+        return amy__err(err, AMY_EPARSE, "'%s' is no encoding", encoding);
+    }
+    if (encoding[0] != '\0' && strcmp(encoding, "UTF8") != 0) {
+        (void)snprintf(sql, sizeof(sql),
+                       "CREATE DATABASE " DATABASE " TEMPLATE template0 "
+                       "ENCODING '%s' LC_COLLATE 'C' LC_CTYPE 'C'",
+                       encoding);
+    }
+    rc = amy__pg_ask(pg, sql, NULL, NULL, 0, err);
+    return rc < 0 ? rc : 0;
+}
+
 static int
 try_restore(struct scratch *scratch, struct amy_error *err)
 {
@@ -312,8 +335,7 @@ try_restore(struct scratch *scratch, struct amy_error *err)
 
     if (rc == 0) {
         restore_roles(scratch);
-        rc = amy__pg_ask(pg, "CREATE DATABASE " DATABASE " TEMPLATE template0",
-                         NULL, NULL, 0, err);
+        rc = make_database(scratch, pg, err);
     }
     rc = rc < 0 ? rc : aim(scratch, DATABASE, err);
     scratch->restoring = rc == 0;

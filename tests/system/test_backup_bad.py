@@ -301,3 +301,28 @@ def test_a_verification_that_fails_for_the_host_is_all_that_is_left(shop):
     assert event["left"] == "verify" and event["set"]["verdict"] == "hashed", event
     event = shop.run("verify", set=event["set"]["name"])
     assert event["event"] == "done" and event["set"]["verdict"] == "parsed"
+
+
+# ---- names of another time
+
+
+@pytest.mark.parametrize("encoding, target", [("SQL_ASCII", "SQL_ASCII"), ("LATIN1", "UTF8")])
+def test_names_that_are_not_utf8_are_dumped_drilled_and_restored(shop, encoding, target):
+    old, new = f"{shop.database}_old", f"{shop.database}_new"
+    for name, kind in ((old, encoding), (new, target)):
+        shop.query(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING '{kind}'"
+                   " LC_COLLATE 'C' LC_CTYPE 'C'", "postgres")
+    shop.query("DO $$ BEGIN EXECUTE format('CREATE TABLE %I AS SELECT 1 AS x', 'caf' || chr(233));"
+               " END $$", old)
+    shop.set_url(shop.url(database=old))
+    event = shop.run("dump")
+    assert event["event"] == "done" and event["set"]["verdict"] == "parsed", event
+    manifest = json.loads((shop.sets / event["set"]["name"] / "manifest.json").read_text())
+    (table,) = manifest["tables"]
+    assert table["rows"] == 1 and "caf" in table["name"], table
+    assert bytes.fromhex(table["name_bytes"]).endswith(b"caf\xe9\"")
+    assert manifest["encoding"] == encoding
+    event = shop.run("restore", to=new)
+    assert event["event"] == "done", event
+    event = shop.run("drill")
+    assert event["event"] == "done" and event["set"]["verdict"] == "restored", event

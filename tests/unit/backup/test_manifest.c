@@ -29,6 +29,7 @@ make(struct amy__manifest *m)
     SET(m->dump, "pg_dump (PostgreSQL) 15.18");
     SET(m->amy, "0.1.0");
     SET(m->lsn, "0/1A2B3C4D");
+    SET(m->encoding, "UTF8");
     m->started_ms = INT64_C(1795466527123);
     m->duration_ms = 4711;
     m->slot_ms = INT64_C(1795466520000);
@@ -254,6 +255,44 @@ test_half_of_what_there_was_is_suspect(void **state)
     amy__manifest_clear(&good);
 }
 
+/* Databases in LATIN1 and SQL_ASCII have such. */
+static void
+test_a_name_that_is_not_utf8_keeps_its_bytes(void **state)
+{
+    struct amy__manifest m;
+    struct amy__manifest same;
+    struct amy__buf out;
+    char *hex = NULL;
+
+    (void)state;
+    make(&m);
+    assert_int_equal(
+        amy__manifest_add_table(&m, AMY_SPAN("public.\"caf\xE9\""), 3, NULL),
+        0);
+    assert_int_equal(write_to(&m, &out), 0);
+    assert_int_equal(
+        amy__manifest_read(amy__buf_span(&out), m.name, &same, NULL), 0);
+    assert_string_equal(same.tables[0].name, "public.\"caf\xE9\"");
+    amy__manifest_clear(&same);
+    assert_int_equal(amy__buf_append(&out, "", 1), 0);
+    hex = strstr(out.data, "66e9");
+    assert_non_null(hex);
+    hex[0] = 'x';
+    assert_int_equal(
+        amy__manifest_read((struct amy__span){out.data, out.len - 1}, m.name,
+                           &same, NULL),
+        AMY_EPARSE);
+    amy__manifest_clear(&same);
+    memcpy(hex, "0000", 4); /* a NUL is in no name */
+    assert_int_equal(
+        amy__manifest_read((struct amy__span){out.data, out.len - 1}, m.name,
+                           &same, NULL),
+        AMY_EPARSE);
+    amy__manifest_clear(&same);
+    amy__manifest_clear(&m);
+    amy__buf_clear(&out);
+}
+
 static void
 test_only_what_was_read_through_is_verified(void **state)
 {
@@ -276,6 +315,7 @@ main(void)
         cmocka_unit_test(test_every_cut_is_refused),
         cmocka_unit_test(test_memory_that_runs_out_leaves_nothing),
         cmocka_unit_test(test_half_of_what_there_was_is_suspect),
+        cmocka_unit_test(test_a_name_that_is_not_utf8_keeps_its_bytes),
         cmocka_unit_test(test_only_what_was_read_through_is_verified),
     };
 
