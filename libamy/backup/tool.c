@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define NICE 10
+#define PIPE_BYTES 1048576
 #define PATIENCE_MS 5000 /* from SIGTERM to SIGKILL */
 
 struct pipe {
@@ -35,6 +36,9 @@ open_pipe(struct pipe *pipe, int which, struct amy_error *err)
     if (fcntl(pipe->ours, F_SETFL, O_NONBLOCK) < 0) {
         return amy__err_sys(err, errno, "preparing a pipe");
     }
+    /* Fewer turns between the two; where there may be no more of them a small
+     * one does as well. */
+    (void)fcntl(pipe->ours, F_SETPIPE_SZ, PIPE_BYTES);
     return 0;
 }
 
@@ -162,7 +166,9 @@ amy__tool_wait(struct amy__tool *tool, bool want_in, int timeout_ms,
         if (n < 0 && errno != EINTR) {
             return amy__err_sys(err, errno, "waiting for %s", tool->name);
         }
-        take_complaints(tool);
+        if (n > 0 && fds[2].revents != 0) {
+            take_complaints(tool);
+        }
         if (n > 0 && fds[3].revents != 0) {
             rc = reap(tool, err);
         }

@@ -11,6 +11,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import backups
 import mix
 import proxy
 import reloads
@@ -22,7 +23,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs/benchmarks.md"
 PARTS = {"proxy": ("Requests per CPU-second", proxy),
          "mix": ("Fast requests among slow ones", mix),
-         "reload": ("Reload under load", reloads)}
+         "reload": ("Reload under load", reloads),
+         "backup": ("A backup beside pg_dump", backups)}
 NEEDED = ("wrk", "nginx", "haproxy", "taskset", "openssl", "setpriv")
 
 
@@ -35,6 +37,8 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=5, help="of each measurement [5]")
     parser.add_argument("--seconds", type=int, default=8, help="of a round of wrk [8]")
     parser.add_argument("--mix-seconds", type=int, default=60, help="of a round of the mix [60]")
+    parser.add_argument("--megabytes", type=int, default=3000,
+                        help="of the table that is backed up [3000]")
     parser.add_argument("--dry", action="store_true", help="print the page, do not write it")
     return parser.parse_args()
 
