@@ -52,17 +52,20 @@ def run_as(user, argv, **options):
 
 
 class Postgres:
-    """A cluster in `directory`/data, its socket in `directory`."""
+    """A cluster in `directory`/data, its socket in `directory`; with settings of
+    its own, too ("port": 6543)."""
 
     DATABASE = "guestbook"
     AUTHENTICATION = "peer"
 
-    def __init__(self, directory, user):
+    def __init__(self, directory, user, settings=None):
         self.directory = Path(directory)
         self.user = user
+        self.settings = {"listen_addresses": "", "fsync": "off", "shared_buffers": "16MB",
+                         "port": 5432, **(settings or {})}
         self.bin = postgres_bin()
         self.data = self.directory / "data"
-        self.socket = check_socket_path(self.directory / ".s.PGSQL.5432")
+        self.socket = check_socket_path(self.directory / f".s.PGSQL.{self.settings['port']}")
         self.child = None
 
     @property
@@ -82,8 +85,9 @@ class Postgres:
 
     def start(self):
         self.create()
-        argv = [self.bin / "postgres", "-D", self.data, "-k", self.directory,
-                "-c", "listen_addresses=", "-c", "fsync=off", "-c", "shared_buffers=16MB"]
+        argv = [self.bin / "postgres", "-D", self.data, "-k", self.directory]
+        for name, value in self.settings.items():
+            argv += ["-c", f"{name}={value}"]
         self.child = Child("postgres", argv, self.directory / "postgres.log", self.user,
                            death_signal="INT")
         wait_for(self.is_ready, START_S, "PostgreSQL answers")
@@ -93,13 +97,14 @@ class Postgres:
     def is_ready(self):
         if self.child.code is not None:
             raise RuntimeError(f"PostgreSQL ended:\n{self.child.output()}")
-        ask = run_as(self.user, [self.bin / "pg_isready", "-q", "-h", self.directory])
+        ask = run_as(self.user, [self.bin / "pg_isready", "-q", "-h", self.directory,
+                                 "-p", self.settings["port"]])
         return ask.returncode == 0
 
     def query(self, sql, database=DATABASE):
         """Rows as lines, columns separated by |."""
         argv = [self.bin / "psql", "-X", "-At", "-v", "ON_ERROR_STOP=1",
-                "-h", self.directory, "-d", database, "-c", sql]
+                "-h", self.directory, "-p", self.settings["port"], "-d", database, "-c", sql]
         done = run_as(self.user, argv)
         if done.returncode != 0:
             raise RuntimeError(f"psql: {done.stderr.strip()}")
