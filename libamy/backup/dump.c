@@ -71,6 +71,7 @@ look(struct dump *dump, struct amy_error *err)
 {
     int64_t now_ms = amy__mono_ms(dump->job->borrow_clock);
 
+    dump->job->tables = dump->tool.chatter.tables;
     amy__job_progress(dump->job, "dump", amy__zwriter_raw_bytes(dump->writer),
                       dump->expected);
     if (now_ms - dump->looked_ms < LOOK_MS) {
@@ -133,6 +134,7 @@ start_dump(struct dump *dump, struct amy_error *err)
     const char *argv[] = {program.path,
                           "-Fc",
                           "-Z0",
+                          "--verbose", /* which table it is at */
                           "--no-password",
                           "--lock-wait-timeout=30s",
                           "-d",
@@ -146,8 +148,10 @@ start_dump(struct dump *dump, struct amy_error *err)
     }
     (void)snprintf(manifest->dump, sizeof(manifest->dump), "%s",
                    program.version);
-    return amy__tool_start(&dump->tool, argv, dump->job->environment,
-                           AMY__TOOL_OUT, err);
+    rc = amy__tool_start(&dump->tool, argv, dump->job->environment,
+                         AMY__TOOL_OUT, err);
+    dump->tool.chatter.verbose = true;
+    return rc;
 }
 
 /* Its session's name, so that it is found among all; no other process may have
@@ -390,6 +394,7 @@ amy__dump(struct amy__job *job, struct amy__manifest *manifest, int set_fd,
 
     if (last != NULL) {
         dump.expected = amy__manifest_raw_bytes(&last->manifest);
+        job->of_tables = last->manifest.table_count;
     }
     if (rc == 0) {
         rc = amy__job_connect(job, &pg, err);

@@ -56,6 +56,9 @@ amy__job_progress(struct amy__job *job, const char *stage, uint64_t done,
     (void)amy__json_set(json, "stage", amy__json_text(stage));
     (void)amy__json_set(json, "bytes", amy__json_int((int64_t)done));
     (void)amy__json_set(json, "of", amy__json_int((int64_t)of));
+    (void)amy__json_set(json, "tables", amy__json_int((int64_t)job->tables));
+    (void)amy__json_set(json, "of_tables",
+                        amy__json_int((int64_t)job->of_tables));
     tell(job, "progress", json);
 }
 

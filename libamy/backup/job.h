@@ -65,6 +65,8 @@ struct amy__job {
     const struct amy__set *good; /* the newest of them that is, or NULL */
     struct amy__pg_target target;
     char **environment;       /* for programs; made with the target */
+    size_t tables;            /* begun, for progress */
+    size_t of_tables;         /* as far as anybody knows; 0: nobody */
     int64_t told_ms;          /* when progress was told last */
     struct amy__json *result; /* what the last event says besides */
 };

@@ -113,7 +113,6 @@ amy__tool_start(struct amy__tool *tool, const char *const *argv,
 
 /* --- while it runs --- */
 
-/* Keep the beginning: the first complaint is the cause, the rest follows. */
 static void
 take_complaints(struct amy__tool *tool)
 {
@@ -121,15 +120,10 @@ take_complaints(struct amy__tool *tool)
     ssize_t n = 1;
 
     while (tool->err_fd >= 0 && n > 0) {
-        size_t room = sizeof(tool->said) - 1 - tool->said_n;
-
         n = read(tool->err_fd, bytes, sizeof(bytes));
         if (n > 0) {
-            size_t used = (size_t)n < room ? (size_t)n : room;
-
-            memcpy(tool->said + tool->said_n, bytes, used);
-            tool->said_n += used;
-            tool->said[tool->said_n] = '\0';
+            amy__chatter_take(&tool->chatter,
+                              (struct amy__span){bytes, (size_t)n});
         }
         if (n == 0) {
             amy__close(&tool->err_fd);
@@ -182,18 +176,8 @@ amy__tool_wait(struct amy__tool *tool, bool want_in, int timeout_ms,
 const char *
 amy__tool_complaint(struct amy__tool *tool)
 {
-    const char *at = NULL;
-
     take_complaints(tool);
-    at = strstr(tool->said, "error:"); /* before it comes where it happened */
-    while (at != NULL && at > tool->said && at[-1] != '\n') {
-        at--;
-    }
-    if (at != NULL) {
-        memmove(tool->said, at, strlen(at) + 1);
-    }
-    tool->said[strcspn(tool->said, "\n")] = '\0';
-    return tool->said;
+    return amy__chatter_complaint(&tool->chatter);
 }
 
 static int

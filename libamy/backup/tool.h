@@ -5,6 +5,7 @@
 
 #include <amy/error.h>
 
+#include "backup/chatter.h"
 #include "core/spawn.h"
 
 #include <stdbool.h>
@@ -18,8 +19,7 @@ struct amy__tool {
     int in_fd;        /* its standard input; -1: none, or closed */
     int out_fd;       /* its standard output */
     int err_fd;
-    char said[1024]; /* the first that it complained about */
-    size_t said_n;
+    struct amy__chatter chatter; /* what it says besides */
 };
 
 #define AMY__TOOL_IN 1U  /* has a pipe for input */

@@ -9,10 +9,27 @@
 #include <stdio.h>
 #include <string.h>
 
+struct parsing {
+    struct amy__job *job;
+    struct amy__manifest *fresh; /* gets the tables */
+    struct amy__copycount count;
+};
+
 static int
 count_text(struct amy__span text, void *user, struct amy_error *err)
 {
-    return amy__copycount_feed(user, text, err);
+    struct parsing *parsing = user;
+
+    parsing->job->tables = parsing->fresh->table_count;
+    return amy__copycount_feed(&parsing->count, text, err);
+}
+
+/* How many tables there will be: as the dump just made had, or as is known. */
+static void
+expect_tables(struct amy__job *job, const struct amy__manifest *manifest)
+{
+    job->of_tables = job->tables > 0 ? job->tables : manifest->table_count;
+    job->tables = 0;
 }
 
 /* pg_restore writes all of it as text; its rows are counted. `fresh` gets the
@@ -23,13 +40,13 @@ parse(struct amy__job *job, const struct amy__manifest *manifest,
 {
     AMY_CLEANUP(amy__tool_stop_p) struct amy__tool tool = AMY__TOOL_NONE;
     struct amy__program program;
-    struct amy__copycount count;
+    struct parsing parsing = {.job = job, .fresh = fresh};
     struct amy__feed feed = {.job = job,
                              .manifest = manifest,
                              .stage = "verify",
                              .tool = &tool,
                              .out = count_text,
-                             .user = &count};
+                             .user = &parsing};
     const char *argv[] = {program.path, "--data-only", "-f", "-", NULL};
     int rc = amy__program_find("pg_restore", (int)manifest->server_number,
                                job->environment, &program, err);
@@ -41,12 +58,13 @@ parse(struct amy__job *job, const struct amy__manifest *manifest,
     if (rc < 0) { /* whatever the host lacks, it is no fault of the set */
         return rc == AMY_EIO ? AMY_ESTATE : rc;
     }
-    amy__copycount_init(&count, fresh);
+    expect_tables(job, manifest);
+    amy__copycount_init(&parsing.count, fresh);
     rc = amy__feed(&feed, err);
     if (rc == 0) {
-        rc = amy__copycount_end(&count, err);
+        rc = amy__copycount_end(&parsing.count, err);
     }
-    amy__copycount_clear(&count);
+    amy__copycount_clear(&parsing.count);
     return rc;
 }
 

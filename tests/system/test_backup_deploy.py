@@ -2,6 +2,9 @@
 only when there is one that is good enough, or the site wants none."""
 
 import json
+import os
+import pty
+import re
 import subprocess
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 from backups import DOMAIN, Gate, Proxy, Shop, TrustingPostgres
 from hosting import users
 from hosting.site import make_directory
+from hosting.users import clean_environment
 
 SOON_S = 60
 NOW = ("backup", "now", DOMAIN, "--for", "deploy")
@@ -104,3 +108,29 @@ def test_programs_are_told_line_by_line(shop):
     for event in events[:-1]:
         assert event["event"] == "progress" and event["stage"] in {"dump", "verify"}, event
     assert any(event["bytes"] > 0 for event in events[:-1]), events
+    assert any(event["tables"] > 0 for event in events[:-1]), events
+
+
+def test_a_person_sees_bytes_tables_and_the_time_left(shop):
+    """On a terminal; what was known of the last one tells what is left."""
+    shop.query("INSERT INTO item (t) SELECT repeat(md5(i::text), 20) FROM generate_series(1, 100000) i")
+    assert shop.host.amyctl(*NOW).stderr == ""  # no terminal
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen(shop.host.amyctl_argv(*NOW), stdout=subprocess.DEVNULL,
+                             stderr=theirs, env=clean_environment(TERM="xterm"))
+    os.close(theirs)
+    shown = read_all(ours).decode()
+    assert child.wait(SOON_S) == 0
+    assert re.search(r"\r\x1b\[Kdump  [\d.]+ MiB of [\d.]+ MiB, table \d of 2, \S+ left", shown), shown
+    assert shown.endswith("\r\x1b[K"), shown
+
+
+def read_all(fd):
+    found = b""
+    try:
+        while piece := os.read(fd, 65536):
+            found += piece
+    except OSError:  # EIO: the other end is closed
+        pass
+    os.close(fd)
+    return found
