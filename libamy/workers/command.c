@@ -122,6 +122,9 @@ gunicorn(const struct amy__site *site, const struct amy__site_worker *spec,
     copy(&list, "-c");
     copy(&list, run_gunicorn);
     copy(&list, "--workers=1");
+    if (spec->slots > 1) {
+        add(&list, "--threads=%u", (unsigned)spec->slots);
+    }
     add(&list, "--timeout=%" PRId64,
         (amy__site_kill_after_ms(site, spec) + 999) / 1000);
     /* A second before our patience ends: its arbiter should be the one that

@@ -44,6 +44,12 @@ test_command_of_wsgi_is_gunicorn_of_the_venv(void **state)
     assert_true(has(argv, "--graceful-timeout=19"));
     assert_true(has(argv, "--name=example.org:web"));
     assert_true(has(argv, "config.wsgi:application"));
+    assert_false(has(argv, "--threads=1")); /* the simplest kind of worker */
+    amy__workers_list_free(argv);
+    spec.slots = 4;
+    argv = amy__workers_command(&site, &spec, &env);
+    assert_non_null(argv);
+    assert_true(has(argv, "--threads=4"));
     amy__workers_list_free(argv);
 }
 
