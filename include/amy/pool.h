@@ -129,16 +129,18 @@ struct amy_pool_options {
     uint32_t lock_dir_fd_plus_one; /**< directory for position locks + 1,
                                         duplicated; only we may write in it.
                                         0: no locks */
-    uint32_t output_fd_plus_one;  /**< stdout and stderr of workers go here + 1,
-                                       duplicated; 0: ours, unless on_output */
-    uint32_t umask_plus_one;      /**< umask of workers + 1; 0: ours */
-    int32_t oom_score_adj_by;     /**< added to ours; below 0 needs privilege */
-    uint32_t reserved;            /**< must be 0 */
-    amy_pool_output_fn on_output; /**< NULL: see output_fd_plus_one */
-    amy_pool_prepare_fn prepare;  /**< NULL: nothing to add */
-    amy_pool_probe_fn probe;      /**< NULL: see settle_ms */
-    amy_pool_event_fn on_event;   /**< NULL: no callback */
-    void *callback_user;          /**< handed to all callbacks */
+    uint32_t output_fd_plus_one; /**< stdout and stderr of workers go here + 1,
+                                      duplicated; 0: ours, unless on_output */
+    uint32_t umask_plus_one;     /**< umask of workers + 1; 0: ours */
+    int32_t oom_score_adj_by;    /**< added to ours; below 0 needs privilege */
+    uint32_t withdraw_ms; /**< from AMY_POOL_DRAINING to stop_signal: the worker
+                               takes what was on its way to it by then; at most
+                               10000; 0: none */
+    amy_pool_output_fn on_output;         /**< NULL: see output_fd_plus_one */
+    amy_pool_prepare_fn prepare;          /**< NULL: nothing to add */
+    amy_pool_probe_fn probe;              /**< NULL: see settle_ms */
+    amy_pool_event_fn on_event;           /**< NULL: no callback */
+    void *callback_user;                  /**< handed to all callbacks */
     const struct amy_clock *borrow_clock; /**< NULL: the system's; outlives */
     const struct amy_log *log;            /**< NULL: silent; copied */
 };

@@ -17,6 +17,7 @@
 #define NAME_BYTES_MAX 400
 #define LOCK_NAME_MAX 230 /* with the position and ".lock" a file's name */
 #define RETRY_MS 60000
+#define WITHDRAW_MS_MAX 10000
 
 static uint32_t
 or_default(uint32_t given, uint32_t otherwise)
@@ -65,8 +66,8 @@ check_options(const struct amy_pool_options *opts, struct amy_error *err)
         return amy__err(err, AMY_EINVAL, "pool %s: no signal has number %d",
                         opts->name, opts->stop_signal);
     }
-    if (opts->channel > 1 || opts->stop_first > 1 || opts->reserved != 0 ||
-        opts->umask_plus_one > 01000) {
+    if (opts->channel > 1 || opts->stop_first > 1 ||
+        opts->withdraw_ms > WITHDRAW_MS_MAX || opts->umask_plus_one > 01000) {
         return amy__err(err, AMY_EINVAL, "pool %s: an option is out of range",
                         opts->name);
     }
@@ -176,6 +177,7 @@ set_policy(struct amy_pool *pool)
         .boot_timeout_ms = opts->boot_timeout_ms,
         .settle_ms = opts->settle_ms,
         .stop_patience_ms = opts->stop_patience_ms,
+        .withdraw_ms = opts->withdraw_ms,
         .min_uptime_ms = opts->min_uptime_ms,
         .backoff_max_ms = opts->backoff_max_ms,
         .start_retries = opts->start_retries,

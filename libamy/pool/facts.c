@@ -16,10 +16,10 @@ amy__pool_facts_write(const struct amy__pool_facts *facts, char *buf,
     return snprintf(buf, size,
                     MAGIC " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32
                           " %" PRIu32 " %" PRIu64 " %" PRId64 " %" PRId64
-                          " %" PRId64,
+                          " %" PRId64 " %" PRIu32,
                     facts->state, facts->wanted, facts->failures, facts->blamed,
                     facts->blocked, facts->lives, facts->since_ms,
-                    facts->started_ms, facts->due_ms);
+                    facts->started_ms, facts->due_ms, facts->patience_ms);
 }
 
 static bool
@@ -78,6 +78,10 @@ amy__pool_facts_read(struct amy__span line, struct amy__pool_facts *ret_facts,
         !amy__parse_u64(word, UINT64_MAX, &facts.lives) ||
         !read_ms(&rest, &facts.since_ms) ||
         !read_ms(&rest, &facts.started_ms) || !read_ms(&rest, &facts.due_ms)) {
+        return amy__err(err, AMY_EPARSE, "a worker's facts are cut or broken");
+    }
+    /* Older lines end here. */
+    if (rest.n > 0 && !read_u32(&rest, UINT32_MAX, &facts.patience_ms)) {
         return amy__err(err, AMY_EPARSE, "a worker's facts are cut or broken");
     }
     *ret_facts = facts;

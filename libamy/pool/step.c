@@ -118,11 +118,18 @@ patience_of(const struct step *s)
                                    : s->policy->stop_patience_ms;
 }
 
+/* Who was told where the worker listens may have connected a moment ago: it
+ * gets time to take them before it is asked to finish. */
 static void
 drain(struct step *s)
 {
-    enter(s, AMY_WORKER_DRAIN, patience_of(s));
-    s->out.todo |= AMY__DO_SIGNAL;
+    if (s->policy->withdraw_ms > 0) {
+        enter(s, AMY_WORKER_DRAIN, s->policy->withdraw_ms);
+        s->facts->patience_ms = (uint32_t)patience_of(s);
+    } else {
+        enter(s, AMY_WORKER_DRAIN, patience_of(s));
+        s->out.todo |= AMY__DO_SIGNAL;
+    }
     tell(s, AMY_POOL_DRAINING);
 }
 
@@ -138,10 +145,14 @@ hurry(struct step *s)
 {
     int64_t due_ms = s->in->now_ms + patience_of(s);
 
-    /* It has been told; a second signal would mean something else to many
-     * programs (rq drops its job). */
+    /* It has been told, or will be; a second signal would mean something else
+     * to many programs (rq drops its job). */
     s->facts->wanted = 0;
-    if (due_ms < s->facts->due_ms) {
+    if (s->facts->patience_ms > 0) {
+        if (patience_of(s) < s->facts->patience_ms) {
+            s->facts->patience_ms = (uint32_t)patience_of(s);
+        }
+    } else if (due_ms < s->facts->due_ms) {
         s->facts->due_ms = due_ms;
     }
 }
@@ -149,8 +160,22 @@ hurry(struct step *s)
 static void
 kill_group(struct step *s)
 {
+    s->facts->patience_ms = 0;
     enter(s, AMY_WORKER_KILLED, KILL_AGAIN_MS);
     s->out.todo |= AMY__DO_KILL;
+}
+
+/* The pause of drain() is over, or patience is. */
+static void
+drain_due(struct step *s)
+{
+    if (s->facts->patience_ms == 0) {
+        kill_group(s);
+        return;
+    }
+    s->facts->due_ms = s->in->now_ms + s->facts->patience_ms;
+    s->facts->patience_ms = 0;
+    s->out.todo |= AMY__DO_SIGNAL;
 }
 
 static void
@@ -255,6 +280,7 @@ ended(struct step *s)
 
     tell(s, AMY_POOL_EXITED);
     s->facts->blamed = 0;
+    s->facts->patience_ms = 0;
     if (!s->facts->wanted) {
         enter(s, AMY_WORKER_STOPPED, -1);
     } else if (blamed) {
@@ -271,7 +297,7 @@ static void (*const table[AMY__WORKER_STATES][AMY__CAUSES])(struct step *) = {
 [AMY_WORKER_WAITING] = {  ignore,     give_up, give_up,  anew,    started,   blocked, unstarted, ignore, ignore, begin },
 [AMY_WORKER_BOOT] = {     ignore,     stop,    stop_now, drain,   ignore,    ignore,  ignore,    ready,  died,   boot_due },
 [AMY_WORKER_READY] = {    ignore,     stop,    stop_now, drain,   ignore,    ignore,  ignore,    ignore, died,   proven },
-[AMY_WORKER_DRAIN] = {    want_again, hurry,   stop_now, ignore,  ignore,    ignore,  ignore,    ignore, ended,  kill_group },
+[AMY_WORKER_DRAIN] = {    want_again, hurry,   stop_now, ignore,  ignore,    ignore,  ignore,    ignore, ended,  drain_due },
 [AMY_WORKER_KILLED] = {   want_again, unwant,  unwant,   ignore,  ignore,    ignore,  ignore,    ignore, ended,  kill_group },
 [AMY_WORKER_BACKOFF] = {  ignore,     give_up, give_up,  anew,    ignore,    ignore,  ignore,    ignore, ignore, begin },
 [AMY_WORKER_FAILED] = {   ignore,     give_up, give_up,  anew,    ignore,    ignore,  ignore,    ignore, ignore, begin },

@@ -41,6 +41,7 @@ struct amy__pool_policy {
     uint32_t boot_timeout_ms;
     uint32_t settle_ms;
     uint32_t stop_patience_ms;
+    uint32_t withdraw_ms; /* between telling of a drain and the signal */
     uint32_t min_uptime_ms;
     uint32_t backoff_max_ms;
     uint32_t start_retries;
@@ -49,16 +50,16 @@ struct amy__pool_policy {
 
 /* All zero but due_ms = -1 at birth: STOPPED. Times are monotonic. */
 struct amy__pool_facts {
-    uint32_t state;    /* enum amy_worker_state */
-    uint32_t wanted;   /* a process should run here */
-    uint32_t failures; /* in a row */
-    uint32_t blamed;   /* killed for what counts as failure */
-    uint32_t blocked;  /* times in a row that the lock was held */
-    uint32_t reserved;
-    uint64_t lives;     /* processes started so far */
-    int64_t since_ms;   /* when state began */
-    int64_t started_ms; /* when the process was started */
-    int64_t due_ms;     /* when TICK is due; -1: never */
+    uint32_t state;       /* enum amy_worker_state */
+    uint32_t wanted;      /* a process should run here */
+    uint32_t failures;    /* in a row */
+    uint32_t blamed;      /* killed for what counts as failure */
+    uint32_t blocked;     /* times in a row that the lock was held */
+    uint32_t patience_ms; /* of a drain whose signal is due; 0: it was sent */
+    uint64_t lives;       /* processes started so far */
+    int64_t since_ms;     /* when state began */
+    int64_t started_ms;   /* when the process was started */
+    int64_t due_ms;       /* when TICK is due; -1: never */
 };
 
 struct amy__pool_input {

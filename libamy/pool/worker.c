@@ -356,7 +356,8 @@ amy__worker_advance(struct amy__worker *worker)
     } else if (worker->todo != 0) {
         do_all(worker);
     } else if (is_due(worker, now_ms)) {
-        if (worker->facts.state == AMY_WORKER_DRAIN) {
+        if (worker->facts.state == AMY_WORKER_DRAIN &&
+            worker->facts.patience_ms == 0) {
             amy__log(&pool->log, AMY_LOG_WARN,
                      "pool %s: patience is over, killing position=%u pid=%d",
                      pool->opts.name, worker->position, (int)worker->child.pid);

@@ -20,6 +20,10 @@
 /* In LISTEN_FDNAMES, behind the pool's name for the worker's own. */
 #define SHARED_NAME "shared"
 #define WORKER_UMASK 022
+/* Fronts that connected before the socket went are waiting to be accepted; a
+ * worker that is told to finish would close on them, and a request with a body
+ * cannot be sent twice. */
+#define WITHDRAW_MS 200
 #define WORKER_OOM_SCORE 200 /* workers go before the daemons */
 
 /* What a former supervisor left. Whether anybody listens there is asked by
@@ -214,6 +218,7 @@ fill_options(const struct amy__workers_pool *pool, char *const *argv,
     opts->on_output = on_output;
     opts->prepare = prepare;
     opts->probe = pool->sockets != NULL ? probe : NULL;
+    opts->withdraw_ms = pool->sockets != NULL ? WITHDRAW_MS : 0;
     opts->on_event = on_event;
     opts->borrow_clock = workers->borrow_clock;
     opts->log = &workers->log;

@@ -76,7 +76,8 @@ struct body_count {
     uint64_t count;
 };
 
-/* Requests for one path. */
+/* Requests for one path: "/page", or "POST /page" for some with a body, which a
+ * server may not send twice. */
 struct path {
     const char *text;
     unsigned weight;
@@ -201,12 +202,18 @@ static void
 send_request(struct connection *c, int64_t due_us)
 {
     char text[2048];
+    const char *path = NULL;
+    bool post = false;
     int n = 0;
 
     c->asked = choose_path(c);
+    path = load.paths[c->asked].text;
+    post = strncmp(path, "POST ", 5) == 0;
     n = snprintf(text, sizeof(text),
-                 "GET %s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n\r\n",
-                 load.paths[c->asked].text, load.host);
+                 "%s%s HTTP/1.1\r\nHost: %s\r\nAccept: */*\r\n%s\r\n%s",
+                 post ? "" : "GET ", path, load.host,
+                 post ? "Content-Length: 12\r\n" : "",
+                 post ? "name=visitor" : "");
     c->phase = PHASE_HEAD;
     c->head_bytes = 0;
     c->hash = 14695981039346656037U;

@@ -15,7 +15,7 @@ RATE = 200
 DJANGO_RATE = 50
 
 
-def load_of(host, domain, paths=("/fixed",), connections=4, rate=RATE):
+def load_of(host, domain, paths=("/fixed", "POST /echo"), connections=4, rate=RATE):
     """Runs until stop()."""
     return PlainLoad(host, domain, list(paths), connections, rate=rate)
 

@@ -261,6 +261,16 @@ def wait_for_end(host, after, state):
     return wait_for(over, SOON_S, f"the reload is {state}")["generation"]
 
 
+def test_requests_with_a_body_are_not_lost(released):
+    """They cannot be sent to another worker when one closes on them unread."""
+    with load_of(released, TINY, ["POST /echo"], connections=8, rate=None) as load:
+        for _ in range(5):
+            released.releases.deploy()
+            expect_reload(released, TINY)
+        report = load.stop()
+    assert report.lost == 0 and set(report.by_status) == {200}, report
+
+
 def test_hup_does_what_amyctl_does(released):
     running = generations(released, TINY)[0]
     with load_of(released, TINY) as load:

@@ -28,6 +28,7 @@ COUNT = 2
 SLOW_YAML = add_to_workers(
     TINY_YAML.replace("bake: 300ms", "bake: 1s"),
     BEAT_WORKER.replace("}", ", after: [web]}"))
+WEB_WORKERS = 2
 STEPS = ("environment", "canary", "probe", "bake", "roll", "stop-first")
 BEFORE_PUBLISHED = ("environment", "canary", "probe")
 # A release that takes its time for every step, so that a test can hit it.
@@ -173,7 +174,8 @@ def test_new_worker_is_killed(slow, step):
 
 @at_each(*STEPS, kept="stop-first")
 def test_supervisor_is_killed(slow, step):
-    """The next one begins with what served last, and then goes on to what is meant."""
+    """The next one begins with what served last, and then goes on to what is meant.
+    What stood unread before a worker that the kernel told to go is lost (0047)."""
     def strike(host):
         host.workers.kill()
         host.start_workers(ready=False)
@@ -181,7 +183,7 @@ def test_supervisor_is_killed(slow, step):
     struck = Struck(slow, step, strike, meant=2)
     report = struck.report
     assert report.lost == 0 and set(report.by_status) <= {200, 502, 503}, report
-    assert report.by_status[502] == 0, report
+    assert report.by_status[502] <= 2 * WEB_WORKERS, report
     assert struck.reload.code == 1 and "amy-workers" in struck.reload.err, str(struck.reload)
     expect_good_end(slow)
 

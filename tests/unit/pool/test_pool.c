@@ -328,7 +328,7 @@ test_create_refuses_bad_options(void **state)
     REFUSED(stop_signal, 65, AMY_EINVAL);
     REFUSED(stop_signal, -1, AMY_EINVAL);
     REFUSED(umask_plus_one, 01001, AMY_EINVAL);
-    REFUSED(reserved, 1, AMY_EINVAL);
+    REFUSED(withdraw_ms, 10001, AMY_EINVAL);
     REFUSED(lock_dir_fd_plus_one, 9999, AMY_EINVAL);
     REFUSED(output_fd_plus_one, 9999, AMY_EINVAL);
     REFUSED(user, "no-such-user", AMY_ENOTFOUND);

@@ -391,6 +391,53 @@ test_step_a_stop_during_a_drain_may_only_shorten_it(void **state)
 }
 
 static void
+test_step_the_signal_comes_when_what_was_on_its_way_is_in(void **state)
+{
+    struct life life = life_in(AMY_WORKER_READY);
+    struct amy__pool_input in = {.cause = AMY__CAUSE_STOP};
+
+    (void)state;
+    life.policy.withdraw_ms = 200;
+    cause(&life, AMY__CAUSE_STOP);
+    assert_int_equal(life.facts.state, AMY_WORKER_DRAIN);
+    assert_int_equal(life.out.todo, 0);
+    assert_int_equal(life.out.tell, 1U << AMY_POOL_DRAINING);
+    assert_int_equal(life.facts.due_ms, life.now_ms + 200);
+    in.now_ms = life.now_ms;
+    in.patience_ms = 40000; /* longer: no */
+    (void)amy__pool_step(&life.facts, &life.policy, &in);
+    in.patience_ms = 9000;
+    (void)amy__pool_step(&life.facts, &life.policy, &in);
+    assert_int_equal(life.facts.due_ms, life.now_ms + 200);
+    tick(&life);
+    assert_int_equal(life.facts.state, AMY_WORKER_DRAIN);
+    assert_int_equal(life.out.todo, AMY__DO_SIGNAL);
+    assert_int_equal(life.facts.due_ms, life.now_ms + 9000);
+    tick(&life);
+    assert_int_equal(life.out.todo, AMY__DO_KILL);
+    cause(&life, AMY__CAUSE_EXITED);
+    assert_int_equal(life.facts.state, AMY_WORKER_STOPPED);
+}
+
+static void
+test_step_killed_or_dead_before_the_signal_it_gets_none(void **state)
+{
+    struct life life = life_in(AMY_WORKER_READY);
+
+    (void)state;
+    life.policy.withdraw_ms = 200;
+    cause(&life, AMY__CAUSE_RESTART);
+    cause(&life, AMY__CAUSE_EXITED);
+    assert_int_equal(life.out.todo, AMY__DO_START);
+    assert_int_equal(life.facts.patience_ms, 0);
+    cause(&life, AMY__CAUSE_STARTED);
+    cause(&life, AMY__CAUSE_STOP);
+    cause(&life, AMY__CAUSE_STOP_NOW);
+    assert_int_equal(life.out.todo, AMY__DO_KILL);
+    assert_int_equal(life.facts.patience_ms, 0);
+}
+
+static void
 test_step_wanted_again_during_a_stop_starts_when_the_old_one_ended(void **state)
 {
     struct life life = life_in(AMY_WORKER_READY);
@@ -557,6 +604,10 @@ main(void)
             test_step_no_answer_in_time_is_a_failure_however_long_it_took),
         cmocka_unit_test(test_step_a_restart_is_no_failure),
         cmocka_unit_test(test_step_a_stop_during_a_drain_may_only_shorten_it),
+        cmocka_unit_test(
+            test_step_the_signal_comes_when_what_was_on_its_way_is_in),
+        cmocka_unit_test(
+            test_step_killed_or_dead_before_the_signal_it_gets_none),
         cmocka_unit_test(
             test_step_wanted_again_during_a_stop_starts_when_the_old_one_ended),
         cmocka_unit_test(test_step_a_held_lock_is_asked_for_ever_more_slowly),
