@@ -131,6 +131,13 @@ struct amy__site {
     char *backup_alarm_webhook;      /* or NULL; a secret */
     int64_t backup_alarm_timeout_ms; /* of the command [60s] */
     int64_t backup_alarm_age_ms;     /* 0: twice the schedule's distance */
+    /* Rotation, as amy_logrotate_options has it. */
+    uint64_t logs_size_bytes;  /* [50 MiB] */
+    int logs_every;            /* enum amy_logrotate_every */
+    uint32_t logs_keep;        /* [1000] */
+    int64_t logs_max_age_ms;   /* [30d] */
+    uint64_t logs_total_bytes; /* [2 GiB] */
+    int logs_packing;          /* enum amy_logrotate_packing */
     /* Accepted keys this version does not act on yet, dotted. */
     char **ignored_keys; /* NULL-terminated, never NULL */
     uint8_t hash[32];    /* SHA-256 of the YAML */

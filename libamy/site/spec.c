@@ -2,6 +2,8 @@
  * Not for rules between keys (rules.c) or files and owners (site.c). */
 #include "site/spec.h"
 
+#include <amy/logrotate.h>
+
 #include "backup/cron.h"
 #include "backup/zone.h"
 #include "core/alloc.h"
@@ -53,6 +55,18 @@ static const struct amy__word replace_modes[] = {
     {"rolling", AMY__REPLACE_ROLLING},
     {"stop-first", AMY__REPLACE_STOP_FIRST},
     {NULL, 0}};
+
+static const struct amy__word rotation_periods[] = {
+    {"daily", AMY_LOGROTATE_DAILY},
+    {"hourly", AMY_LOGROTATE_HOURLY},
+    {"weekly", AMY_LOGROTATE_WEEKLY},
+    {"never", AMY_LOGROTATE_NEVER},
+    {NULL, 0}};
+
+static const struct amy__word packings[] = {{"gzip", AMY_LOGROTATE_GZIP},
+                                            {"zstd", AMY_LOGROTATE_ZSTD},
+                                            {"none", AMY_LOGROTATE_PLAIN},
+                                            {NULL, 0}};
 
 static const struct amy__word signals[] = {
     {"TERM", SIGTERM}, {"INT", SIGINT},   {"QUIT", SIGQUIT}, {"HUP", SIGHUP},
@@ -366,8 +380,18 @@ static const struct amy__field backup_fields[] = {
     END};
 
 static const struct amy__field logs_fields[] = {
-    {INSIDE("size", SIZE, 0), .min = 64 * KIB, .max = 1024 * GIB},
-    {INSIDE("total", SIZE, 0), .min = MIB, .max = 1024 * GIB},
+    {ROW("size", SIZE, SITE(logs_size_bytes)), .standard = "50MiB",
+     .min = 64 * KIB, .max = 1024 * GIB},
+    {ROW("every", WORD, SITE(logs_every)), .standard = "daily",
+     .words = rotation_periods},
+    {ROW("keep", COUNT, SITE(logs_keep)), .standard = "1000", .min = 1,
+     .max = 100000},
+    {ROW("max_age", DURATION, SITE(logs_max_age_ms)), .standard = "30d",
+     .min = HOUR, .max = 3660 * DAY},
+    {ROW("total", SIZE, SITE(logs_total_bytes)), .standard = "2GiB", .min = MIB,
+     .max = 1024 * GIB},
+    {ROW("compress", WORD, SITE(logs_packing)), .standard = "gzip",
+     .words = packings},
     END};
 
 const struct amy__field amy__site_fields[] = {
@@ -399,7 +423,7 @@ const struct amy__field amy__site_fields[] = {
     {.key = "database", .kind = AMY__FIELD_MAP, .fields = database_fields},
     {LATER("redis", MAP), .fields = redis_fields},
     {.key = "backup", .kind = AMY__FIELD_MAP, .fields = backup_fields},
-    {LATER("logs", MAP), .fields = logs_fields},
+    {.key = "logs", .kind = AMY__FIELD_MAP, .fields = logs_fields},
     END};
 
 struct amy__site *

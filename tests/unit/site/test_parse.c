@@ -1,5 +1,7 @@
 #include "amy_test.h"
 
+#include <amy/logrotate.h>
+
 #include "core/alloc.h"
 #include "site/site.h"
 #include "tree.h"
@@ -67,8 +69,7 @@ test_parse_of_two_keys_fills_every_default(void **state)
 }
 
 static const char whole_warnings[] =
-    "site.yaml:19:8: redis: is accepted, and not acted on by this version\n"
-    "site.yaml:21:7: logs: is accepted, and not acted on by this version\n";
+    "site.yaml:19:8: redis: is accepted, and not acted on by this version\n";
 
 static const char whole[] =
     "site: example.org\n"
@@ -143,7 +144,7 @@ test_parse_of_the_example_reads_its_workers(void **state)
 static void
 test_parse_of_the_example_reads_the_rest(void **state)
 {
-    static const char *const ignored[] = {"redis", "logs", NULL};
+    static const char *const ignored[] = {"redis", NULL};
     static const char *const except[] = {"/healthz", NULL};
     struct amy__site *site = good_but(whole, whole_warnings);
 
@@ -170,6 +171,12 @@ test_parse_of_the_example_reads_the_rest(void **state)
     assert_string_equal(site->database_from, "DATABASE_URL");
     assert_int_equal(site->backup_every_ms, 30 * 60000);
     assert_int_equal(site->backup_keep, 48);
+    assert_int_equal(site->logs_size_bytes, 50 * 1024 * 1024);
+    assert_int_equal(site->logs_every, AMY_LOGROTATE_DAILY);
+    assert_int_equal(site->logs_keep, 1000);
+    assert_int_equal(site->logs_max_age_ms, INT64_C(30) * 86400 * 1000);
+    assert_int_equal(site->logs_total_bytes, INT64_C(2) << 30);
+    assert_int_equal(site->logs_packing, AMY_LOGROTATE_GZIP);
     assert_string_equal(site->backup_zone, "UTC");
     assert_null(site->backup_at);
     amy__site_unref(site);

@@ -1,0 +1,107 @@
+/* Makes the rotator of a site's logs. */
+/* Not for what it does: that is the room logrotate. */
+#include "site/logs.h"
+
+#include "core/error.h"
+#include "logrotate/logrotate.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+/* All that is written into logs/ by one daemon or another. */
+static const char *const all_logs[] = {"access.log", "error.log",
+                                       "gunicorn_supervisor.log", "backup.log",
+                                       "deploy.log"};
+
+static void
+take_limits(const struct amy__site *site, struct amy_logrotate_options *opts)
+{
+    opts->uid = (uint32_t)site->uid;
+    opts->gid = (uint32_t)site->gid;
+    opts->size_bytes = site->logs_size_bytes;
+    opts->every = (uint32_t)site->logs_every;
+    opts->keep = site->logs_keep;
+    opts->max_age_ms = site->logs_max_age_ms;
+    opts->total_bytes = site->logs_total_bytes;
+    opts->packing = (uint32_t)site->logs_packing;
+}
+
+static bool
+is_own(const struct amy__site_logs_spec *spec, const char *name)
+{
+    for (const char *const *at = spec->own; at != NULL && *at != NULL; at++) {
+        if (strcmp(*at, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+int
+amy__site_logs_create(const struct amy__site *site,
+                      const struct amy__site_logs_spec *spec,
+                      struct amy_logrotate **ret_rotator, struct amy_error *err)
+{
+    struct amy_logrotate_options opts = AMY_LOGROTATE_OPTIONS_INIT;
+    struct amy_logrotate *rotator = NULL;
+    char directory[NAME_MAX + sizeof("/logs")] = "";
+    int rc = 0;
+
+    (void)snprintf(directory, sizeof(directory), "%s/logs", site->domain);
+    take_limits(site, &opts);
+    opts.base = spec->base;
+    opts.directory = directory;
+    opts.dir_fd_plus_one = spec->webapps_fd + 1;
+    opts.borrow_clock = spec->borrow_clock;
+    opts.log = spec->log;
+    opts.on_file = spec->on_file;
+    opts.user = spec->user;
+    rc = amy__logrotate_create(&opts, spec->borrow_watch, &rotator, err);
+    for (size_t i = 0; rc == 0 && i < sizeof(all_logs) / sizeof(all_logs[0]);
+         i++) {
+        rc = amy_logrotate_add(rotator, all_logs[i],
+                               is_own(spec, all_logs[i])
+                                   ? spec->kind
+                                   : (uint32_t)AMY_LOGROTATE_OTHERS,
+                               err);
+    }
+    if (rc < 0) {
+        amy_logrotate_free(rotator);
+        return rc;
+    }
+    *ret_rotator = rotator;
+    return 0;
+}
+
+int
+amy__site_logs_renew(const struct amy__site *site,
+                     struct amy_logrotate *rotator, struct amy_error *err)
+{
+    struct amy_logrotate_options opts = AMY_LOGROTATE_OPTIONS_INIT;
+
+    take_limits(site, &opts);
+    return amy_logrotate_set(rotator, &opts, err);
+}
+
+struct amy__json *
+amy__site_logs_json(const struct amy_logrotate *rotator)
+{
+    struct amy_logrotate_view view = {.struct_size = sizeof(view)};
+    struct amy__json *json = amy__json_object();
+
+    if (rotator == NULL) {
+        return json;
+    }
+    amy_logrotate_read(rotator, &view);
+    (void)amy__json_set(json, "bytes", amy__json_int((int64_t)view.bytes));
+    (void)amy__json_set(json, "old_files",
+                        amy__json_int((int64_t)view.old_files));
+    (void)amy__json_set(json, "rotations",
+                        amy__json_int((int64_t)view.rotations));
+    (void)amy__json_set(json, "packed", amy__json_int((int64_t)view.packed));
+    (void)amy__json_set(json, "removed", amy__json_int((int64_t)view.removed));
+    (void)amy__json_set(json, "waiting", amy__json_int((int64_t)view.waiting));
+    (void)amy__json_set(json, "problem", amy__json_text(view.problem));
+    return json;
+}
