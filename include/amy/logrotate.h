@@ -148,7 +148,7 @@ enum amy_logrotate_kind {
 struct amy_logrotate_file {
     size_t struct_size;
     const char *name; /**< of the log, "access.log" */
-    int fd;           /**< O_RDWR | O_APPEND; the rotator's, valid until the
+    int fd;           /**< O_WRONLY | O_APPEND; the rotator's, valid until the
                            next one of this log: duplicate it */
     uint32_t reserved;
     uint64_t serial; /**< for amy_logrotate_release(); grows */

@@ -102,7 +102,7 @@ open_as_user(const struct amy__rotated *log, struct amy_error *err)
         return rc;
     }
     fd = openat(rotator->dir_fd, log->base,
-                O_RDWR | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
+                O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK |
                     O_NOCTTY | O_CLOEXEC,
                 0640);
     failure = errno;
@@ -137,6 +137,28 @@ judge(const struct amy__rotated *log, const struct stat *st,
                         (unsigned)st->st_uid);
     }
     return 0;
+}
+
+/* A process that was killed in a write may have left half a line: the next one
+ * begins where lines begin. */
+static void
+end_torn_line(const struct amy__rotated *log, int fd, off_t size)
+{
+    struct amy__as_user saved;
+    char last = '\n';
+    int reader = -1;
+
+    if (size == 0 || amy__as_user_begin(log->rotator->uid, log->rotator->gid,
+                                        &saved, NULL) < 0) {
+        return;
+    }
+    reader = openat(log->rotator->dir_fd, log->base,
+                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    amy__as_user_end(&saved);
+    if (pread(reader, &last, 1, size - 1) == 1 && last != '\n') {
+        (void)!write(fd, "\n", 1);
+    }
+    amy__close(&reader);
 }
 
 static void
@@ -174,6 +196,7 @@ take_file(struct amy__rotated *log)
     }
     amy__close(&log->fd);
     log->fd = amy__take_fd(&fd);
+    end_torn_line(log, log->fd, st.st_size);
     see(log, &st);
     give_out(log);
 }
@@ -190,12 +213,17 @@ amy__rotated_look(struct amy__rotated *log)
     is_there =
         fstatat(log->rotator->dir_fd, log->base, &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (log->kind == AMY_LOGROTATE_GIVEN) {
+        if (log->fd >= 0 && !is_there &&
+            !amy__logrotate_may_make(log->rotator, &log->missing_ms)) {
+            return;
+        }
         if (log->fd < 0 || !is_there || st.st_dev != log->dev ||
             st.st_ino != log->inode) {
             take_file(log);
         } else {
             see(log, &st);
         }
+        log->missing_ms = 0;
     } else if (is_there && S_ISREG(st.st_mode)) {
         see(log, &st);
     } else {
@@ -290,6 +318,7 @@ amy__rotated_rotate(struct amy__rotated *log, const char *why,
     amy__log(&rotator->log, AMY_LOG_INFO,
              "logs: rotated directory=%s file=%s bytes=%llu why=%s",
              rotator->directory, log->base, (unsigned long long)bytes, why);
+    log->missing_ms = INT64_MIN / 2; /* we know who took it away */
     amy__rotated_look(log);
     return 0;
 }

@@ -2,6 +2,7 @@
  * it was moved. */
 /* Not for the files in it. */
 #include "core/cleanup.h"
+#include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
@@ -31,6 +32,21 @@ amy__logrotate_note(struct amy_logrotate *rotator, char *problem,
                  why, rotator->directory, what);
     }
     (void)snprintf(problem, AMY__LOGROTATE_PROBLEM, "%s", why);
+}
+
+bool
+amy__logrotate_may_make(const struct amy_logrotate *rotator,
+                        int64_t *missing_ms)
+{
+    int64_t now_ms = amy__mono_ms(rotator->opts.borrow_clock);
+
+    if (rotator->hurry) {
+        return true;
+    }
+    if (*missing_ms == 0) {
+        *missing_ms = now_ms;
+    }
+    return now_ms - *missing_ms >= AMY__LOGROTATE_MISSING_MS;
 }
 
 /* The directory above it, and its name in there. */
@@ -112,7 +128,7 @@ open_as_user(const struct amy_logrotate *rotator, int parent_fd,
 }
 
 static int
-open_directory(const struct amy_logrotate *rotator, struct amy_error *err)
+open_directory(struct amy_logrotate *rotator, struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p) int parent_fd = -1;
     const char *name = NULL;
@@ -124,6 +140,10 @@ open_directory(const struct amy_logrotate *rotator, struct amy_error *err)
         return parent_fd;
     }
     if (fstatat(parent_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        if (rotator->dir_fd >= 0 &&
+            !amy__logrotate_may_make(rotator, &rotator->missing_ms)) {
+            return amy__err(err, AMY_EAGAIN, "the directory is gone");
+        }
         rc = make(rotator, parent_fd, name, err);
     }
     return rc < 0 ? rc : open_as_user(rotator, parent_fd, name, err);
@@ -165,6 +185,9 @@ amy__logrotate_enter(struct amy_logrotate *rotator)
         return 0;
     }
     fd = open_directory(rotator, &err);
+    if (fd == AMY_EAGAIN) {
+        return fd;
+    }
     if (fd < 0) {
         /* What we have is better than none: it was moved, or is going. */
         amy__logrotate_note(rotator, rotator->problem, "-", err.msg);
@@ -172,6 +195,7 @@ amy__logrotate_enter(struct amy_logrotate *rotator)
     }
     amy__logrotate_leave(rotator);
     rotator->dir_fd = fd;
+    rotator->missing_ms = 0;
     if (fstat(fd, &rotator->dir) != 0) {
         rotator->dir = (struct stat){.st_ino = 0};
     }

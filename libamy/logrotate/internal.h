@@ -19,14 +19,15 @@
 struct amy__rotated {
     struct amy_logrotate *rotator;
     char base[AMY__LOGNAME_BASE_MAX + 1];
-    uint32_t kind;     /* enum amy_logrotate_kind */
-    int fd;            /* GIVEN: the file that was given out; or -1 */
-    dev_t dev;         /* of the file that is written */
-    ino_t inode;       /* 0: none was seen */
-    int64_t begun_ms;  /* wall; below 0: not known yet */
-    uint64_t serial;   /* of the file that was given out; 0: none was */
-    uint64_t released; /* the last one of which all writers are told to be */
-    uint64_t bytes;    /* of the file that is written, at the last look */
+    uint32_t kind;      /* enum amy_logrotate_kind */
+    int fd;             /* GIVEN: the file that was given out; or -1 */
+    dev_t dev;          /* of the file that is written */
+    ino_t inode;        /* 0: none was seen */
+    int64_t begun_ms;   /* wall; below 0: not known yet */
+    uint64_t serial;    /* of the file that was given out; 0: none was */
+    uint64_t released;  /* the last one of which all writers are told to be */
+    int64_t missing_ms; /* monotonic: since when it is gone; 0: it is there */
+    uint64_t bytes;     /* of the file that is written, at the last look */
     char problem[AMY__LOGROTATE_PROBLEM]; /* "" or why it cannot be opened */
 };
 
@@ -57,6 +58,8 @@ struct amy_logrotate {
     struct amy__timer *timer;
     struct amy__defer *defer; /* a look at the end of this turn */
     bool looking;
+    bool hurry;         /* make what is missing, whoever took it away */
+    int64_t missing_ms; /* as of a log, of the directory */
     struct amy__rotated *logs[AMY__LOGPLAN_LOGS_MAX];
     uint32_t log_count;
     struct amy__logscan scan;
@@ -76,6 +79,12 @@ struct amy_logrotate {
     uint64_t packed;
     uint64_t removed;
 };
+
+/* What is missing is made again, but not at once: it may be a person's rm -r
+ * that is under way, which would find the directory not empty. */
+#define AMY__LOGROTATE_MISSING_MS 500
+bool amy__logrotate_may_make(const struct amy_logrotate *rotator,
+                             int64_t *missing_ms);
 
 /* directory.c: see that dir_fd is what stands at its path. 1: it is another one
  * than before. Says what is wrong in rotator->problem. */

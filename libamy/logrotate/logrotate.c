@@ -81,16 +81,19 @@ look_at_old(struct amy_logrotate *rotator)
 static void
 look(struct amy_logrotate *rotator)
 {
+    int rc = 0;
+
     if (rotator->looking) {
         return; /* from inside on_file */
     }
     rotator->looking = true;
-    if (amy__logrotate_enter(rotator) > 0) {
+    rc = amy__logrotate_enter(rotator);
+    if (rc > 0) {
         rotator->waiting_count = 0; /* those are elsewhere */
         rotator->find_plain = true;
         rotator->stale = true;
     }
-    if (rotator->dir_fd >= 0) {
+    if (rc >= 0) { /* else what there is goes on as it is */
         look_at_old(rotator);
         for (uint32_t i = 0; i < rotator->log_count; i++) {
             amy__rotated_look(rotator->logs[i]);
@@ -104,13 +107,26 @@ look(struct amy_logrotate *rotator)
     rotator->looking = false;
 }
 
-static void
-on_timer(void *user)
+static bool
+is_missing(const struct amy_logrotate *rotator)
 {
-    struct amy_logrotate *rotator = user;
+    bool missing = rotator->missing_ms != 0;
 
-    look(rotator);
-    if (amy__timer_arm(rotator->timer, rotator->opts.look_ms, NULL) < 0) {
+    for (uint32_t i = 0; i < rotator->log_count; i++) {
+        missing = missing || rotator->logs[i]->missing_ms != 0;
+    }
+    return missing;
+}
+
+static void
+arm(struct amy_logrotate *rotator)
+{
+    int64_t ms = rotator->opts.look_ms;
+
+    if (is_missing(rotator) && ms > AMY__LOGROTATE_MISSING_MS) {
+        ms = AMY__LOGROTATE_MISSING_MS;
+    }
+    if (amy__timer_arm(rotator->timer, ms, NULL) < 0) {
         amy__log(&rotator->log, AMY_LOG_ERROR,
                  "logs: out of memory, nothing is rotated directory=%s",
                  rotator->directory);
@@ -118,9 +134,19 @@ on_timer(void *user)
 }
 
 static void
+on_timer(void *user)
+{
+    look(user);
+    arm(user);
+}
+
+static void
 on_defer(void *user)
 {
     look(user);
+    if (is_missing(user)) {
+        arm(user);
+    }
 }
 
 /* A log was moved, or the directory itself: at once. An old file came or went:
@@ -421,7 +447,9 @@ void
 amy_logrotate_poll(struct amy_logrotate *rotator)
 {
     AMY_CHECK(rotator, LOGROTATE_MAGIC);
+    rotator->hurry = true;
     look(rotator);
+    rotator->hurry = false;
 }
 
 void
