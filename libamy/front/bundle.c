@@ -181,6 +181,8 @@ amy__bundle_site_copy(const struct amy__bundle_site *from,
     }
     to->index = from->index;
     to->serial = from->serial;
+    to->access_serial = from->access_serial;
+    to->error_serial = from->error_serial;
     if (copy_places(from, to, site_places) < 0) {
         return amy__err_sys(err, errno, "copying a site's descriptors");
     }
@@ -278,6 +280,14 @@ pack_site(struct packing *packing, struct amy__json *sites,
     if (rc == 0) {
         rc =
             amy__json_set(json, "serial", amy__json_int((int64_t)site->serial));
+    }
+    if (rc == 0) {
+        rc = amy__json_set(json, "access_serial",
+                           amy__json_int((int64_t)site->access_serial));
+    }
+    if (rc == 0) {
+        rc = amy__json_set(json, "error_serial",
+                           amy__json_int((int64_t)site->error_serial));
     }
     if (rc == 0) {
         rc = pack_places(packing, json, site, site_places);
@@ -426,6 +436,8 @@ unpack_site(struct amy__wire_message *message, const struct amy__json *json,
     }
     ret->index = (uint32_t)index;
     ret->serial = (uint64_t)serial;
+    ret->access_serial = (uint64_t)amy__json_get_int(json, "access_serial", 0);
+    ret->error_serial = (uint64_t)amy__json_get_int(json, "error_serial", 0);
     return ret->yaml_fd >= 0 && unpack_certs(message, json, ret);
 }
 

@@ -36,6 +36,8 @@ struct amy__bundle_site {
     int run_fd; /* workers' sockets are beneath it: {pool}/{gen}.{position} */
     int access_fd; /* append only */
     int error_fd;
+    uint64_t access_serial; /* of LOG: which file it is; 0: none */
+    uint64_t error_serial;
     int page_fd; /* sealed: the maintenance page; -1: the built-in one */
     int down_fd; /* sealed: down.html */
 };

@@ -281,6 +281,7 @@ amy_front_start(struct amy_front *front, struct amy_error *err)
         create_timers,
         create_registry,
         amy__front_gates_watch,
+        amy__front_logs_watch,
         amy__front_shared_create,
         amy__front_certs_create,
         amy__front_prober_create,
@@ -467,6 +468,7 @@ amy_front_free(struct amy_front *front)
     drop_waiters(&front->next_waiters);
     free_sites(front);
     amy__watch_free(front->gate_watch);
+    amy__watch_free(front->log_watch);
     amy__control_free(front->control);
     amy__metrics_free(front->metrics);
     amy__listeners_close(&front->listeners);

@@ -5,6 +5,7 @@
 
 #include <amy/front.h>
 #include <amy/gate.h>
+#include <amy/logrotate.h>
 #include <amy/pool.h>
 
 #include "control/control.h"
@@ -27,6 +28,7 @@
 #define AMY__FRONT_MAGIC 0x66726f6eU
 #define AMY__TICKET_BYTES 48U
 #define AMY__TICKET_KEYS 3U
+#define AMY__FRONT_PROBLEM 300 /* bytes of one, with its NUL */
 
 /* A control call that waits for something; in a list. */
 struct amy__waiter {
@@ -45,6 +47,15 @@ struct amy__front_process {
     struct amy__json *figures; /* its last answer to STATUS, or NULL */
 };
 
+/* A log of a site, as the processes were given it. */
+struct amy__front_log {
+    int fd;               /* -1: none could be opened yet */
+    uint64_t serial;      /* ours, of all logs; 0: none */
+    uint64_t file_serial; /* the rotator's */
+    uint64_t waiting;     /* processes that may still write the one before */
+};
+#define AMY__FRONT_LOGS 2U /* access.log, error.log */
+
 /* What stays of a site while bundles come and go. */
 struct amy__front_site {
     struct amy__front_site *next;
@@ -61,6 +72,8 @@ struct amy__front_site {
     struct amy__waiter *waiters; /* for the word to be flipped */
     struct amy__json *problems;  /* of the last look; an array */
     bool listed;                 /* by the last look at webapps */
+    struct amy_logrotate *rotator;
+    struct amy__front_log logs[AMY__FRONT_LOGS];
 };
 
 /* What one reading of the configuration gave: the bundle, and the sites of the
@@ -95,6 +108,7 @@ struct amy_front {
     struct amy__listeners listeners;
     struct amy__registry *registry;
     struct amy__watch *gate_watch; /* of all gates */
+    struct amy__watch *log_watch;  /* of all rotators; or NULL */
     struct amy__gate_words *words;
     int words_fd;
     struct amy__slots *slots;
@@ -106,6 +120,7 @@ struct amy_front {
     struct amy__timer *ticket_timer;
     struct amy__front_site *sites; /* sorted by name */
     uint64_t last_serial;
+    uint64_t last_log_serial;
     uint64_t last_bundle;
     struct amy__front_version *current; /* that new processes get */
     struct amy__front_version *staged;  /* offered in the round, or NULL */
@@ -202,6 +217,23 @@ int amy__front_gate_create(struct amy_front *front,
 void amy__front_gate_acked(struct amy__front_site *site, uint32_t process,
                            uint64_t serial);
 void amy__front_gate_lost(struct amy_front *front, uint32_t process);
+
+/* master_logs.c: access.log and error.log. */
+int amy__front_logs_watch(struct amy_front *front, struct amy_error *err);
+/* Begin with a site's logs, or go on by its new site.yaml, and put them into
+ * its place of a bundle. What cannot be opened is told in ret_problem. */
+int amy__front_logs_fill(struct amy__front_site *site,
+                         const struct amy__site *spec,
+                         struct amy__bundle_site *one,
+                         char ret_problem[AMY__FRONT_PROBLEM],
+                         struct amy_error *err);
+/* The files of now: a bundle may be older than they are. */
+void amy__front_logs_freshen(const struct amy__front_site *site,
+                             struct amy__bundle_site *one);
+void amy__front_log_acked(struct amy__front_site *site, uint32_t process,
+                          const char *log, uint64_t serial);
+void amy__front_logs_lost(struct amy_front *front, uint32_t process);
+void amy__front_logs_free(struct amy__front_site *site);
 
 /* master_shared.c: memory that all processes map, keys, descriptors. */
 int amy__front_shared_create(struct amy_front *front, struct amy_error *err);

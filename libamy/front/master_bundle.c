@@ -163,7 +163,7 @@ amy__front_adopt(struct amy_front *front)
 
 /* ---- a round ---- */
 
-/* The newest pages and keys: a bundle may be older than they are. */
+/* The newest pages, logs and keys: a bundle may be older than they are. */
 static void
 freshen(struct amy_front *front, struct amy__bundle *bundle)
 {
@@ -177,6 +177,9 @@ freshen(struct amy_front *front, struct amy__bundle *bundle)
         one->serial = site == NULL ? 0 : site->serial;
         if (site != NULL && site->page_fd >= 0) {
             one->page_fd = fcntl(site->page_fd, F_DUPFD_CLOEXEC, 0);
+        }
+        if (site != NULL) {
+            amy__front_logs_freshen(site, one);
         }
     }
 }

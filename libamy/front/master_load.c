@@ -133,6 +133,7 @@ amy__front_site_free(struct amy__front_site *site)
     if (site == NULL) {
         return;
     }
+    amy__front_logs_free(site);
     amy_gate_free(site->gate);
     amy__timer_free(site->page_timer);
     amy__close(&site->dir_fd);
@@ -159,6 +160,9 @@ add_site(struct amy_front *front, const char *name)
     site->dir_fd = -1;
     site->run_fd = -1;
     site->page_fd = -1;
+    for (size_t i = 0; i < AMY__FRONT_LOGS; i++) {
+        site->logs[i].fd = -1;
+    }
     site->index = free_index(front);
     site->name = amy__strdup(name);
     if (site->name == NULL || site->index == AMY__SITES_MAX) {
@@ -227,48 +231,18 @@ copy_fd(int fd)
     return fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
 }
 
-/* Logs lie in a directory that the site's user can write: only as that user. */
 static int
-open_log(struct loading *loading, const struct amy__site *spec,
-         const char *name)
+fill_logs(struct loading *loading, const struct amy__site *spec,
+          struct amy__bundle_site *one)
 {
-    AMY_CLEANUP(amy__close_p) int dir = -1;
-    struct amy__as_user saved = {0};
-    struct amy_error err = AMY_ERROR_INIT;
-    struct stat st = {0};
-    char message[300] = "";
-    int fd = -1;
+    char problem[AMY__FRONT_PROBLEM] = "";
+    int rc =
+        amy__front_logs_fill(loading->site, spec, one, problem, loading->err);
 
-    /* In the site's directory, which is ours; in logs/ the user is at home. */
-    if (mkdirat(loading->site->dir_fd, "logs", 0755) == 0 &&
-        fchownat(loading->site->dir_fd, "logs", spec->uid, spec->gid,
-                 AT_SYMLINK_NOFOLLOW) != 0) {
-        report_warning(loading, "logs", strerror(errno));
+    if (rc == 0 && problem[0] != '\0') {
+        report_warning(loading, "logs", problem);
     }
-    if (amy__as_user_begin(spec->uid, spec->gid, &saved, &err) == 0) {
-        int failure = 0;
-
-        dir = openat(loading->site->dir_fd, "logs",
-                     O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        fd = dir < 0 ? -1
-                     : openat(dir, name,
-                              O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW |
-                                  O_NONBLOCK | O_NOCTTY | O_CLOEXEC,
-                              0640);
-        failure = errno;
-        amy__as_user_end(&saved);
-        if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
-            return fd;
-        }
-        (void)amy__err_sys(&err, fd < 0 ? failure : EINVAL,
-                           "opening it as '%s'", spec->user);
-    }
-    amy__close(&fd);
-    (void)snprintf(message, sizeof(message), "not written: %s", err.msg);
-    report_warning(loading,
-                   name[0] == 'a' ? "logs/access.log" : "logs/error.log",
-                   message);
-    return -1;
+    return rc;
 }
 
 static int
@@ -331,10 +305,9 @@ fill_place(struct loading *loading, const struct amy__site *spec,
     if (rc < 0) {
         return rc;
     }
-    one->access_fd = open_log(loading, spec, "access.log");
-    one->error_fd = open_log(loading, spec, "error.log");
+    rc = fill_logs(loading, spec, one);
     one->down_fd = open_down_page(loading);
-    return 0;
+    return rc;
 }
 
 /* Read one site anew. 0 also when it cannot be served: status says why. */

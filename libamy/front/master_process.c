@@ -57,7 +57,19 @@ on_ack(struct amy__front_process *process, const struct amy__json *json)
     int64_t page = amy__json_get_int(json, "page", -1);
     int64_t bundle = amy__json_get_int(json, "bundle", -1);
     const char *phase = amy__json_get_text(json, "phase", "");
+    const char *log = amy__json_get_text(json, "log", "");
 
+    if (log[0] != '\0') {
+        struct amy__front_site *site =
+            amy__front_site(front, amy__json_get_text(json, "site", ""));
+
+        if (site != NULL) {
+            amy__front_log_acked(
+                site, process->index, log,
+                (uint64_t)amy__json_get_int(json, "serial", 0));
+        }
+        return;
+    }
     if (page >= 0) {
         struct amy__front_site *site =
             amy__front_site(front, amy__json_get_text(json, "site", ""));
@@ -133,6 +145,7 @@ forget(struct amy__front_process *process)
     }
     amy__front_adopt(front);
     amy__front_gate_lost(front, index);
+    amy__front_logs_lost(front, index);
     amy__front_figures_lost(front, index);
     amy__front_probe_lost(front, index);
     amy__front_take_step(

@@ -5,6 +5,7 @@
 #include "core/cleanup.h"
 #include "core/clock.h"
 #include "front/master.h"
+#include "site/logs.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -233,6 +234,7 @@ site_json(const struct amy_front *front, const struct amy__front_site *site)
                         amy__front_uncovered_json(front, site->name));
     (void)amy__json_set(json, "served",
                         amy__front_served_json(front, site->name));
+    (void)amy__json_set(json, "logs", amy__site_logs_json(site->rotator));
     (void)amy__json_set(json, "problems",
                         site->problems == NULL
                             ? amy__json_array()

@@ -265,6 +265,28 @@ on_page(struct amy__front *front, struct amy__wire_message *message)
     say(front, AMY__WIRE_ACK, json);
 }
 
+static void
+on_log(struct amy__front *front, struct amy__wire_message *message)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    const char *name = amy__json_get_text(message->json, "site", "");
+    const char *log = amy__json_get_text(message->json, "log", "");
+    int64_t serial = amy__json_get_int(message->json, "serial", 0);
+    AMY_CLEANUP(amy__close_p)
+    int fd = amy__wire_take_fd(message, message->json, "log_fd");
+    struct amy__domain *domain = amy__front_domain(front, name, &err);
+    struct amy__json *json = amy__json_object();
+
+    if (domain != NULL &&
+        amy__domain_set_log(domain, log, (uint64_t)serial, fd)) {
+        fd = -1;
+    }
+    (void)amy__json_set(json, "site", amy__json_text(name));
+    (void)amy__json_set(json, "log", amy__json_text(log));
+    (void)amy__json_set(json, "serial", amy__json_int(serial));
+    say(front, AMY__WIRE_ACK, json);
+}
+
 /* ---- workers and listeners ---- */
 
 /* Where it is: beneath the site's directory, or an address. */
@@ -585,6 +607,9 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
         break;
     case AMY__WIRE_PAGE:
         on_page(front, message);
+        break;
+    case AMY__WIRE_LOG:
+        on_log(front, message);
         break;
     case AMY__WIRE_WORKER_ADD:
         if (is_ready(front)) {

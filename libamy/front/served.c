@@ -578,6 +578,25 @@ amy__served_abandon(struct amy__front *front, struct amy__served *served)
     }
 }
 
+bool
+amy__domain_set_log(struct amy__domain *domain, const char *log,
+                    uint64_t serial, int fd)
+{
+    bool is_access = strcmp(log, "access.log") == 0;
+    uint64_t *now = is_access ? &domain->log_serial : &domain->errors_serial;
+
+    if (fd < 0 || serial < *now) {
+        return false; /* a later one has come already */
+    }
+    *now = serial;
+    if (is_access) {
+        amy__access_log_set_fd(domain->log, fd);
+    } else {
+        amy__error_log_set_fd(domain->errors, fd);
+    }
+    return true;
+}
+
 /* What of a site stays over bundles gets its new values. */
 static void
 refresh_domain(struct amy__front *front, struct amy__vhost *vhost,
@@ -587,10 +606,14 @@ refresh_domain(struct amy__front *front, struct amy__vhost *vhost,
     struct amy__page *page = NULL;
     struct amy_error err = AMY_ERROR_INIT;
 
-    amy__access_log_set_fd(domain->log, from->access_fd);
-    from->access_fd = -1;
-    amy__error_log_set_fd(domain->errors, from->error_fd);
-    from->error_fd = -1;
+    if (amy__domain_set_log(domain, "access.log", from->access_serial,
+                            from->access_fd)) {
+        from->access_fd = -1;
+    }
+    if (amy__domain_set_log(domain, "error.log", from->error_serial,
+                            from->error_fd)) {
+        from->error_fd = -1;
+    }
     if (from->run_fd >= 0) {
         amy__close(&domain->run_fd);
         domain->run_fd = from->run_fd;

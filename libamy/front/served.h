@@ -38,6 +38,10 @@ int amy__domain_need_pool(struct amy__domain *domain, const char *name,
                           struct amy_error *err);
 /* Pools that no route of a site leads to any more, and that are idle. */
 void amy__domain_forget_pools(struct amy__domain *domain);
+/* Write this log ("access.log", else error.log) there from now on, unless it
+ * has a later file. True: fd is taken over. */
+bool amy__domain_set_log(struct amy__domain *domain, const char *log,
+                         uint64_t serial, int fd);
 /* Show this page while the gate's word is serial; takes the page over. */
 void amy__domain_set_page(struct amy__domain *domain, struct amy__page *page,
                           uint64_t serial);

@@ -41,6 +41,8 @@ struct amy__domain {
     struct amy__page *down_page; /* never NULL */
     struct amy__access_log *log;
     struct amy__error_log *errors;
+    uint64_t log_serial; /* which file it writes */
+    uint64_t errors_serial;
     uint64_t requests;
     uint64_t by_class[6]; /* answers: [2] 2xx ... */
 };

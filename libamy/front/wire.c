@@ -49,7 +49,7 @@ struct amy__wire {
 static bool
 is_known_type(uint16_t type)
 {
-    return (type >= AMY__WIRE_FDS && type <= AMY__WIRE_PROBE) ||
+    return (type >= AMY__WIRE_FDS && type <= AMY__WIRE_LOG) ||
            (type >= AMY__WIRE_ACK && type <= AMY__WIRE_PROBED);
 }
 

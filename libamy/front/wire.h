@@ -66,6 +66,11 @@ enum amy__wire_type {
      * listens on, as a client would, and compare the certificate that is shown.
      * type: enum amy__tls_type. Answered by PROBED. */
     AMY__WIRE_PROBE = 12,
+    /* {site, log: "access.log", serial, log_fd}: write there from now on. ACK
+     * {site, log, serial}, when nothing more goes to the file before it. As
+     * with pages: one may come between PREPARE and COMMIT, and then the bundle
+     * has an older one. */
+    AMY__WIRE_LOG = 13,
 
     /* ---- process -> master ---- */
 

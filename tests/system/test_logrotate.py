@@ -1,0 +1,181 @@
+"""Logs are rotated while they are written: by amy-front under load, by
+amy-workers under a flood of output. promises/logs.md 1, 3, 4, 8."""
+
+import gzip
+import re
+import threading
+
+import pytest
+from hosting.wait import wait_for
+from scripted import SOON_S
+from support import TINY, deploy_tiny
+
+SITE = "files.localhost"
+YAML = """\
+site: {domain}
+user: {user}
+http: serve
+routes:
+  - {{path: /static/, files: static}}
+logs: {{size: 64KiB, every: never}}
+"""
+CLIENTS = 4
+ROTATIONS = 4
+PADDING = "x" * 3000
+STAMPED = re.compile(r"-\d{8}T\d{6}Z(-\d+)?(\.gz)?$")
+
+FLOOD_LINES = 20000
+FLOOD = f"import time; [print('flood', n, 'x' * 40, flush=True) for n in range({FLOOD_LINES})]; time.sleep(9999)"
+FLOOD_YAML = """\
+site: {domain}
+user: {user}
+workers:
+  - {{name: web, wsgi: tiny:application, count: 1}}
+  - {{name: flood, command: [python, -c, "FLOOD"]}}
+logs: {{size: 64KiB, every: never}}
+""".replace("FLOOD", FLOOD)
+
+
+@pytest.fixture(scope="module")
+def files(host_for_module):
+    host = host_for_module
+    site = host.site(SITE)
+    static = site.directory / "static"
+    static.mkdir()
+    static.chmod(0o755)
+    (static / "a.txt").write_text("a")
+    (static / "a.txt").chmod(0o644)
+    site.write_yaml(YAML.format(domain=SITE, user=host.user.name))
+    host.start_front()
+    return host
+
+
+def old_files(logs, name):
+    return sorted(file for file in logs.iterdir()
+                  if file.name.startswith(f"{name}-") and STAMPED.search(file.name))
+
+
+def read_all(logs, name):
+    """Every line of the log: of the old files in their order, then of the
+    present one."""
+    text = b""
+    for file in [*old_files(logs, name), logs / name]:
+        text += gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    assert text.endswith(b"\n")
+    return text.decode().split("\n")[:-1]
+
+
+def all_packed(logs, name):
+    return all(file.suffix == ".gz" for file in old_files(logs, name))
+
+
+def logs_of(host, daemon, domain):
+    sites = host.daemon_status(daemon)["sites"]
+    return next(site["logs"] for site in sites if site["site"] == domain)
+
+
+class Visitors:
+    """Some that ask and ask, and count what was answered."""
+
+    def __init__(self, host):
+        self.host = host
+        self.answered = []
+        self.failed = []
+        self.over = threading.Event()
+        self.threads = [threading.Thread(target=self.visit, args=[n]) for n in range(CLIENTS)]
+
+    def visit(self, client):
+        connection = self.host.connect(tls=False)
+        number = 0
+        while not self.over.is_set():
+            mark = f"m{client}-{number}-"
+            connection.request("GET", f"/static/a.txt?{mark}{PADDING}", {"Host": SITE})
+            answer = connection.read_response("GET")
+            (self.answered if answer.status == 200 else self.failed).append(mark)
+            number += 1
+            if answer.get("connection") == "close":
+                connection = self.host.connect(tls=False)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+
+def test_under_load_every_request_has_one_line(files):
+    logs = files.sites[SITE].logs
+    bundles = [process["bundle"] for process in files.daemon_status("front")["processes"]]
+    with Visitors(files) as visitors:
+        wait_for(lambda: logs_of(files, "front", SITE)["rotations"] >= ROTATIONS, 60,
+                 "the log is rotated again and again")
+    assert not visitors.failed
+    wait_for(lambda: len(read_all(logs, "access.log")) >= len(visitors.answered), SOON_S,
+             "the last lines are written")
+    wait_for(lambda: all_packed(logs, "access.log"), SOON_S, "all old ones are packed")
+    marks = [re.search(r"\?(m\d+-\d+-)x{3000} ", line).group(1)
+             for line in read_all(logs, "access.log")]
+    assert len(marks) == len(set(marks))
+    assert set(marks) == set(visitors.answered)
+    # In the order in which each was answered, whichever process it was.
+    for client in range(CLIENTS):
+        numbers = [int(mark.split("-")[1]) for mark in marks if mark.startswith(f"m{client}-")]
+        assert numbers == sorted(numbers)
+    report = logs_of(files, "front", SITE)
+    assert report["problem"] == ""
+    assert report["packed"] >= ROTATIONS
+    # Handed out, not reloaded.
+    assert bundles == [process["bundle"]
+                       for process in files.daemon_status("front")["processes"]]
+
+
+def test_a_log_that_was_moved_away_is_made_again(files):
+    logs = files.sites[SITE].logs
+    (logs / "access.log").rename(logs / "access.log.by-hand")
+    wait_for(lambda: (logs / "access.log").exists(), SOON_S, "there is a new one")
+    wait_for(lambda: (files.get(SITE, "/static/a.txt?after", tls=False).status == 200
+                      and "?after" in (logs / "access.log").read_text()),
+             SOON_S, "it is written")
+    assert (logs / "access.log.by-hand").exists()
+
+
+@pytest.mark.root
+def test_rotated_files_are_the_users(files):
+    logs = files.sites[SITE].logs
+    for file in [logs / "access.log", *old_files(logs, "access.log")]:
+        assert (file.stat().st_uid, file.stat().st_mode & 0o777) == (files.user.uid, 0o640)
+
+
+def test_a_link_in_place_of_the_log_is_not_followed(files):
+    logs = files.sites[SITE].logs
+    target = files.root / "target"
+    target.write_text("")
+    target.chmod(0o666)
+    (logs / "trap").symlink_to(target)
+    (logs / "trap").rename(logs / "error.log")
+    wait_for(lambda: "not a regular file" in logs_of(files, "front", SITE)["problem"], SOON_S,
+             "the status says so")
+    assert files.get(SITE, "/static/a.txt", tls=False).status == 200
+    (logs / "error.log").unlink()
+    wait_for(lambda: logs_of(files, "front", SITE)["problem"] == "", SOON_S, "it is mended")
+    assert target.read_text() == ""
+    assert (logs / "error.log").is_file()
+
+
+def test_output_of_workers_is_rotated_without_a_gap(new_host, django_venv):
+    host = new_host()
+    site = deploy_tiny(host, TINY, django_venv, FLOOD_YAML)
+    host.start_workers()
+    wait_for(lambda: f"flood {FLOOD_LINES - 1} " in (site.logs / "gunicorn_supervisor.log").read_text()
+             or any(f"flood {FLOOD_LINES - 1} " in line
+                    for line in read_all(site.logs, "gunicorn_supervisor.log")),
+             60, "all of it is written")
+    wait_for(lambda: logs_of(host, "workers", TINY)["rotations"] >= 1, SOON_S, "it is rotated")
+    wait_for(lambda: all_packed(site.logs, "gunicorn_supervisor.log"), SOON_S, "and packed")
+    numbers = [int(match.group(1)) for line in read_all(site.logs, "gunicorn_supervisor.log")
+               if (match := re.search(r"\] flood (\d+) x{40}$", line))]
+    assert numbers == list(range(FLOOD_LINES))
