@@ -24,6 +24,7 @@
 #define AMY__TROUBLE_BYTES 160
 
 struct amy__workers_output; /* output.h */
+struct amy_logrotate;
 struct amy__workers_shared; /* shared.c: a listener for strangers */
 
 /* The socket of one position's present incarnation. */
@@ -129,8 +130,9 @@ struct amy__workers_site {
     struct amy__workers_pool *pools;    /* newest generation first */
     struct amy__workers_shared *shared; /* all that its pools have */
     struct amy__workers_output *output;
-    struct amy__json *problems; /* array, for the status */
-    char env_error[256];        /* "" or why the last renewal was refused */
+    struct amy_logrotate *rotator; /* of its file, and of other programs' */
+    struct amy__json *problems;    /* array, for the status */
+    char env_error[256];           /* "" or why the last renewal was refused */
     bool begun;    /* with whatever: only before that is there a resuming */
     bool resuming; /* the release that served last is still to have its try */
     bool refused;  /* the present site.yaml is; `site` is an older one */
@@ -149,6 +151,7 @@ struct amy_workers {
     int run_fd;
     int state_fd;
     int webapps_fd;
+    struct amy__watch *log_watch; /* of all rotators; or NULL */
     struct amy__control *control;
     struct amy__metrics *metrics;
     struct amy__workers_site *sites;

@@ -4,6 +4,7 @@
 
 #include "core/clock.h"
 #include "core/error.h"
+#include "site/logs.h"
 #include "workers/internal.h"
 #include "workers/output.h"
 
@@ -140,6 +141,7 @@ site_json(struct amy__workers_site *site)
         amy__json_bool(changed_in_place(
             site, amy__mono_ms(site->borrow_workers->borrow_clock))));
     (void)amy__json_set(json, "output_lost", amy__json_int((int64_t)lost));
+    (void)amy__json_set(json, "logs", amy__site_logs_json(site->rotator));
     (void)amy__json_set(json, "pools", pools);
     (void)amy__json_set(json, "problems",
                         site->problems == NULL

@@ -1,36 +1,26 @@
 /* Writes logs/gunicorn_supervisor.log of one site. */
-/* Not for rotation: whoever rotates renames the file and says reopen. */
+/* Not for rotation: whoever rotates gives the file. */
 #include "workers/output.h"
 
 #include "core/alloc.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
 #include "core/error.h"
-#include "core/files.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "logrotate/writer.h"
 #include "workers/pieces.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define LOG_NAME "gunicorn_supervisor.log"
-#define RETRY_MS 1000
 #define PREFIX_MAX 160
 
 struct amy__workers_output {
     const struct amy_clock *borrow_clock;
     struct amy_log log;
-    int webapps_fd;
     char *domain;
-    uid_t uid;
-    gid_t gid;
-    int64_t retry_ms; /* it is opened, or opened anew, not before this */
     struct amy_log_writer *writer;
     struct amy__pieces pieces;
     struct amy__defer *turn; /* asked: lines came */
@@ -47,77 +37,10 @@ amy__workers_output_free(struct amy__workers_output *output)
     amy__timer_free(output->wait);
     amy__pieces_clear(&output->pieces);
     amy_log_writer_free(output->writer);
-    amy__close(&output->webapps_fd);
     amy__free(output->domain);
     amy__free(output);
 }
 AMY_DEFINE_CLEANUP(struct amy__workers_output *, amy__workers_output_free)
-
-/* logs/ is the site's user's, so nothing in it is opened but as that user. */
-static int
-open_as_user(const struct amy__workers_output *output, struct amy_error *err)
-{
-    AMY_CLEANUP(amy__close_p) int site_fd = -1;
-    struct amy__as_user saved;
-    int rc = 0;
-    int fd = -1;
-
-    site_fd = amy__open_beneath(output->webapps_fd, output->domain,
-                                O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, err);
-    if (site_fd < 0) {
-        return site_fd;
-    }
-    if (mkdirat(site_fd, "logs", 0755) == 0 &&
-        fchownat(site_fd, "logs", output->uid, output->gid,
-                 AT_SYMLINK_NOFOLLOW) != 0) {
-        return amy__err_sys(err, errno, "giving logs/ to the site's user");
-    }
-    rc = amy__as_user_begin(output->uid, output->gid, &saved, err);
-    if (rc < 0) {
-        return rc;
-    }
-    fd = amy__open_beneath(
-        site_fd, "logs/" LOG_NAME,
-        O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0640, err);
-    amy__as_user_end(&saved);
-    return fd;
-}
-
-static bool
-regular(int fd)
-{
-    struct stat st;
-
-    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
-}
-
-/* The writer has a file: the one of before, or another where that was removed,
- * or logs/ was. */
-static bool
-opened(struct amy__workers_output *output, int64_t now_ms)
-{
-    struct amy_error err = AMY_ERROR_INIT;
-    int fd = -1;
-
-    if (now_ms < output->retry_ms) {
-        return amy__log_writer_is_open(output->writer);
-    }
-    output->retry_ms = now_ms + RETRY_MS;
-    fd = open_as_user(output, &err);
-    if (fd >= 0 && !regular(fd)) {
-        amy__close(&fd);
-        (void)amy__err(&err, AMY_EINVAL, "not a regular file");
-    }
-    if (fd >= 0) {
-        amy_log_writer_set_fd(output->writer, fd);
-        return true;
-    }
-    if (!amy__log_writer_is_open(output->writer)) {
-        amy__log_writer_lose(output->writer, 0, err.msg);
-        return false;
-    }
-    return true; /* the one that we have is better than none */
-}
 
 static size_t
 mark_loss(uint64_t lost, char *buf, size_t size, void *user)
@@ -138,7 +61,6 @@ write_piece(struct amy__span text, void *user)
 {
     struct amy__workers_output *output = user;
 
-    (void)opened(output, amy__mono_ms(output->borrow_clock));
     amy_log_writer_write(output->writer, text.p, text.n);
 }
 
@@ -193,15 +115,8 @@ amy__workers_output_create(const struct amy__workers_output_options *opts,
     if (output == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a worker log");
     }
-    output->webapps_fd = -1;
     output->borrow_clock = opts->borrow_clock;
     output->log = amy__log_copy(opts->log);
-    output->uid = opts->uid;
-    output->gid = opts->gid;
-    output->webapps_fd = fcntl(opts->webapps_fd, F_DUPFD_CLOEXEC, 0);
-    if (output->webapps_fd < 0) {
-        return amy__err_sys(err, errno, "duplicating the webapps directory");
-    }
     output->domain = amy__strdup(opts->domain);
     if (output->domain == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a worker log");
@@ -236,23 +151,10 @@ amy__workers_output_line(struct amy__workers_output *output, const char *pool,
 }
 
 void
-amy__workers_output_reopen(struct amy__workers_output *output)
+amy__workers_output_set_file(struct amy__workers_output *output, int fd)
 {
     /* A traceback that is not whole goes to the next file whole. */
-    amy_log_writer_set_fd(output->writer, -1);
-    output->retry_ms = 0;
-}
-
-void
-amy__workers_output_set_owner(struct amy__workers_output *output, uid_t uid,
-                              gid_t gid)
-{
-    if (output->uid == uid && output->gid == gid) {
-        return;
-    }
-    output->uid = uid;
-    output->gid = gid;
-    amy__workers_output_reopen(output);
+    amy_log_writer_set_fd(output->writer, fd);
 }
 
 uint64_t

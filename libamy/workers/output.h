@@ -10,23 +10,19 @@
 
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
 
 struct event_base;
 struct amy__workers_output;
 
 struct amy__workers_output_options {
     struct event_base *base;
-    int webapps_fd;     /* duplicated */
-    const char *domain; /* copied */
-    uid_t uid;          /* the file is made, and opened, as this user */
-    gid_t gid;
+    const char *domain; /* copied; for our own log */
     const struct amy_clock *borrow_clock;
     const struct amy_log *log;
 };
 
-/* A log that cannot be opened is no error here: it is logged, and tried again
- * with the next line a second later. */
+/* Without a file until amy__workers_output_set_file(): lines are lost, counted,
+ * and told by the first one that is written. */
 int amy__workers_output_create(const struct amy__workers_output_options *opts,
                                struct amy__workers_output **ret_output,
                                struct amy_error *err);
@@ -36,12 +32,8 @@ void amy__workers_output_free(struct amy__workers_output *output);
 void amy__workers_output_line(struct amy__workers_output *output,
                               const char *pool, uint32_t position, int64_t pid,
                               const char *line, size_t n);
-/* Open the file anew with the next line: somebody renamed it. Who does not say
- * so is met a second later. */
-void amy__workers_output_reopen(struct amy__workers_output *output);
-/* From now on the file is opened as this user. */
-void amy__workers_output_set_owner(struct amy__workers_output *output,
-                                   uid_t uid, gid_t gid);
+/* Write there from now on; O_APPEND, taken over. */
+void amy__workers_output_set_file(struct amy__workers_output *output, int fd);
 /* Lines that the disk did not take. */
 uint64_t amy__workers_output_lost(const struct amy__workers_output *output);
 

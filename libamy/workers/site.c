@@ -5,10 +5,12 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "site/logs.h"
 #include "site/told.h"
 #include "workers/internal.h"
 #include "workers/output.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
 
@@ -41,6 +43,7 @@ amy__workers_site_free(struct amy__workers_site *site)
         amy__workers_pool_free(site->pools);
         site->pools = next;
     }
+    amy_logrotate_free(site->rotator);
     amy__workers_output_free(site->output);
     amy__json_free(site->problems);
     amy__site_unref(site->site);
@@ -319,25 +322,59 @@ create_site(struct amy_workers *workers, const char *domain,
     return 0;
 }
 
+static void
+on_log_file(struct amy_logrotate *rotator,
+            const struct amy_logrotate_file *file, void *user)
+{
+    struct amy__workers_site *site = user;
+    int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+
+    if (fd < 0) {
+        return; /* the file before goes on */
+    }
+    amy__workers_output_set_file(site->output, fd);
+    amy_logrotate_release(rotator, file->name, file->serial);
+}
+
+static int
+begin_rotation(struct amy__workers_site *site, struct amy_error *err)
+{
+    static const char *const own[] = {"gunicorn_supervisor.log", NULL};
+    const struct amy_workers *workers = site->borrow_workers;
+    const struct amy__site_logs_spec logs = {
+        .base = workers->base,
+        .borrow_watch = workers->log_watch,
+        .webapps_fd = workers->webapps_fd,
+        .borrow_clock = workers->borrow_clock,
+        .log = &workers->log,
+        .own = own,
+        .kind = AMY_LOGROTATE_GIVEN,
+        .on_file = on_log_file,
+        .user = site,
+    };
+
+    return amy__site_logs_create(site->site, &logs, &site->rotator, err);
+}
+
 static int
 open_output(struct amy__workers_site *site, struct amy_error *err)
 {
     const struct amy_workers *workers = site->borrow_workers;
     struct amy__workers_output_options opts = {
         .base = workers->base,
-        .webapps_fd = workers->webapps_fd,
         .domain = site->domain,
-        .uid = site->site->uid,
-        .gid = site->site->gid,
         .borrow_clock = workers->borrow_clock,
         .log = &workers->log,
     };
+    int rc = 0;
 
-    if (site->output != NULL) {
-        amy__workers_output_set_owner(site->output, opts.uid, opts.gid);
-        return 0;
+    if (site->rotator != NULL) {
+        return amy__site_logs_renew(site->site, site->rotator, err);
     }
-    return amy__workers_output_create(&opts, &site->output, err);
+    if (site->output == NULL) {
+        rc = amy__workers_output_create(&opts, &site->output, err);
+    }
+    return rc == 0 ? begin_rotation(site, err) : rc;
 }
 
 static int

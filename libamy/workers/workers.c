@@ -12,9 +12,10 @@
 #include "core/log.h"
 #include "core/options.h"
 #include "core/user.h"
+#include "core/watch.h"
+#include "logrotate/logrotate.h"
 #include "site/told.h"
 #include "workers/internal.h"
-#include "workers/output.h"
 
 #include <fcntl.h>
 #include <linux/capability.h>
@@ -140,6 +141,7 @@ amy_workers_free(struct amy_workers *workers)
     amy__metrics_free(workers->metrics);
     amy__defer_free(workers->sweep);
     amy__close(&workers->webapps_fd);
+    amy__watch_free(workers->log_watch);
     amy__close(&workers->run_fd);
     amy__close(&workers->state_fd);
     amy__settings_free(workers->settings);
@@ -251,6 +253,10 @@ set_up(struct amy_workers *workers, const struct amy_workers_options *o,
     }
     if (rc == 0) {
         rc = open_directories(workers, err);
+    }
+    if (rc == 0 && amy__logrotate_watch_create(workers->base,
+                                               &workers->log_watch, err) < 0) {
+        workers->log_watch = NULL; /* each rotator says what is missing */
     }
     if (rc == 0 && !workers->as_person) {
         rc = amy__caps_keep(kept_caps, sizeof(kept_caps) / sizeof(kept_caps[0]),
@@ -451,8 +457,8 @@ amy_workers_reopen(struct amy_workers *workers)
     AMY_CHECK(workers, WORKERS_MAGIC);
     for (struct amy__workers_site *site = workers->sites; site != NULL;
          site = site->next) {
-        if (site->output != NULL) {
-            amy__workers_output_reopen(site->output);
+        if (site->rotator != NULL) {
+            amy_logrotate_poll(site->rotator);
         }
     }
 }
