@@ -224,6 +224,10 @@ void amy__tunnel_worker_over(struct amy__job *job);
 void amy__tunnel_worker_gone(struct amy__visit *v);
 void amy__tunnel_worker_room(struct amy__job *job);
 
+/* figures.c: the answer to STATUS, of so many asked. */
+struct amy__json *amy__front_figures_json(const struct amy__front *front,
+                                          int64_t ask);
+
 /* served.c: sites and domains. */
 struct amy__pool_lane *amy__domain_pool(struct amy__domain *domain,
                                         const char *name); /* or NULL */
