@@ -18,6 +18,21 @@
 
 #define OPENAT2_TRIES 8
 
+static bool
+is_same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
+
+bool
+amy__stat_is_same(const struct stat *a, const struct stat *b)
+{
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+           a->st_size == b->st_size && a->st_mode == b->st_mode &&
+           is_same_time(&a->st_mtim, &b->st_mtim) &&
+           is_same_time(&a->st_ctim, &b->st_ctim);
+}
+
 void
 amy__close(int *fd)
 {

@@ -42,6 +42,10 @@ int amy__read_file_at(int dir_fd, const char *name, size_t max,
 int amy__write_file_at(int dir_fd, const char *name, const void *data, size_t n,
                        mode_t mode, struct amy_error *err);
 
+/* Between both looks nobody wrote to the file, replaced it, or changed its mode
+ * or its name. */
+bool amy__stat_is_same(const struct stat *a, const struct stat *b);
+
 /* An anonymous file with these bytes, sealed against every change. Returns the
  * descriptor. */
 int amy__sealed_memfd(const char *name, const void *data, size_t n,

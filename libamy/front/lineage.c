@@ -5,6 +5,7 @@
 #include "core/alloc.h"
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/log.h"
 
 #include <limits.h>
@@ -224,16 +225,6 @@ weigh(struct amy__lineages *site, struct amy__lineage *l,
     }
 }
 
-static bool
-is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
-           a->st_size == b->st_size && a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
-           a->st_mtim.tv_nsec == b->st_mtim.tv_nsec &&
-           a->st_ctim.tv_sec == b->st_ctim.tv_sec &&
-           a->st_ctim.tv_nsec == b->st_ctim.tv_nsec;
-}
-
 /* Both files are as they were when they were read; links are followed, so a
  * replaced one shows. */
 static bool
@@ -245,7 +236,8 @@ is_unchanged(struct amy__lineage *l)
 
     (void)stat(l->chain_path, &chain); /* zeros where there is none */
     (void)stat(l->key_path, &key);
-    same = is_same(&chain, &l->chain_seen) && is_same(&key, &l->key_seen);
+    same = amy__stat_is_same(&chain, &l->chain_seen) &&
+           amy__stat_is_same(&key, &l->key_seen);
     l->chain_seen = chain;
     l->key_seen = key;
     return same;

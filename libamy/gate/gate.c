@@ -61,14 +61,6 @@ mtime_ns(const struct stat *st)
     return st->st_mtim.tv_sec * INT64_C(1000000000) + st->st_mtim.tv_nsec;
 }
 
-static bool
-is_same(const struct stat *a, const struct stat *b)
-{
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
-           a->st_size == b->st_size && a->st_mode == b->st_mode &&
-           mtime_ns(a) == mtime_ns(b);
-}
-
 /* A file that is being written has the time of the last write in both its
  * times. Renamed, chmodded or given its old date afterwards, they differ, and
  * whoever did that had finished. Otherwise: when it rests. */
@@ -84,7 +76,7 @@ is_settled(struct amy_gate *gate, const struct stat *st)
     if (moved_since || age_ms > OLD_MS) {
         return true;
     }
-    if (gate->seen_ms == 0 || !is_same(&gate->seen, st)) {
+    if (gate->seen_ms == 0 || !amy__stat_is_same(&gate->seen, st)) {
         gate->seen = *st;
         gate->seen_ms = now_ms;
         return false;
@@ -120,7 +112,7 @@ read_page(struct amy_gate *gate, const struct stat *st, struct amy__buf *page)
         return 0;
     }
     if (fstatat(gate->dir_fd, PAGE_ON, &after, AT_SYMLINK_NOFOLLOW) != 0 ||
-        !is_same(&before, &after) || !is_same(st, &after)) {
+        !amy__stat_is_same(&before, &after) || !amy__stat_is_same(st, &after)) {
         return AMY_EAGAIN;
     }
     if (page->len == 0) {
@@ -157,7 +149,7 @@ renew_page(struct amy_gate *gate, const struct stat *st, bool settled)
     struct amy__buf page = {0};
     bool changed = false;
 
-    if (gate->state == AMY_GATE_CLOSED && is_same(&gate->shown, st)) {
+    if (gate->state == AMY_GATE_CLOSED && amy__stat_is_same(&gate->shown, st)) {
         gate->seen_ms = 0;
         return false;
     }

@@ -329,6 +329,54 @@ test_as_user_leaves_our_groups_and_takes_them_back(void **state)
     assert_int_equal(setgroups((size_t)count, before), 0);
 }
 
+static struct stat
+look(const struct place *place)
+{
+    struct stat st = {0};
+
+    assert_int_equal(fstatat(place->fd, "page", &st, AT_SYMLINK_NOFOLLOW), 0);
+    return st;
+}
+
+static void
+test_stat_is_same_until_anything_was_done_to_the_file(void **state)
+{
+    const struct place *place = *state;
+    struct stat first = {0};
+    struct stat now = {0};
+    struct timespec old[2] = {{0}};
+
+    assert_int_equal(
+        amy__write_file_at(place->fd, "page", "one", 3, 0644, NULL), 0);
+    first = look(place);
+    now = look(place);
+    assert_true(amy__stat_is_same(&first, &now));
+    /* As long as before, and dated as before: its change has a time, too. */
+    assert_int_equal(
+        amy__write_file_at(place->fd, "page", "two", 3, 0644, NULL), 0);
+    old[0] = first.st_atim;
+    old[1] = first.st_mtim;
+    assert_int_equal(utimensat(place->fd, "page", old, 0), 0);
+    now = look(place);
+    now.st_ino = first.st_ino; /* a file system may use it again */
+    assert_false(amy__stat_is_same(&first, &now));
+    first = now = look(place);
+    now.st_mode ^= 0111;
+    assert_false(amy__stat_is_same(&first, &now));
+    now = first;
+    now.st_size++;
+    assert_false(amy__stat_is_same(&first, &now));
+    now = first;
+    now.st_ino++;
+    assert_false(amy__stat_is_same(&first, &now));
+    now = first;
+    now.st_dev++;
+    assert_false(amy__stat_is_same(&first, &now));
+    now = first;
+    now.st_mtim.tv_nsec ^= 1;
+    assert_false(amy__stat_is_same(&first, &now));
+}
+
 int
 main(void)
 {
@@ -347,6 +395,9 @@ main(void)
         cmocka_unit_test_setup_teardown(test_make_dirs_sets_the_last_ones_mode,
                                         set_up, tear_down),
         cmocka_unit_test(test_sealed_memfd_cannot_be_changed),
+        cmocka_unit_test_setup_teardown(
+            test_stat_is_same_until_anything_was_done_to_the_file, set_up,
+            tear_down),
         cmocka_unit_test_setup_teardown(
             test_as_user_touches_files_with_that_users_rights, set_up,
             tear_down),
