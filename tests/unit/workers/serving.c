@@ -6,6 +6,7 @@
 #include "net/unix.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -192,4 +193,87 @@ assert_told(const char *text)
     if (strstr(told, text) == NULL) {
         fail_msg("'%s' is not in '%s'", text, told);
     }
+}
+
+bool
+published(const struct scene *s, const char *name)
+{
+    char path[256];
+
+    (void)snprintf(path, sizeof(path), "%s/" DOMAIN "/web/%s", s->run, name);
+    return access(path, F_OK) == 0;
+}
+
+bool
+only_first(const struct scene *s)
+{
+    return scene_has_reloaded(s) && first_serves(s) &&
+           scene_pool(s, 2, "web") == NULL;
+}
+
+bool
+only_second(const struct scene *s)
+{
+    return scene_has_reloaded(s) && ready_of(s, 2) == 2 &&
+           scene_pool(s, 1, "web") == NULL;
+}
+
+uint32_t fewest;
+
+int
+serving_set_up(void **state)
+{
+    fewest = UINT32_MAX;
+    return scene_set_up(state);
+}
+
+static void
+watch_fewest(const struct scene *s)
+{
+    uint32_t ready = ready_of(s, 1) + ready_of(s, 2);
+
+    fewest = ready < fewest ? ready : fewest;
+}
+
+bool
+only_first_watched(const struct scene *s)
+{
+    watch_fewest(s);
+    return only_first(s);
+}
+
+bool
+only_second_watched(const struct scene *s)
+{
+    watch_fewest(s);
+    return only_second(s);
+}
+
+uint64_t
+restarts_of(const struct scene *s, uint64_t generation, uint32_t position)
+{
+    struct amy_worker_view view = {.struct_size = sizeof(view)};
+
+    assert_int_equal(amy_pool_worker(scene_pool(s, generation, "web")->pool,
+                                     position, &view),
+                     0);
+    return view.restarts;
+}
+
+void
+kill_worker(const struct scene *s, uint64_t generation, uint32_t position)
+{
+    struct amy_worker_view view = {.struct_size = sizeof(view)};
+
+    assert_int_equal(amy_pool_worker(scene_pool(s, generation, "web")->pool,
+                                     position, &view),
+                     0);
+    assert_true(view.pid > 1);
+    assert_int_equal(kill((pid_t)view.pid, SIGKILL), 0);
+}
+
+bool
+bakes(const struct scene *s)
+{
+    return scene_reload(s)->roll.phase == AMY__ROLL_BAKE;
 }

@@ -30,4 +30,18 @@ void assert_reason(const struct scene *s, const char *text);
 void ask_and_hear(struct scene *s);
 void assert_told(const char *text);
 
+/* Of a reload from the first generation to the second. */
+bool published(const struct scene *s, const char *name);
+bool only_first(const struct scene *s);
+bool only_second(const struct scene *s);
+bool bakes(const struct scene *s);
+uint64_t restarts_of(const struct scene *s, uint64_t generation,
+                     uint32_t position);
+void kill_worker(const struct scene *s, uint64_t generation, uint32_t position);
+/* Ready ones of both, the fewest ever while we watched. */
+extern uint32_t fewest;
+int serving_set_up(void **state);
+bool only_first_watched(const struct scene *s);
+bool only_second_watched(const struct scene *s);
+
 #endif

@@ -7,98 +7,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-static bool
-published(const struct scene *s, const char *name)
-{
-    char path[256];
-
-    (void)snprintf(path, sizeof(path), "%s/" DOMAIN "/web/%s", s->run, name);
-    return access(path, F_OK) == 0;
-}
-
-static bool
-only_first(const struct scene *s)
-{
-    return scene_has_reloaded(s) && first_serves(s) &&
-           scene_pool(s, 2, "web") == NULL;
-}
-
-static bool
-only_second(const struct scene *s)
-{
-    return scene_has_reloaded(s) && ready_of(s, 2) == 2 &&
-           scene_pool(s, 1, "web") == NULL;
-}
-
-/* All generations together, and the fewest ever while we watched. */
-static uint32_t fewest;
-
-static int
-set_up(void **state)
-{
-    fewest = UINT32_MAX;
-    return scene_set_up(state);
-}
-
-static void
-watch_fewest(const struct scene *s)
-{
-    uint32_t ready = ready_of(s, 1) + ready_of(s, 2);
-
-    fewest = ready < fewest ? ready : fewest;
-}
-
-static bool
-only_first_watched(const struct scene *s)
-{
-    watch_fewest(s);
-    return only_first(s);
-}
-
-static bool
-only_second_watched(const struct scene *s)
-{
-    watch_fewest(s);
-    return only_second(s);
-}
-
-static uint64_t
-restarts_of(const struct scene *s, uint64_t generation, uint32_t position)
-{
-    struct amy_worker_view view = {.struct_size = sizeof(view)};
-
-    assert_int_equal(amy_pool_worker(scene_pool(s, generation, "web")->pool,
-                                     position, &view),
-                     0);
-    return view.restarts;
-}
-
-static void
-kill_worker(const struct scene *s, uint64_t generation, uint32_t position)
-{
-    struct amy_worker_view view = {.struct_size = sizeof(view)};
-
-    assert_int_equal(amy_pool_worker(scene_pool(s, generation, "web")->pool,
-                                     position, &view),
-                     0);
-    assert_true(view.pid > 1);
-    assert_int_equal(kill((pid_t)view.pid, SIGKILL), 0);
-}
-
-static bool
-bakes(const struct scene *s)
-{
-    return scene_reload(s)->roll.phase == AMY__ROLL_BAKE;
-}
-
-static bool
-has_canary(const struct scene *s)
-{
-    const struct amy__workers_pool *web = scene_pool(s, 2, "web");
-
-    return web != NULL && amy__workers_pool_state(web, 0) == AMY_WORKER_BOOT;
-}
-
 /* ---- tests ---- */
 
 static void
@@ -127,38 +35,6 @@ test_first_generation_may_answer_anything(void **state)
 }
 
 static void
-test_canary_is_refused_for_what_it_does(void **state)
-{
-    static const struct {
-        const char *mode;
-        const char *reason;
-    } bad[] = {
-        {"2.0 500\n",
-         "web 0 of generation 2: the health check /up was answered "
-         "with status 500"},
-        {"2.0 302\n", "with status 302"},
-        {"2.0 cut\n", "gave no answer within 3000 ms"},
-        {"2.0 exit\n", "exited with code 3 before it was ready"},
-        {"2.0 crash\n", "exited with code 9 before it was ready"},
-    };
-
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct scene *s = *state;
-
-        serve_first(s, "bake: 0s, timeout: 1s", bad[i].mode);
-        ask_reload(s);
-        scene_run_until(s, only_first_watched);
-        assert_reason(s, bad[i].reason);
-        assert_int_equal(fewest, 2);
-        assert_false(published(s, "2.0"));
-        assert_int_equal(restarts_of(s, 1, 0) + restarts_of(s, 1, 1), 0);
-        assert_true(amy__json_count(scene_reload(s)->lines) > 0);
-        assert_int_equal(scene_tear_down(state), 0);
-        assert_int_equal(set_up(state), 0);
-    }
-}
-
-static void
 test_later_position_that_does_not_come_up_takes_all_back(void **state)
 {
     struct scene *s = *state;
@@ -173,73 +49,6 @@ test_later_position_that_does_not_come_up_takes_all_back(void **state)
     assert_int_equal(restarts_of(s, 1, 0), 1);
     assert_int_equal(restarts_of(s, 1, 1), 0);
     assert_true(published(s, "1.0") && published(s, "1.1"));
-}
-
-static void
-test_canary_that_turns_bad_in_the_bake_ends(void **state)
-{
-    struct scene *s = *state;
-
-    serve_first(s, "bake: 1m", "");
-    ask_reload(s);
-    scene_run_until(s, bakes);
-    assert_true(published(s, "2.0"));
-    put_mode(s, "2.0 503\n");
-    scene_run_until(s, only_first_watched);
-    assert_reason(s, "with status 503");
-    assert_int_equal(fewest, 2);
-    assert_false(published(s, "2.0"));
-}
-
-static void
-test_canary_that_falls_silent_does_not_pass(void **state)
-{
-    struct scene *s = *state;
-
-    /* The bake is long over when its last question is given up. */
-    serve_first(s, "bake: 1500ms", "");
-    ask_reload(s);
-    scene_run_until(s, bakes);
-    put_mode(s, "2.0 silent\n");
-    scene_run_until(s, only_first_watched);
-    assert_reason(s, "got no answer");
-    assert_int_equal(fewest, 2);
-}
-
-static void
-test_canary_that_is_killed_in_the_bake_ends(void **state)
-{
-    struct scene *s = *state;
-
-    serve_first(s, "bake: 1m", "");
-    ask_reload(s);
-    scene_run_until(s, bakes);
-    kill_worker(s, 2, 0);
-    scene_run_until(s, only_first);
-    assert_reason(s, "web 0 of generation 2: killed by SIGKILL");
-}
-
-static bool
-both_died_and_are_back(const struct scene *s)
-{
-    return restarts_of(s, 1, 0) == 1 && restarts_of(s, 1, 1) == 1 &&
-           first_serves(s);
-}
-
-static void
-test_old_workers_that_die_during_a_canary_are_replaced(void **state)
-{
-    struct scene *s = *state;
-
-    serve_first(s, "bake: 0s", "2.0 hang\n");
-    ask_reload(s);
-    scene_run_until(s, has_canary);
-    kill_worker(s, 1, 0);
-    kill_worker(s, 1, 1);
-    scene_run_until(s, both_died_and_are_back);
-    assert_int_equal(scene_reload(s)->roll.phase, AMY__ROLL_CANARY);
-    scene_run_until(s, only_first);
-    assert_reason(s, "gave no answer within 3000 ms");
 }
 
 static bool
@@ -543,7 +352,7 @@ test_release_broken_only_in_rq_is_refused(void **state)
 }
 
 #define SCENE_TEST(test)                                                       \
-    cmocka_unit_test_setup_teardown(test, set_up, scene_tear_down)
+    cmocka_unit_test_setup_teardown(test, serving_set_up, scene_tear_down)
 
 int
 main(void)
@@ -551,12 +360,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         SCENE_TEST(test_good_generation_takes_over_one_by_one),
         SCENE_TEST(test_first_generation_may_answer_anything),
-        SCENE_TEST(test_canary_is_refused_for_what_it_does),
         SCENE_TEST(test_later_position_that_does_not_come_up_takes_all_back),
-        SCENE_TEST(test_canary_that_turns_bad_in_the_bake_ends),
-        SCENE_TEST(test_canary_that_falls_silent_does_not_pass),
-        SCENE_TEST(test_canary_that_is_killed_in_the_bake_ends),
-        SCENE_TEST(test_old_workers_that_die_during_a_canary_are_replaced),
         SCENE_TEST(test_ten_reloads_at_once_are_two),
         SCENE_TEST(test_stop_in_the_bake_ends_both_generations),
         SCENE_TEST(test_site_that_leaves_in_the_bake_ends_both_generations),
