@@ -497,6 +497,8 @@ test_following_finds_a_directory_that_was_replaced(void **state)
 
 /* ---- bounds ---- */
 
+#define FILLER_BYTES ((size_t)1 << 20)
+
 static uint64_t
 bytes_read(void)
 {
@@ -517,7 +519,7 @@ test_ten_thousand_files_and_a_huge_one_are_not_read_for_ten_lines(void **state)
     struct fixture *f = *state;
     struct rusage usage = {0};
     uint64_t before = 0;
-    static char filler[1 << 20];
+    static char filler[FILLER_BYTES + 1]; /* and the NUL of its last line */
 
     for (int i = 0; i < 10000; i++) {
         char name[64];
@@ -527,11 +529,11 @@ test_ten_thousand_files_and_a_huge_one_are_not_read_for_ten_lines(void **state)
                        i / 3600, i / 60 % 60, i % 60);
         say(f, name, "x");
     }
-    for (size_t i = 0; i < sizeof(filler); i += 64) {
+    for (size_t i = 0; i < FILLER_BYTES; i += 64) {
         (void)snprintf(filler + i, 65, "2026-11-26T12:00:00Z %042zu\n", i);
     }
     for (int i = 0; i < 32; i++) {
-        append(f, "error.log", filler, sizeof(filler));
+        append(f, "error.log", filler, FILLER_BYTES);
     }
     say_at(f, "error.log", 600, "the end");
     before = bytes_read();
@@ -543,7 +545,7 @@ test_ten_thousand_files_and_a_huge_one_are_not_read_for_ten_lines(void **state)
     f->opts.since_wall_ms = at(599);
     f->opts.components = 0;
     assert_string_equal(all(f), "e the end\n");
-    assert_true(bytes_read() - before < 6 * sizeof(filler));
+    assert_true(bytes_read() - before < 6 * FILLER_BYTES);
     assert_int_equal(getrusage(RUSAGE_SELF, &usage), 0);
     assert_true(usage.ru_maxrss < 256 * 1024);
 }
