@@ -63,6 +63,22 @@ tell_alarms(struct amy__metrics_text *text,
     }
 }
 
+/* Said in any case: that somebody looks after backups at all. */
+static void
+tell_sites(struct amy__metrics_text *text,
+           const struct amy_scheduler *scheduler)
+{
+    static const struct amy__metric sites = {
+        "amy_backup_sites", AMY__METRIC_GAUGE, "Sites that have a database."};
+    int64_t count = 0;
+
+    for (const struct amy__scheduler_site *site = scheduler->sites;
+         site != NULL; site = site->next) {
+        count += site->site != NULL && site->site->database_from != NULL;
+    }
+    amy__metrics_value(text, &sites, NULL, count);
+}
+
 static void
 tell_all(struct amy__metrics_text *text, void *user)
 {
@@ -70,6 +86,7 @@ tell_all(struct amy__metrics_text *text, void *user)
                                    tell_alarms};
     const struct amy_scheduler *scheduler = user;
 
+    tell_sites(text, scheduler);
     for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
         for (const struct amy__scheduler_site *site = scheduler->sites;
              site != NULL; site = site->next) {

@@ -58,7 +58,11 @@ def test_text_is_what_promtool_takes(running, daemon):
     assert answer.status == 200
     assert answer.get("content-type") == "text/plain; version=0.0.4; charset=utf-8"
     assert len(metrics(running, daemon)) >= 3
-    done = subprocess.run(["promtool", "check", "metrics"], input=answer.text, text=True,
+    expect_promtool_takes(answer.text)
+
+
+def expect_promtool_takes(text):
+    done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
                           capture_output=True, check=False)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
 

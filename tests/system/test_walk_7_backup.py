@@ -10,7 +10,7 @@ from hosting import users, walk
 from hosting.services import Postgres
 from hosting.site import TOP, make_directory
 from hosting.users import as_user, clean_environment
-from test_metrics import scrape
+from test_metrics import expect_promtool_takes, scrape
 
 
 def test_a_backup_is_made_tried_and_restored(stage):
@@ -25,6 +25,8 @@ def test_status_and_metrics_tell_of_it(stage):
     assert answer.status == 200
     assert re.search(r'^amy_backup_age_seconds\{site="demo.localhost"\} \d', answer.text, re.M)
     assert 'amy_backup_alarm{site="demo.localhost",state="failed"} 0' in answer.text
+    expect_promtool_takes(answer.text)
+    assert scrape(stage.host, "backup", method="POST").status == 405
 
 
 @pytest.fixture
