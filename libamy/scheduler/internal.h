@@ -103,6 +103,7 @@ struct amy__scheduler_site {
     bool scheduled; /* it has one, and its state has begun */
     bool has_schedule;
     struct amy__schedule_state state;
+    struct amy_logrotate *rotator; /* of backup.log; NULL: none yet */
     struct amy__scheduler_facts facts;
     struct amy__run *runs;
     uint32_t failures; /* of scheduled dumps, in a row */
@@ -127,6 +128,7 @@ struct amy_scheduler {
     int run_fd;
     int state_fd;
     int webapps_fd;
+    struct amy__watch *log_watch; /* of all rotators; or NULL */
     struct amy__control *control;
     struct amy__metrics *metrics;
     struct amy__scheduler_site *sites;

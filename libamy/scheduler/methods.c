@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "scheduler/internal.h"
+#include "site/logs.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -95,6 +96,7 @@ site_json(const struct amy__scheduler_site *site)
     if (site->error[0] != '\0') {
         (void)amy__json_set(json, "error", amy__json_text(site->error));
     }
+    (void)amy__json_set(json, "logs", amy__site_logs_json(site->rotator));
     (void)amy__json_set(json, "problems",
                         site->problems == NULL
                             ? amy__json_array()

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "scheduler/internal.h"
+#include "site/logs.h"
 #include "site/told.h"
 
 #include <inttypes.h>
@@ -45,6 +46,7 @@ amy__scheduler_site_free(struct amy__scheduler_site *site)
         amy__run_free(site->runs);
         site->runs = next;
     }
+    amy_logrotate_free(site->rotator);
     amy__scheduler_facts_clear(&site->facts);
     amy__zone_free(site->zone);
     amy__json_free(site->problems);
@@ -475,6 +477,36 @@ accept_yaml(struct amy__scheduler_site *site, struct amy_error *err)
     return rc;
 }
 
+/* Jobs open it for each line, so nobody is given its next file. */
+static void
+rotate_log(struct amy__scheduler_site *site)
+{
+    static const char *const own[] = {"backup.log", NULL};
+    struct amy_scheduler *scheduler = site->borrow_scheduler;
+    const struct amy__site_logs_spec logs = {
+        .base = scheduler->base,
+        .borrow_watch = scheduler->log_watch,
+        .webapps_fd = scheduler->webapps_fd,
+        .borrow_clock = scheduler->borrow_clock,
+        .log = &scheduler->log,
+        .own = own,
+        .kind = AMY_LOGROTATE_NAMED,
+    };
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = 0;
+
+    if (site->rotator == NULL) {
+        rc = amy__site_logs_create(site->site, &logs, &site->rotator, &err);
+    } else {
+        rc = amy__site_logs_renew(site->site, site->rotator, &err);
+    }
+    if (rc < 0) {
+        amy__log(&scheduler->log, AMY_LOG_WARN,
+                 "backup.log is not rotated: %s site=%s", err.msg,
+                 site->domain);
+    }
+}
+
 static struct amy__scheduler_site *
 find_or_make(struct amy_scheduler *scheduler, const char *domain)
 {
@@ -524,6 +556,7 @@ amy__scheduler_renew(struct amy_scheduler *scheduler, const char *domain,
                  why.msg);
         return amy__err(err, rc, "%s", why.msg);
     }
+    rotate_log(site);
     look(site);
     return 0;
 }

@@ -2,6 +2,7 @@
 amy-workers under a flood of output. promises/logs.md 1, 3, 4, 8."""
 
 import gzip
+import os
 import re
 import threading
 
@@ -22,7 +23,7 @@ logs: {{size: 64KiB, every: never}}
 CLIENTS = 4
 ROTATIONS = 4
 PADDING = "x" * 3000
-STAMPED = re.compile(r"-\d{8}T\d{6}Z(-\d+)?(\.gz)?$")
+STAMPED = re.compile(r"-(\d{8}T\d{6}Z)(?:-(\d+))?(?:\.gz)?$")
 
 FLOOD_LINES = 20000
 FLOOD = f"import time; [print('flood', n, 'x' * 40, flush=True) for n in range({FLOOD_LINES})]; time.sleep(9999)"
@@ -51,8 +52,10 @@ def files(host_for_module):
 
 
 def old_files(logs, name):
-    return sorted(file for file in logs.iterdir()
-                  if file.name.startswith(f"{name}-") and STAMPED.search(file.name))
+    """By time, then by sequence."""
+    found = [(match.group(1), int(match.group(2) or 1), file) for file in logs.iterdir()
+             if file.name.startswith(f"{name}-") and (match := STAMPED.search(file.name))]
+    return [file for _, _, file in sorted(found)]
 
 
 def read_all(logs, name):
@@ -86,15 +89,16 @@ class Visitors:
 
     def visit(self, client):
         connection = self.host.connect(tls=False)
-        number = 0
+        number = turn = 0
         while not self.over.is_set():
-            mark = f"m{client}-{number}-"
+            mark = f"m{client}.{turn}-{number}-"
             connection.request("GET", f"/static/a.txt?{mark}{PADDING}", {"Host": SITE})
             answer = connection.read_response("GET")
             (self.answered if answer.status == 200 else self.failed).append(mark)
             number += 1
             if answer.get("connection") == "close":
                 connection = self.host.connect(tls=False)
+                turn += 1
 
     def __enter__(self):
         for thread in self.threads:
@@ -117,14 +121,15 @@ def test_under_load_every_request_has_one_line(files):
     wait_for(lambda: len(read_all(logs, "access.log")) >= len(visitors.answered), SOON_S,
              "the last lines are written")
     wait_for(lambda: all_packed(logs, "access.log"), SOON_S, "all old ones are packed")
-    marks = [re.search(r"\?(m\d+-\d+-)x{3000} ", line).group(1)
+    marks = [re.search(r"\?(m\d+\.\d+-\d+-)x{3000} ", line).group(1)
              for line in read_all(logs, "access.log")]
     assert len(marks) == len(set(marks))
     assert set(marks) == set(visitors.answered)
-    # In the order in which each was answered, whichever process it was.
-    for client in range(CLIENTS):
-        numbers = [int(mark.split("-")[1]) for mark in marks if mark.startswith(f"m{client}-")]
-        assert numbers == sorted(numbers)
+    # The lines of a connection, which one process writes, are in their order.
+    last = {}
+    for connection, number in (mark.split("-")[:2] for mark in marks):
+        assert int(number) > last.get(connection, -1)
+        last[connection] = int(number)
     report = logs_of(files, "front", SITE)
     assert report["problem"] == ""
     assert report["packed"] >= ROTATIONS
@@ -179,3 +184,16 @@ def test_output_of_workers_is_rotated_without_a_gap(new_host, django_venv):
     numbers = [int(match.group(1)) for line in read_all(site.logs, "gunicorn_supervisor.log")
                if (match := re.search(r"\] flood (\d+) x{40}$", line))]
     assert numbers == list(range(FLOOD_LINES))
+
+
+def test_backup_log_is_rotated_by_its_name(files):
+    logs = files.sites[SITE].logs
+    text = "2026-11-26T00:00:00.000Z a line of a job\n" * 2000
+    (logs / "backup.log").write_text(text)
+    os.chown(logs / "backup.log", files.user.uid, files.user.gid)
+    files.start_backup()
+    wait_for(lambda: old_files(logs, "backup.log") and all_packed(logs, "backup.log"), SOON_S,
+             "it is rotated and packed")
+    assert gzip.decompress(old_files(logs, "backup.log")[0].read_bytes()).decode() == text
+    report = logs_of(files, "backup", SITE)
+    assert (report["rotations"], report["problem"]) == (1, "")
