@@ -147,12 +147,25 @@ def test_a_server_that_is_killed_leaves_nothing(shop, through):
     wait_for(lambda: shop.run("dump")["event"] == "done", 60, "a backup after the server's recovery")
 
 
+def test_a_list_of_roles_that_fails_hides_no_warning(shop, through):
+    """Both are told: what the server said to pg_dump, and that there are none."""
+    shop.query(f"UPDATE pg_database SET datcollversion = '1' WHERE datname = '{shop.database}'",
+               "postgres")
+    through(lambda data, passed: None if b"rolsuper" in data else data)
+    event = shop.run("dump")
+    assert event["event"] == "done" and event["set"]["verdict"] == "parsed", event
+    warning = event["set"]["warning"]
+    assert "collation version" in warning and "no roles: pg_dumpall" in warning, event
+    assert not (shop.sets / event["set"]["name"] / "roles.sql").exists()
+
+
+@pytest.mark.long
 def test_an_alarms_command_has_a_limit(shop):
     told = shop.site.directory / "alarms"
     told.mkdir()
     os.chown(told, shop.host.user.uid, shop.host.user.gid)
     shop.write_yaml("{every: 1m, alarm: {timeout: 1s, command: [/bin/sh, -c, "
-                    "'echo $$ > alarms/pid; while :; do sleep 60; done']}}")
+                    "'trap \"\" TERM; echo $$ > alarms/pid; while :; do sleep 60; done']}}")
     shop.set_url(shop.url(database="no_such_database"))
     shop.host.start_backup()
     pid = wait_for(lambda: (told / "pid").exists() and (told / "pid").read_text().strip(), 60, "an alarm")
