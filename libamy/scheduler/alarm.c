@@ -168,13 +168,16 @@ void
 amy__scheduler_alarms(struct amy__scheduler_site *site)
 {
     const struct amy__scheduler_facts *facts = &site->facts;
+    bool failed = false;
 
     if (site->site == NULL || site->site->database_from == NULL) {
         return;
     }
     look_at_age(site);
-    set_alarm(site, AMY__ALARM_FAILED, site->failures > 0, "%s",
-              site->failures > 0 ? site->failure : "it worked again");
+    failed = site->failures > 0 ||
+             (site->drill_failed && site->site->backup_drill_ms > 0);
+    set_alarm(site, AMY__ALARM_FAILED, failed, "%s",
+              failed ? site->failure : "it worked again");
     if (facts->known) {
         bool suspect = strcmp(facts->newest_verdict, "suspect") == 0 ||
                        strcmp(facts->newest_verdict, "damaged") == 0;

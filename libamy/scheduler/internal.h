@@ -108,8 +108,9 @@ struct amy__scheduler_site {
     struct amy__run *runs;
     uint32_t failures; /* of scheduled dumps, in a row */
     struct amy__retry retry;
-    int64_t drill_ms; /* mono: no drill before */
-    int64_t look_ms;  /* mono: when to look at the sets again */
+    int64_t drill_ms;  /* mono: no drill before */
+    bool drill_failed; /* the last scheduled one */
+    int64_t look_ms;   /* mono: when to look at the sets again */
     /* mono: when another host was seen to back the database up; 0: never */
     int64_t other_ms;
     char failure[256];

@@ -312,6 +312,19 @@ work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
     }
 }
 
+static void
+drill_ended(struct amy__scheduler_site *site, const struct amy__run *run)
+{
+    site->drill_ms =
+        amy__mono_ms(site->borrow_scheduler->borrow_clock) + DRILL_RETRY_MS;
+    if (run->internal) {
+        site->drill_failed = is_failure(run->code);
+    }
+    if (site->drill_failed) {
+        note_failure(site, run->message);
+    }
+}
+
 /* Whoever made the newest set did not come to read it through. */
 static void
 finish_newest(struct amy__scheduler_site *site)
@@ -399,8 +412,7 @@ amy__scheduler_site_ended(struct amy__scheduler_site *site,
         work_ended(site, run);
     }
     if (run->spec.action == AMY__JOB_DRILL) {
-        site->drill_ms =
-            amy__mono_ms(site->borrow_scheduler->borrow_clock) + DRILL_RETRY_MS;
+        drill_ended(site, run);
     }
     look(site);
 }

@@ -377,6 +377,24 @@ test_a_newest_set_that_nobody_read_is_read(void **state)
 }
 
 static void
+test_a_scheduled_drill_that_fails_is_alarming(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    set_stage(&stage);
+    stage.says.backup_drill_ms = 60 * MINUTE_MS;
+    end_run(&stage, AMY__JOB_DRILL, AMY_ESTATE, "{}");
+    amy__scheduler_alarms(&stage.site);
+    assert_true(stage.site.alarms[AMY__ALARM_FAILED].on);
+    assert_int_equal(stage.site.drill_ms, T0 + 60 * MINUTE_MS);
+    end_run(&stage, AMY__JOB_DRILL, 0, "{}");
+    amy__scheduler_alarms(&stage.site);
+    assert_false(stage.site.alarms[AMY__ALARM_FAILED].on);
+    assert_int_equal(stage.site.retry.at_ms, 0); /* no dump for that */
+}
+
+static void
 test_another_hosts_backup_is_noted_and_no_failure(void **state)
 {
     struct stage stage;
@@ -404,6 +422,7 @@ main(void)
         cmocka_unit_test(test_only_what_failed_is_tried_again),
         cmocka_unit_test(test_a_damaged_set_is_made_again),
         cmocka_unit_test(test_a_newest_set_that_nobody_read_is_read),
+        cmocka_unit_test(test_a_scheduled_drill_that_fails_is_alarming),
         cmocka_unit_test(test_another_hosts_backup_is_noted_and_no_failure),
     };
 
