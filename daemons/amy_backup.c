@@ -57,10 +57,7 @@ check(struct daemon *daemon, void *user)
     int errors = amy_scheduler_check(&opts, daemon_print_problem, NULL, &err);
 
     (void)user;
-    if (errors < 0) {
-        daemon_say(daemon, AMY_LOG_ERROR, "%s", err.msg);
-    }
-    return errors == 0 ? DAEMON_OK : DAEMON_FAILED;
+    return daemon_checked(errors, &err);
 }
 
 static int

@@ -16,6 +16,7 @@
 #include "core/watch.h"
 #include "logrotate/logrotate.h"
 #include "scheduler/internal.h"
+#include "site/check.h"
 #include "site/told.h"
 
 #include <linux/capability.h>
@@ -126,31 +127,6 @@ amy_scheduler_free(struct amy_scheduler *scheduler)
 AMY_DEFINE_CLEANUP(struct amy_scheduler *, amy_scheduler_free)
 
 static int
-open_made(const char *path, struct amy_error *err)
-{
-    int rc = amy__make_dirs(path, 0755, err);
-
-    return rc < 0 ? rc : amy__open_dir(path, err);
-}
-
-static int
-open_directories(struct amy_scheduler *scheduler, struct amy_error *err)
-{
-    const struct amy__settings *settings = scheduler->settings;
-
-    scheduler->run_fd = open_made(settings->run, err);
-    if (scheduler->run_fd < 0) {
-        return scheduler->run_fd;
-    }
-    scheduler->state_fd = open_made(settings->state, err);
-    if (scheduler->state_fd < 0) {
-        return scheduler->state_fd;
-    }
-    scheduler->webapps_fd = amy__open_dir(settings->webapps, err);
-    return scheduler->webapps_fd < 0 ? scheduler->webapps_fd : 0;
-}
-
-static int
 open_control(struct amy_scheduler *scheduler, struct amy_error *err)
 {
     struct amy__control_options opts = {
@@ -166,29 +142,28 @@ open_control(struct amy_scheduler *scheduler, struct amy_error *err)
     return rc < 0 ? rc : amy__scheduler_metrics_create(scheduler, err);
 }
 
-static int
-load_settings(const struct amy_scheduler_options *o, amy_problem_fn on_problem,
-              void *user, struct amy__settings **ret_settings,
-              struct amy_error *err)
+static struct amy__settings_args
+args_of(const struct amy_scheduler_options *o)
 {
-    struct amy__settings_args args = {.config = o->config,
-                                      .webapps = o->webapps,
-                                      .run = o->run,
-                                      .state = o->state};
-
-    return amy__settings_load(&args, on_problem, user, ret_settings, err);
+    return (struct amy__settings_args){.config = o->config,
+                                       .webapps = o->webapps,
+                                       .run = o->run,
+                                       .state = o->state};
 }
 
 static int
 set_up(struct amy_scheduler *scheduler, const struct amy_scheduler_options *o,
        struct amy_error *err)
 {
+    struct amy__settings_args args = args_of(o);
     struct amy__told told = {.log = &scheduler->log};
-    int rc =
-        load_settings(o, amy__told_problem, &told, &scheduler->settings, err);
+    int rc = amy__settings_load(&args, amy__told_problem, &told,
+                                &scheduler->settings, err);
 
     if (rc == 0) {
-        rc = open_directories(scheduler, err);
+        rc = amy__settings_open(scheduler->settings, &scheduler->run_fd,
+                                &scheduler->state_fd, &scheduler->webapps_fd,
+                                err);
     }
     if (rc == 0 && amy__logrotate_watch_create(
                        scheduler->base, &scheduler->log_watch, err) < 0) {
@@ -262,50 +237,15 @@ amy_scheduler_create(const struct amy_scheduler_options *opts,
 
 /* --- check --- */
 
-struct check {
-    const struct amy__settings *settings;
-    int webapps_fd;
-    amy_problem_fn on_problem;
-    void *user;
-    int errors;
-};
-
-static void
-count_problem(const struct amy_problem *problem, void *user)
-{
-    struct check *check = user;
-
-    check->errors += problem->severity == AMY_SEVERITY_ERROR ? 1 : 0;
-    if (check->on_problem != NULL) {
-        check->on_problem(problem, check->user);
-    }
-}
-
+/* The schema knows names of zones; whether there is such a file, only a try. */
 static int
-check_site(const char *domain, void *user)
+check_zone(const struct amy__site *site, struct amy_error *err)
 {
-    struct check *check = user;
-    struct amy__site_rules rules =
-        amy__told_rules(check->settings, geteuid() != 0);
-    struct amy_error err = AMY_ERROR_INIT;
-    struct amy__site *site = NULL;
     struct amy__zone *zone = NULL;
-    int before = check->errors;
-    int rc = amy__site_load(check->webapps_fd, check->settings->webapps, domain,
-                            &rules, count_problem, check, NULL, &site, &err);
+    int rc = amy__zone_load(site->backup_zone, &zone, err);
 
-    if (rc >= 0) {
-        rc = amy__zone_load(site->backup_zone, &zone, &err);
-    }
-    if (rc < 0 && check->errors == before) {
-        struct amy_problem problem = {
-            .struct_size = sizeof(problem), .file = domain, .message = err.msg};
-
-        count_problem(&problem, check);
-    }
     amy__zone_free(zone);
-    amy__site_unref(site);
-    return 0;
+    return rc;
 }
 
 int
@@ -313,31 +253,16 @@ amy_scheduler_check(const struct amy_scheduler_options *opts,
                     amy_problem_fn on_problem, void *user,
                     struct amy_error *err)
 {
-    struct check check = {.on_problem = on_problem, .user = user};
-    struct amy__settings *settings = NULL;
+    static const struct amy__check_asks asks = {.of_site = check_zone};
     struct amy_scheduler_options o;
+    struct amy__settings_args args;
     int rc = amy__options_read(&o, sizeof(o), opts, sizeof(size_t), err);
 
     if (rc < 0) {
         return rc;
     }
-    rc = load_settings(&o, count_problem, &check, &settings, err);
-    if (rc < 0) {
-        return check.errors > 0 ? check.errors : rc;
-    }
-    check.settings = settings;
-    check.webapps_fd = amy__open_dir(settings->webapps, err);
-    rc = check.webapps_fd;
-    if (rc >= 0) {
-        rc = amy__site_each(check.webapps_fd, check_site, &check, err);
-        if (rc == 0) {
-            rc = amy__site_expect_some(check.webapps_fd, settings->webapps,
-                                       count_problem, &check, err);
-        }
-        amy__close(&check.webapps_fd);
-    }
-    amy__settings_free(settings);
-    return rc < 0 ? rc : check.errors;
+    args = args_of(&o);
+    return amy__check_all(&args, &asks, on_problem, user, err);
 }
 
 /* --- start, reload, stop --- */

@@ -128,6 +128,31 @@ const struct amy__field amy__settings_fields[] = {
     {.key = "metrics", .kind = AMY__FIELD_MAP, .fields = metrics_fields},
     {.key = NULL}};
 
+static int
+open_made(const char *path, struct amy_error *err)
+{
+    int rc = amy__make_dirs(path, 0755, err);
+
+    return rc < 0 ? rc : amy__open_dir(path, err);
+}
+
+int
+amy__settings_open(const struct amy__settings *settings, int *ret_run_fd,
+                   int *ret_state_fd, int *ret_webapps_fd,
+                   struct amy_error *err)
+{
+    *ret_run_fd = open_made(settings->run, err);
+    if (*ret_run_fd < 0) {
+        return *ret_run_fd;
+    }
+    *ret_state_fd = open_made(settings->state, err);
+    if (*ret_state_fd < 0) {
+        return *ret_state_fd;
+    }
+    *ret_webapps_fd = amy__open_dir(settings->webapps, err);
+    return *ret_webapps_fd < 0 ? *ret_webapps_fd : 0;
+}
+
 void
 amy__settings_free(struct amy__settings *settings)
 {

@@ -71,6 +71,11 @@ int amy__settings_load(const struct amy__settings_args *args,
 int amy__settings_front_user(const struct amy__settings *settings,
                              amy_problem_fn on_problem, void *user,
                              struct amy__user *ret_user, struct amy_error *err);
+/* Open the directories that a daemon works in; run and state are made when they
+ * are not there. What was opened is the caller's, also on failure. */
+int amy__settings_open(const struct amy__settings *settings, int *ret_run_fd,
+                       int *ret_state_fd, int *ret_webapps_fd,
+                       struct amy_error *err);
 void amy__settings_free(struct amy__settings *settings);
 
 #endif

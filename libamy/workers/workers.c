@@ -14,6 +14,7 @@
 #include "core/user.h"
 #include "core/watch.h"
 #include "logrotate/logrotate.h"
+#include "site/check.h"
 #include "site/told.h"
 #include "workers/internal.h"
 
@@ -150,31 +151,6 @@ amy_workers_free(struct amy_workers *workers)
 }
 AMY_DEFINE_CLEANUP(struct amy_workers *, amy_workers_free)
 
-static int
-open_made(const char *path, mode_t mode, struct amy_error *err)
-{
-    int rc = amy__make_dirs(path, mode, err);
-
-    return rc < 0 ? rc : amy__open_dir(path, err);
-}
-
-static int
-open_directories(struct amy_workers *workers, struct amy_error *err)
-{
-    const struct amy__settings *settings = workers->settings;
-
-    workers->run_fd = open_made(settings->run, 0755, err);
-    if (workers->run_fd < 0) {
-        return workers->run_fd;
-    }
-    workers->state_fd = open_made(settings->state, 0755, err);
-    if (workers->state_fd < 0) {
-        return workers->state_fd;
-    }
-    workers->webapps_fd = amy__open_dir(settings->webapps, err);
-    return workers->webapps_fd < 0 ? workers->webapps_fd : 0;
-}
-
 /* Who may connect to the workers: the front's group. As a person, the person.
  */
 static int
@@ -227,32 +203,30 @@ read_options(const struct amy_workers_options *opts,
     return rc;
 }
 
-static int
-load_settings(const struct amy_workers_options *o, amy_problem_fn on_problem,
-              void *user, struct amy__settings **ret_settings,
-              struct amy_error *err)
+static struct amy__settings_args
+args_of(const struct amy_workers_options *o)
 {
-    struct amy__settings_args args = {.config = o->config,
-                                      .webapps = o->webapps,
-                                      .run = o->run,
-                                      .state = o->state};
-
-    return amy__settings_load(&args, on_problem, user, ret_settings, err);
+    return (struct amy__settings_args){.config = o->config,
+                                       .webapps = o->webapps,
+                                       .run = o->run,
+                                       .state = o->state};
 }
 
 static int
 set_up(struct amy_workers *workers, const struct amy_workers_options *o,
        struct amy_error *err)
 {
+    struct amy__settings_args args = args_of(o);
     struct amy__told report = {.log = &workers->log};
-    int rc =
-        load_settings(o, amy__told_problem, &report, &workers->settings, err);
+    int rc = amy__settings_load(&args, amy__told_problem, &report,
+                                &workers->settings, err);
 
     if (rc == 0) {
         rc = find_front_group(workers, err);
     }
     if (rc == 0) {
-        rc = open_directories(workers, err);
+        rc = amy__settings_open(workers->settings, &workers->run_fd,
+                                &workers->state_fd, &workers->webapps_fd, err);
     }
     if (rc == 0 && amy__logrotate_watch_create(workers->base,
                                                &workers->log_watch, err) < 0) {
@@ -304,81 +278,31 @@ amy_workers_create(const struct amy_workers_options *opts,
 
 /* ---- check ---- */
 
-struct check {
-    const struct amy__settings *settings;
-    int webapps_fd;
-    amy_problem_fn on_problem;
-    void *user;
-    int errors;
-};
-
+/* Nobody to let the front in to the workers: a problem among others. */
 static void
-count_problem(const struct amy_problem *problem, void *user)
+check_front_user(const struct amy__settings *settings,
+                 amy_problem_fn on_problem, void *user)
 {
-    struct check *check = user;
-
-    check->errors += problem->severity == AMY_SEVERITY_ERROR ? 1 : 0;
-    if (check->on_problem != NULL) {
-        check->on_problem(problem, check->user);
+    if (geteuid() == 0) {
+        (void)amy__settings_front_user(settings, on_problem, user, NULL, NULL);
     }
-}
-
-static int
-check_site(const char *domain, void *user)
-{
-    struct check *check = user;
-    struct amy__site_rules rules =
-        amy__told_rules(check->settings, geteuid() != 0);
-    struct amy_error err = AMY_ERROR_INIT;
-    struct amy__site *site = NULL;
-    int before = check->errors;
-    int rc = amy__site_load(check->webapps_fd, check->settings->webapps, domain,
-                            &rules, count_problem, check, NULL, &site, &err);
-
-    if (rc < 0 && check->errors == before) {
-        struct amy_problem problem = {
-            .struct_size = sizeof(problem), .file = domain, .message = err.msg};
-
-        count_problem(&problem, check);
-    }
-    amy__site_unref(site);
-    return 0;
 }
 
 int
 amy_workers_check(const struct amy_workers_options *opts,
                   amy_problem_fn on_problem, void *user, struct amy_error *err)
 {
-    struct check check = {.on_problem = on_problem, .user = user};
-    struct amy__settings *settings = NULL;
+    static const struct amy__check_asks asks = {.of_settings =
+                                                    check_front_user};
     struct amy_workers_options o;
+    struct amy__settings_args args;
     int rc = amy__options_read(&o, sizeof(o), opts, sizeof(size_t), err);
 
     if (rc < 0) {
         return rc;
     }
-    rc = load_settings(&o, count_problem, &check, &settings, err);
-    if (rc < 0) {
-        return check.errors > 0 ? check.errors : rc;
-    }
-    check.settings = settings;
-    if (geteuid() == 0) {
-        /* Nobody to let the front in to the workers: a problem among others. */
-        (void)amy__settings_front_user(settings, count_problem, &check, NULL,
-                                       NULL);
-    }
-    check.webapps_fd = amy__open_dir(settings->webapps, err);
-    rc = check.webapps_fd;
-    if (rc >= 0) {
-        rc = amy__site_each(check.webapps_fd, check_site, &check, err);
-        if (rc == 0) {
-            rc = amy__site_expect_some(check.webapps_fd, settings->webapps,
-                                       count_problem, &check, err);
-        }
-        amy__close(&check.webapps_fd);
-    }
-    amy__settings_free(settings);
-    return rc < 0 ? rc : check.errors;
+    args = args_of(&o);
+    return amy__check_all(&args, &asks, on_problem, user, err);
 }
 
 /* ---- start, reload, stop ---- */
