@@ -45,11 +45,14 @@ struct amy_backup_job_options {
  * Do one job, from reading its spec to its last event.
  *
  * The spec is an object with `action` (dump, verify, drill, restore, list,
- * show, pin, unpin, accept, prune), `site`, `from` (the database: the name of a
- * variable of our environment, PG, or service=NAME), and, where they belong,
- * `set`, `why`, `to`, `slot_ms`, `silence_ms`, `dry_run` and the rules of
- * retention (`count`, `age_ms`, `hourly`, `daily`, `weekly`, `monthly`,
- * `deploy_age_ms`). Events are `progress` and at last `done` or `failed`.
+ * show, pin, unpin, accept, prune, notify), `site`, `from` (the database: the
+ * name of a variable of our environment, PG, or service=NAME), and, where they
+ * belong, `set`, `why`, `to`, `slot_ms`, `silence_ms`, `dry_run` and the rules
+ * of retention (`count`, `age_ms`, `hourly`, `daily`, `weekly`, `monthly`,
+ * `deploy_age_ms`). `notify` posts `body` to the https address `url`, and
+ * needs neither directory nor database. Events are `progress` (`stage`,
+ * `bytes` and `tables`, `of` and `of_tables` as far as is known, else 0) and at
+ * last `done` or `failed`.
  *
  * @param opts  options; zero borrow_clock is the system's
  * @param err   may be NULL
