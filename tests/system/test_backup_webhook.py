@@ -3,12 +3,14 @@ nobody else is told its address."""
 
 import json
 import ssl
+import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import pytest
 
-from backups import DOMAIN, Shop, TrustingPostgres
+from backups import DOMAIN, Shop, TrustingPostgres, last_event
 from hosting import users
 from hosting.certificates import Authority
 from hosting.services import free_port
@@ -188,3 +190,17 @@ def test_nobody_but_the_scheduler_tells_it(shop, listen):
     status, _ = shop.host.control("backup", "POST", f"/v1/sites/{DOMAIN}/jobs",
                                   {"action": "notify", "url": f"https://localhost:{hook.port}/"})
     assert status == 400 and hook.asked == []
+
+
+@pytest.mark.root
+def test_without_libcurl_its_package_is_named(shop):
+    (library,) = Path("/usr/lib").glob("*/libcurl.so.4")
+    hidden = ["unshare", "-m", "bash", "-c", 'mount --bind /dev/null "$0" && exec "$@"',
+              library.resolve()]
+    spec = {"action": "notify", "site": DOMAIN, "url": f"https://localhost:1{SECRET}", "body": "{}"}
+    for prefix, words in ((hidden, "install libcurl4"), ([], "localhost:1: Couldn't connect")):
+        done = subprocess.run([*prefix, *shop.argv()], input=json.dumps(spec).encode(), cwd="/",
+                              env=shop.environment(), capture_output=True, check=False)
+        event = last_event(done.stdout)
+        assert event["event"] == "failed" and words in event["message"], (event, done.stderr)
+        assert "s3cr3t" not in event["message"]
