@@ -25,9 +25,10 @@
 #define SCHEDULER_MAGIC 0x73636865U /* "sche" */
 #define TICK_MS 1000
 
-/* To become a site's user, and to give DB_backups to it. */
-static const int kept_caps[] = {CAP_SETUID, CAP_SETGID, CAP_KILL, CAP_CHOWN,
-                                CAP_DAC_READ_SEARCH};
+/* To become a site's user, and to give DB_backups to it; SETPCAP only to empty
+ * the bounding set of a job (docs/decisions/0070). */
+static const int kept_caps[] = {CAP_SETUID, CAP_SETGID,          CAP_KILL,
+                                CAP_CHOWN,  CAP_DAC_READ_SEARCH, CAP_SETPCAP};
 
 /* --- what is over --- */
 

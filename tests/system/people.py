@@ -26,7 +26,7 @@ NEIGHBOURS = "neighbour.localhost"
 NEIGHBOUR_USER = "amy-neighbour"
 OPERATOR_USER = "amy-operator"
 
-# What the masters keep (docs/decisions/0070); amy-front NET_BIND_SERVICE too.
+# What the masters keep (docs/decisions/0070), amy-backup too; amy-front NET_BIND_SERVICE as well.
 CAPABILITIES = {"CHOWN": 0, "DAC_READ_SEARCH": 2, "KILL": 5, "SETGID": 6, "SETUID": 7,
                 "SETPCAP": 8, "NET_BIND_SERVICE": 10}
 WORKERS_MASTER = {"SETUID", "SETGID", "KILL", "CHOWN", "DAC_READ_SEARCH", "SETPCAP"}

@@ -30,6 +30,8 @@ TABLE = [
     (("maintenance", "off", TINY),     "yes", "yes",   "yes", "no",  "no",     "no"),
     (("reload", TINY),                 "yes", "yes",   "yes", "no",  "no",     "no"),
     (("restart", TINY, "web"),         "yes", "yes",   "yes", "no",  "no",     "no"),
+    (("backup", "list", TINY),         "yes", "yes",   "yes", "no",  "no",     "no"),
+    (("backup", "prune", TINY, "--dry-run"), "yes", "yes", "yes", "no", "no",  "no"),
     (("reload",),                      "yes", "yes",   "no",  "no",  "no",     "no"),
 ]
 CELLS = [pytest.param(command, person, verdict == "yes", id=f"{person}-{'-'.join(command)}")
@@ -42,6 +44,7 @@ def host(session_root, counter, django_venv):
     try:
         host.start_workers()
         host.start_front()
+        host.start_backup()
         yield host
     finally:
         close_host(host)

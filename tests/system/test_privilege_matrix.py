@@ -26,6 +26,7 @@ SOON_S = 60
 COLUMNS = ("root", "master", "amy", "owner", "neighbour", "stranger")
 SITE = "webapps/{site}"
 RUN, FRONT, WORKERS = "run/{site}", "state/front/sites/{site}", "state/workers/sites/{site}"
+BACKUP = "state/backup/sites/{site}"
 
 # Below a host's root: run is /run/amy, state /var/lib/amy, certificates
 # /etc/letsencrypt/live.
@@ -52,6 +53,8 @@ TABLE = [
     ("run",                             "lecd", "lecd", "le",   "le",   "le",     "le"),
     ("run/front.sock",                  "t",    "t",    "t",    "t",    "t",      "t"),
     ("run/workers.sock",                "t",    "t",    "t",    "t",    "t",      "t"),
+    ("run/backup.sock",                 "t",    "t",    "t",    "t",    "t",      "t"),
+    ("run/backup-metrics.sock",         "t",    "t",    "t",    "t",    "t",      "t"),
     ("run/front-metrics.sock",          "t",    "t",    "t",    "t",    "t",      "t"),
     ("run/workers-metrics.sock",        "t",    "t",    "t",    "t",    "t",      "t"),
     (RUN,                               "lecd", "lecd", "le",   "",     "",       ""),
@@ -75,6 +78,10 @@ TABLE = [
     (f"{WORKERS}/site.yaml",            "rw",   "rw",   "",     "",     "",       ""),
     (f"{WORKERS}/generation",           "rw",   "rw",   "",     "",     "",       ""),
     (f"{WORKERS}/served",               "rw",   "rw",   "",     "",     "",       ""),
+    ("state/backup",                    "lecd", "lecd", "",     "",     "",       ""),
+    ("state/backup/sites",              "lecd", "lecd", "",     "",     "",       ""),
+    (BACKUP,                            "lecd", "lecd", "",     "",     "",       ""),
+    (f"{BACKUP}/site.yaml",             "rw",   "rw",   "",     "",     "",       ""),
     ("state/spool",                     "lecd", "le",   "lecd", "",     "",       ""),
     # ---- certificates, and what is not of one site
     ("certificates",                    "lecd", "lecd", "",     "",     "",       ""),
@@ -131,6 +138,7 @@ def host(session_root, counter, django_venv):
         wait_for(one_path(host, f"{WORKERS}/served").exists, SOON_S, "it was whole")
         host.tiny.write_yaml(ALL_KINDS_YAML.format(domain=TINY, user=host.user.name))
         host.start_front()
+        host.start_backup()
         host.workers.send(signal.SIGHUP)
         for path, *_ in TABLE:
             wait_for(lambda: os.path.lexists(one_path(host, path)), SOON_S, f"{path} is there")

@@ -1,9 +1,11 @@
 """What each process is and keeps, as /proc tells it: DESIGN.md's section 4, for
 the demo's site with all its kinds of workers, also after a reload and a crash."""
 
+import contextlib
 import os
 import re
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,8 @@ TABLE = {
     "front master":  ("root",  FRONT_MASTER,   FRONT_MASTER,   0),
     "front process": ("amy",   NOTHING,        NOTHING,        1),
     "supervisor":    ("root",  WORKERS_MASTER, WORKERS_MASTER, 0),
+    "backups":       ("root",  WORKERS_MASTER, WORKERS_MASTER, 0),
+    "job":           ("owner", NOTHING,        NOTHING,        1),
     "arbiter":       ("owner", NOTHING,        NOTHING,        1),
     "web worker":    ("owner", NOTHING,        NOTHING,        1),
     "rq":            ("owner", NOTHING,        NOTHING,        1),
@@ -51,6 +55,7 @@ def pids_by_kind(stage):
         "front master": [stage.host.front.pid],
         "front process": [front["pid"] for front in stage.front_processes()],
         "supervisor": [stage.host.workers.pid],
+        "backups": [stage.host.backup.pid],
         "arbiter": arbiters,
         "web worker": [child for arbiter in arbiters for child in children_of(arbiter)],
         "rq": [worker["pid"] for worker in stage.workers("rq")],
@@ -96,7 +101,7 @@ def start(_stage):
 
 def reload(stage):
     stage.host.amyctl("reload", stage.domain)
-    for daemon in (stage.host.front, stage.host.workers):
+    for daemon in (stage.host.front, stage.host.workers, stage.host.backup):
         daemon.send(signal.SIGHUP)
 
 
@@ -117,9 +122,32 @@ def test_who_runs_as_whom_and_keeps_what(stage, event):
     for kind, pids in pids_by_kind(stage).items():
         assert pids, f"there is no {kind}"
         for pid in pids:
-            want, got = wanted(kind), facts_of(pid)
-            wrong += [f"{kind} {pid}: {name} is {got[name]}, not {want[name]}"
-                      for name in want if got[name] != want[name]]
+            wrong += differences(kind, pid, facts_of(pid))
+    assert not wrong, "\n".join(wrong)
+
+
+def differences(kind, pid, got):
+    return [f"{kind} {pid}: {name} is {got[name]}, not {want}"
+            for name, want in wanted(kind).items() if got[name] != want]
+
+
+def job_processes(stage):
+    """A backup's own process, once it is a program, and what it has started."""
+    jobs = [pid for pid in children_of(stage.host.backup.pid) if "--job" in command_line(pid)]
+    return jobs + [pid for job in jobs for pid in children_of(job)]
+
+
+def test_backup_runs_as_the_sites_user_and_keeps_nothing(stage):
+    seen = {}
+    argv = list(map(str, stage.host.amyctl_argv("backup", "now", stage.domain)))
+    with subprocess.Popen(argv, stdout=subprocess.DEVNULL) as command:
+        while command.poll() is None:
+            for pid in job_processes(stage):
+                with contextlib.suppress(OSError, KeyError):  # it has just ended
+                    seen[pid, command_line(pid)] = facts_of(pid)
+    assert command.returncode == 0
+    assert any("--job" in words for _, words in seen), seen
+    wrong = [line for (pid, _), got in seen.items() for line in differences("job", pid, got)]
     assert not wrong, "\n".join(wrong)
 
 
