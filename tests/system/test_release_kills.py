@@ -172,7 +172,7 @@ def test_new_worker_is_killed(slow, step):
     expect_good_end(slow, 1)
 
 
-@at_each(*STEPS, kept="stop-first")
+@at_each(*STEPS, "settle", kept="stop-first")
 def test_supervisor_is_killed(slow, step):
     """The next one begins with what served last, and then goes on to what is meant.
     What stood unread before a worker that the kernel told to go is lost (0047)."""
@@ -188,7 +188,7 @@ def test_supervisor_is_killed(slow, step):
     expect_good_end(slow)
 
 
-@at_each(*STEPS, kept="bake")
+@at_each(*STEPS, "settle", kept="bake")
 def test_front_process_is_killed(slow, step):
     def strike(host):
         victim = walk.merged(host.status(), "processes")[0]["pid"]
@@ -205,7 +205,7 @@ def test_front_process_is_killed(slow, step):
     expect_good_end(slow)
 
 
-@at_each(*STEPS, kept="roll")
+@at_each(*STEPS, "settle", kept="roll")
 def test_front_master_is_killed(slow, step):
     def strike(host):
         host.front.kill()
