@@ -40,14 +40,19 @@ amy__dispatch_now_ms(struct amy__dispatch *dispatch)
 
 /* ---- are there workers? ---- */
 
-/* One that was announced gone ends its work and takes no other. */
-static void
+/* One that was announced gone ends its work and takes no other. True: it had
+ * refused, and takes those again that wait. */
+static bool
 show_up(struct amy__run *run)
 {
-    run->seat.worker->refusals = 0;
-    if (!run->seat.worker->gone) {
+    struct amy__lane_worker *worker = run->seat.worker;
+    bool back = worker->refusals > 0;
+
+    worker->refusals = 0;
+    if (!worker->gone) {
         amy__pool_lane_up(run->pool);
     }
+    return back;
 }
 
 /* ---- how it ends ---- */
@@ -114,7 +119,9 @@ on_call_answer(struct amy__call *call, const struct amy__answer_head *head,
 {
     struct amy__run *run = user;
 
-    show_up(run);
+    if (show_up(run)) {
+        amy__pool_lane_serve(run->pool);
+    }
     run->answered = true;
     run->progress_ms = run->pool->dispatch->now_ms;
     if (head->status == 101) {
@@ -278,11 +285,12 @@ on_tick(void *user)
     struct amy__dispatch *dispatch = user;
     int64_t now_ms = amy__dispatch_now_ms(dispatch);
     struct amy__run *run = TAILQ_FIRST(&dispatch->runs);
+    bool back = false;
 
     while (run != NULL) {
         if (now_ms - run->started_ms >= TICK_MS &&
             dispatch->ops->connected(run->call)) {
-            show_up(run);
+            back = show_up(run) || back;
         }
         if (is_late(run, now_ms)) {
             time_out(run);
@@ -291,6 +299,9 @@ on_tick(void *user)
         } else {
             run = TAILQ_NEXT(run, link);
         }
+    }
+    if (back) {
+        amy__dispatch_rung(dispatch);
     }
     dispatch->ticking = dispatch->running > 0;
     if (dispatch->ticking) {

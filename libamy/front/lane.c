@@ -117,9 +117,17 @@ amy__lane_remove(struct amy__lane *lane, uint64_t incarnation)
 }
 
 static bool
-takes(const struct amy__lane_worker *worker)
+is_there(const struct amy__lane_worker *worker)
 {
     return !worker->gone && !worker->avoid;
+}
+
+/* Who refused is tried with one request at a time: while others are busy it has
+ * the fewest, and would draw all that come. */
+static bool
+takes(const struct amy__lane_worker *worker)
+{
+    return is_there(worker) && (worker->refusals == 0 || worker->in_use == 0);
 }
 
 size_t
@@ -128,7 +136,7 @@ amy__lane_ready(const struct amy__lane *lane)
     size_t ready = 0;
 
     for (size_t i = 0; i < lane->worker_count; i++) {
-        ready += takes(lane->workers[i]) ? 1 : 0;
+        ready += is_there(lane->workers[i]) ? 1 : 0;
     }
     return ready;
 }

@@ -22,7 +22,8 @@ struct amy__lane_worker {
     uint64_t last_seat;     /* number of the last one on it; 0: none yet */
     bool gone;              /* takes nothing any more */
     bool avoid;             /* did not take a connection just now */
-    uint32_t refusals;      /* connections in a row; for the caller to count */
+    uint32_t refusals;      /* of connections, since it last took one; the
+                             * caller's. While there are any: one at a time */
     int64_t avoid_until_ms; /* the caller's */
     void *user;             /* the caller's: the client toward it */
 };

@@ -365,6 +365,44 @@ def test_who_meets_a_black_hole_is_answered_elsewhere_and_others_at_once(upstrea
     assert server(host, hole.name)["refused"] > 0
 
 
+def test_busy_server_is_preferred_to_one_that_refused(upstream, hole):
+    """It has more to do than the black hole, which is tried with one request."""
+    host = upstream("tcp")
+    there = host.servers[0]
+    held = there.scripts["/hold"] = Held()
+    write_yaml(host, [hole.name, there.name])
+    host.amyctl("reload", check=False)
+    assert [get(host).status for _ in range(2)] == [200, 200]
+    assert server(host, hole.name)["refused"] > 0
+    asking = []
+
+    def ask(path):
+        asking.append(threading.Thread(target=get, args=(host, path)))
+        asking[-1].start()
+
+    def count(path):
+        return [request.path for request in there.requests].count(path)
+
+    for _ in range(3):
+        ask("/hold")
+    wait_for(lambda: count("/hold") == 3, SOON_S, "it is busy")
+
+    def hole_has_one():
+        ask("/try")
+        wait_for(lambda: count("/try") == len(asking) - 3 or server(host, hole.name)["busy"],
+                 SOON_S, "it is with one of them")
+        return server(host, hole.name)["busy"]
+
+    wait_for(hole_has_one, SOON_S, "its time is over, and it is tried")
+    before = count("/try")
+    for i in range(5):
+        assert get(host, f"/{i}").status == 200
+    assert count("/try") == before, "they did not wait for what the black hole has"
+    held.let_go.set()
+    for thread in asking:
+        thread.join(SOON_S)
+
+
 @pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
 def test_request_whose_client_left_while_it_connects_is_never_sent(upstream, hole, reset):
     host = upstream("tcp", started=0)

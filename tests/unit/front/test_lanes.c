@@ -343,6 +343,57 @@ test_server_that_is_still_connecting_has_not_shown_up(void **state)
     assert_int_equal(refusals(f, 0), 2);
 }
 
+static void
+test_server_that_refused_is_tried_with_one_request(void **state)
+{
+    struct fixture *f = *state;
+    struct noted more[3];
+
+    add_server(f, 0, 1, "127.0.0.1:9000");
+    add_server(f, 4, 2, "127.0.0.1:9001");
+    start(f, &f->a);
+    fail_call(0, AMY__CALL_CONNECT);
+    assert_string_equal(f->a.job.worker, "127.0.0.1:9001");
+    start(f, &f->b);
+    fake_loop_advance(50);
+    /* It has the fewest, by far; but who knows whether it is back? */
+    start(f, &f->c);
+    assert_string_equal(f->c.job.worker, "127.0.0.1:9000");
+    fake.calls[3].connecting = true;
+    for (size_t i = 0; i < 2; i++) {
+        start(f, &more[i]);
+        assert_string_equal(more[i].job.worker, "127.0.0.1:9001");
+    }
+    start(f, &more[2]);
+    assert_int_equal(waiting(f), 1); /* the other has no more slots */
+    fake.calls[3].connecting = false;
+    fake_loop_advance(500);
+    assert_string_equal(more[2].job.worker, "127.0.0.1:9000");
+    assert_int_equal(refusals(f, 0), 0);
+    for (unsigned i = 1; i <= 6; i++) {
+        end_call(i);
+    }
+}
+
+static void
+test_answer_of_one_that_refused_lets_the_others_in(void **state)
+{
+    struct fixture *f = *state;
+    const struct amy__answer_head head = {.status = 200};
+
+    add_server(f, 0, 1, "127.0.0.1:9000");
+    start(f, &f->a);
+    fail_call(0, AMY__CALL_CONNECT);
+    fake_loop_advance(50);
+    start(f, &f->b);
+    assert_int_equal(waiting(f), 1);
+    fake.calls[1].handler->on_answer(NULL, &head, fake.calls[1].user);
+    assert_int_equal(waiting(f), 0);
+    assert_string_equal(f->b.job.worker, "127.0.0.1:9000");
+    end_call(1);
+    end_call(2);
+}
+
 /* A body that is long in sending is no reason to think it away. */
 static void
 test_server_that_still_takes_a_body_has_shown_up(void **state)
@@ -486,6 +537,8 @@ main(void)
         TEST(test_refusing_server_is_left_alone_longer_and_longer),
         TEST(test_server_that_answers_is_trusted_at_once),
         TEST(test_server_that_is_still_connecting_has_not_shown_up),
+        TEST(test_server_that_refused_is_tried_with_one_request),
+        TEST(test_answer_of_one_that_refused_lets_the_others_in),
         TEST(test_server_that_still_takes_a_body_has_shown_up),
         TEST(test_request_of_a_client_that_left_goes_to_no_other_server),
         TEST(test_request_of_a_client_that_left_is_answered_where_it_is),
