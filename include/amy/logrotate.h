@@ -106,6 +106,23 @@ AMY_API void amy_log_writer_write(struct amy_log_writer *writer,
  *  that. One write(2). Since: 0.1 */
 AMY_API void amy_log_writer_flush(struct amy_log_writer *writer);
 
+/**
+ * From now on write each line as amy_log_line_json() does, for one stream that
+ * many logs share, such as the standard output of a container. A line is cut
+ * so that it has PIPE_BUF bytes at most, and no write has more: a pipe takes
+ * them whole or, where it is full and does not block, not at all.
+ *
+ * @param component  enum amy_log_component
+ * @param site       whose line it is; copied
+ * @return 0, AMY_ENOMEM (it goes on as before)
+ *
+ * Blocks: no.  Since: 0.1  Source: pipe(7)
+ */
+AMY_API AMY_MUST_USE int amy_log_writer_set_json(struct amy_log_writer *writer,
+                                                 uint32_t component,
+                                                 const char *site,
+                                                 struct amy_error *err);
+
 /** Lines lost in all. Since: 0.1 */
 AMY_API uint64_t amy_log_writer_lost(const struct amy_log_writer *writer);
 
@@ -312,6 +329,7 @@ struct amy_log_line {
     size_t text_bytes;
     uint32_t cut;      /**< 1: the rest of it was left out */
     uint32_t reserved; /**< 0 */
+    const char *site;  /**< NULL: it goes without saying */
 };
 
 struct amy_log_reader;
@@ -386,9 +404,10 @@ AMY_API const char *amy_log_component_name(uint32_t component);
 
 /**
  * Write a line as one JSON object and a newline: time (RFC 3339), component,
- * message; of access lines client, status, bytes, duration, queued, request_id,
- * worker, method, target, referer, agent; of workers' lines pool, position,
- * pid. What does not fit is cut, and "cut": true says so.
+ * message, and site where it is known; of access lines client, status, bytes,
+ * duration, queued, request_id, worker, method, target, referer, agent; of
+ * workers' lines pool, position, pid. What does not fit is cut, and "cut": true
+ * says so.
  *
  * @param size  512 at least
  * @return how many bytes were written, at most size; no NUL follows them

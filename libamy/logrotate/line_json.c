@@ -229,6 +229,7 @@ put_head(struct out *out, const struct amy_log_line *line)
             amy__format_time(line->wall_ms, time), name == NULL ? "" : name);
     }
     put(out, head, (size_t)n);
+    put_text(out, "site", amy__span_of(line->site));
 }
 
 /* Ours begin with a time of 24 bytes, which needs not be there twice. */

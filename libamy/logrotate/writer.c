@@ -9,15 +9,19 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "core/options.h"
+#include "logrotate/line.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define WRITER_MAGIC 0x6c6f6777U
 #define MARK_MAX 256U
+/* A full buffer of lines shall fit a pipe at once, as JSON, too. */
+#define PIPE_ROOM (1 << 20)
 
 struct amy_log_writer {
     uint32_t magic;
@@ -30,6 +34,8 @@ struct amy_log_writer {
     amy_log_writer_mark_fn mark;
     amy_log_writer_full_fn on_full;
     void *user;
+    char *site; /* NULL: lines go out as they are */
+    uint32_t component;
     size_t used;
     size_t size;
     char buffer[];
@@ -84,7 +90,46 @@ amy_log_writer_free(struct amy_log_writer *writer)
     amy__close(&writer->fd);
     writer->magic = 0;
     amy__free(writer->name);
+    amy__free(writer->site);
     amy__free(writer);
+}
+
+int
+amy_log_writer_set_json(struct amy_log_writer *writer, uint32_t component,
+                        const char *site, struct amy_error *err)
+{
+    char *copy = amy__strdup(site);
+
+    AMY_CHECK(writer, WRITER_MAGIC);
+    if (copy == NULL) {
+        return amy__err(err, AMY_ENOMEM, "setting a log's writer up");
+    }
+    amy_log_writer_flush(writer);
+    amy__free(writer->site);
+    writer->site = copy;
+    writer->component = component;
+    return 0;
+}
+
+int
+amy__log_open_stdout(struct amy_error *err)
+{
+    int fd = open("/proc/self/fd/1",
+                  O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        (void)fcntl(fd, F_SETPIPE_SZ, PIPE_ROOM); /* as it is, if not */
+        return fd;
+    }
+    /* A socket cannot be opened again: the journal's, which is ours alone. */
+    fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (fd < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
+        int failure = errno;
+
+        amy__close(&fd);
+        return amy__err_sys(err, failure, "opening standard output");
+    }
+    return fd;
 }
 
 uint64_t
@@ -201,12 +246,27 @@ lose_rest(struct amy_log_writer *writer, const char *text, size_t done,
     }
 }
 
+/* A line without its newline as JSON; buf has PIPE_BUF bytes. */
+static size_t
+to_json(const struct amy_log_writer *writer, struct amy__span text, char *buf)
+{
+    struct amy_log_line line = {.struct_size = sizeof(line),
+                                .component = writer->component,
+                                .wall_ms = AMY_LOG_NO_TIME,
+                                .text = text.p,
+                                .text_bytes = text.n,
+                                .site = writer->site};
+
+    (void)amy__log_line_time(text, &line.wall_ms);
+    return amy_log_line_json(&line, buf, PIPE_BUF);
+}
+
 /* Before anything else: end a torn line, and say in the file what is missing
  * there. */
 static bool
 mend(struct amy_log_writer *writer)
 {
-    char mark[MARK_MAX];
+    char mark[PIPE_BUF];
     size_t n = 0;
 
     if (writer->torn && write_some(writer->fd, "\n", 1) != 1) {
@@ -214,10 +274,16 @@ mend(struct amy_log_writer *writer)
     }
     writer->torn = false;
     if (writer->pending > 0 && writer->mark != NULL) {
+        char text[MARK_MAX];
         size_t done = 0;
 
-        n = writer->mark(writer->pending, mark, sizeof(mark), writer->user);
-        AMY_ASSERT(n <= sizeof(mark));
+        n = writer->mark(writer->pending, text, sizeof(text), writer->user);
+        AMY_ASSERT(n <= sizeof(text));
+        if (writer->site != NULL && n > 0) {
+            n = to_json(writer, (struct amy__span){text, n - 1}, mark);
+        } else {
+            memcpy(mark, text, n);
+        }
         done = write_some(writer->fd, mark, n);
         writer->torn = done > 0 && done < n;
         return done == n;
@@ -226,7 +292,7 @@ mend(struct amy_log_writer *writer)
 }
 
 static void
-write_lines(struct amy_log_writer *writer, const char *text, size_t n)
+write_as_is(struct amy_log_writer *writer, const char *text, size_t n)
 {
     size_t done = 0;
 
@@ -243,6 +309,40 @@ write_lines(struct amy_log_writer *writer, const char *text, size_t n)
                  "a log is written again %s lost=%llu", writer->name,
                  (unsigned long long)writer->pending);
         writer->pending = 0;
+    }
+}
+
+/* As many lines a write as PIPE_BUF has room for. */
+static void
+write_as_json(struct amy_log_writer *writer, const char *text, size_t n)
+{
+    struct amy__span rest = {text, n};
+    struct amy__span line = {0};
+    char piece[PIPE_BUF];
+    size_t used = 0;
+
+    rest.n -= n > 0 ? 1 : 0; /* the last newline begins no line */
+    while (amy__span_split(&rest, '\n', &line)) {
+        char one[PIPE_BUF];
+        size_t size = to_json(writer, line, one);
+
+        if (size > sizeof(piece) - used) {
+            write_as_is(writer, piece, used);
+            used = 0;
+        }
+        memcpy(piece + used, one, size);
+        used += size;
+    }
+    write_as_is(writer, piece, used);
+}
+
+static void
+write_lines(struct amy_log_writer *writer, const char *text, size_t n)
+{
+    if (writer->site == NULL) {
+        write_as_is(writer, text, n);
+    } else {
+        write_as_json(writer, text, n);
     }
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,6 +252,96 @@ test_bad_options_are_refused(void **state)
     assert_null(writer);
 }
 
+/* ---- JSON, for a stream that many share ---- */
+
+static struct amy_log_writer *
+fresh_json(struct fixture *f, int ends[2])
+{
+    struct amy_log_writer *writer = fresh(f, 65536, mark);
+
+    assert_int_equal(pipe2(ends, O_NONBLOCK | O_CLOEXEC), 0);
+    assert_int_equal(amy_log_writer_set_json(writer, AMY_LOG_COMPONENT_ERROR,
+                                             "a.example", NULL),
+                     0);
+    amy_log_writer_set_fd(writer, ends[1]);
+    return writer;
+}
+
+static void
+test_json_lines_name_their_site_and_time(void **state)
+{
+    struct fixture *f = *state;
+    int ends[2];
+    struct amy_log_writer *writer = fresh_json(f, ends);
+    ssize_t n = 0;
+
+    say(writer, "2026-11-26T12:00:00Z one\n\n");
+    amy_log_writer_flush(writer);
+    n = read(ends[0], f->text, sizeof(f->text) - 1);
+    assert_true(n > 0);
+    f->text[n] = '\0';
+    assert_string_equal(
+        f->text,
+        "{\"time\":\"2026-11-26T12:00:00.000Z\",\"component\":\"error\","
+        "\"site\":\"a.example\",\"message\":\"2026-11-26T12:00:00Z one\"}\n"
+        "{\"time\":null,\"component\":\"error\",\"site\":\"a.example\","
+        "\"message\":\"\"}\n");
+    (void)close(ends[0]);
+}
+
+/* Whole lines of at most PIPE_BUF; how many there were in the pipe, without
+ * those that stand for lost ones. */
+static size_t
+drain(int fd, char *buf, size_t size)
+{
+    size_t used = 0;
+    size_t lines = 0;
+    size_t begin = 0;
+    ssize_t n = 0;
+
+    while ((n = read(fd, buf + used, size - used)) > 0) {
+        used += (size_t)n;
+    }
+    for (size_t i = 0; i < used; i++) {
+        if (buf[i] == '\n') {
+            assert_true(i + 1 - begin <= PIPE_BUF);
+            assert_int_equal(buf[begin], '{');
+            assert_int_equal(buf[i - 1], '}');
+            lines += memmem(buf + begin, i - begin, ":\"lost ", 7) == NULL;
+            begin = i + 1;
+        }
+    }
+    assert_int_equal(begin, used);
+    return lines;
+}
+
+static void
+test_full_pipe_holds_nobody_up_and_tears_nothing(void **state)
+{
+    struct fixture *f = *state;
+    static char buf[1 << 20];
+    static char line[10000];
+    int ends[2];
+    struct amy_log_writer *writer = fresh_json(f, ends);
+    size_t taken = 0;
+
+    memset(line, '"', sizeof(line) - 1);
+    line[sizeof(line) - 2] = '\n';
+    for (int i = 0; i < 500; i++) {
+        say(writer, i % 3 == 0 ? line : "short\n");
+    }
+    amy_log_writer_flush(writer);
+    assert_true(amy_log_writer_lost(writer) > 0);
+    assert_int_equal(f->full, 0);
+    taken = drain(ends[0], buf, sizeof(buf));
+    assert_int_equal(taken + amy_log_writer_lost(writer), 500);
+    say(writer, "again\n");
+    amy_log_writer_flush(writer);
+    assert_int_equal(drain(ends[0], buf, sizeof(buf)), 1);
+    assert_non_null(memmem(buf, 200, "\"message\":\"lost ", 16));
+    (void)close(ends[0]);
+}
+
 /* ---- several processes ---- */
 
 #define WRITERS 4
@@ -343,6 +434,8 @@ main(void)
         TEST(test_torn_line_is_ended_before_the_next),
         TEST(test_end_that_another_process_tore_is_ended),
         TEST(test_bad_options_are_refused),
+        TEST(test_json_lines_name_their_site_and_time),
+        TEST(test_full_pipe_holds_nobody_up_and_tears_nothing),
         cmocka_unit_test(test_four_processes_tear_nothing_and_keep_their_order),
     };
 
