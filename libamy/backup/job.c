@@ -28,7 +28,7 @@
 
 /* Takes json over. Whoever listens may be gone: then the work goes on. */
 static void
-tell(struct amy__job *job, const char *event, struct amy__json *json)
+tell(const struct amy__job *job, const char *event, struct amy__json *json)
 {
     AMY_CLEANUP(amy__buf_clear_p) struct amy__buf line = {NULL, 0, 0, 0};
 
@@ -62,10 +62,23 @@ amy__job_progress(struct amy__job *job, const char *stage, uint64_t done,
     tell(job, "progress", json);
 }
 
+/* Opened for each line: it may have been renamed. */
+static void
+append_to_file(const struct amy__job *job, const char *line, size_t n)
+{
+    AMY_CLEANUP(amy__close_p) int fd = -1;
+
+    fd = amy__open_beneath(
+        job->site_fd, "logs/backup.log",
+        O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0640, NULL);
+    if (fd >= 0) {
+        (void)amy__write_all(fd, line, n, NULL);
+    }
+}
+
 void
 amy__job_log(const struct amy__job *job, const char *fmt, ...)
 {
-    AMY_CLEANUP(amy__close_p) int fd = -1;
     char text[1024] = "";
     char line[1100] = "";
     char time[25];
@@ -78,11 +91,13 @@ amy__job_log(const struct amy__job *job, const char *fmt, ...)
     text[strcspn(text, "\n")] = '\0';
     n = snprintf(line, sizeof(line), "%s %s\n",
                  amy__format_time(amy__wall_ms(job->borrow_clock), time), text);
-    fd = amy__open_beneath(
-        job->site_fd, "logs/backup.log",
-        O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK, 0640, NULL);
-    if (fd >= 0 && n > 0) {
-        (void)amy__write_all(fd, line, (size_t)n, NULL);
+    if (n > 0 && job->spec.tell_log) {
+        struct amy__json *json = amy__json_object();
+
+        (void)amy__json_set(json, "line", amy__json_text(line));
+        tell(job, "log", json);
+    } else if (n > 0) {
+        append_to_file(job, line, (size_t)n);
     }
 }
 

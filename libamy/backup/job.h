@@ -46,6 +46,7 @@ struct amy__job_spec {
     char url[AMY__NOTIFY_URL_MAX + 1]; /* of a webhook: a secret */
     char body[2048];                   /* what it is told, as JSON */
     bool dry_run;
+    bool tell_log; /* lines of the log are events, and in no file */
     struct amy__retain_rules rules;
 };
 

@@ -83,6 +83,7 @@ amy__job_spec_write(const struct amy__job_spec *spec, struct amy__buf *out)
     }
     rc |= amy__json_set(json, "silence_ms", amy__json_int(spec->silence_ms));
     rc |= amy__json_set(json, "dry_run", amy__json_bool(spec->dry_run));
+    rc |= amy__json_set(json, "tell_log", amy__json_bool(spec->tell_log));
     return rc == 0 ? amy__json_write(json, 0, out) : AMY_ENOMEM;
 }
 
@@ -131,6 +132,7 @@ amy__job_spec_read(struct amy__span text, struct amy__job_spec *ret,
     }
     *ret = (struct amy__job_spec){
         .dry_run = amy__json_get_bool(json, "dry_run", false),
+        .tell_log = amy__json_get_bool(json, "tell_log", false),
         .silence_ms = amy__json_get_int(json, "silence_ms", 0),
         .slot_ms = amy__json_get_int(json, "slot_ms", AMY__MANIFEST_NO_TIME)};
     if (!read_action(json, ret)) {

@@ -82,6 +82,14 @@ amy__access_log_set_fd(struct amy__access_log *log, int fd)
     amy_log_writer_set_fd(log->writer, fd);
 }
 
+int
+amy__access_log_set_json(struct amy__access_log *log, const char *site,
+                         struct amy_error *err)
+{
+    return amy_log_writer_set_json(log->writer, AMY_LOG_COMPONENT_ACCESS, site,
+                                   err);
+}
+
 void
 amy__access_log_flush(struct amy__access_log *log)
 {
@@ -240,6 +248,14 @@ void
 amy__error_log_set_fd(struct amy__error_log *log, int fd)
 {
     amy_log_writer_set_fd(log->writer, fd);
+}
+
+int
+amy__error_log_set_json(struct amy__error_log *log, const char *site,
+                        struct amy_error *err)
+{
+    return amy_log_writer_set_json(log->writer, AMY_LOG_COMPONENT_ERROR, site,
+                                   err);
 }
 
 void

@@ -38,6 +38,9 @@ void amy__access_log_free(struct amy__access_log *log);
 /* Where lines go from now on (what was collected goes to the old file);
  * O_APPEND, taken over; -1: nowhere. */
 void amy__access_log_set_fd(struct amy__access_log *log, int fd);
+/* Lines are JSON from now on, of this site. */
+int amy__access_log_set_json(struct amy__access_log *log, const char *site,
+                             struct amy_error *err);
 void amy__access_log_add(struct amy__access_log *log,
                          const struct amy__access_line *line);
 /* Once a second, and at the end. */
@@ -51,6 +54,8 @@ int amy__error_log_create(const char *name, const struct amy_log *log,
                           struct amy_error *err);
 void amy__error_log_free(struct amy__error_log *log);
 void amy__error_log_set_fd(struct amy__error_log *log, int fd);
+int amy__error_log_set_json(struct amy__error_log *log, const char *site,
+                            struct amy_error *err);
 void amy__error_log_add(struct amy__error_log *log, int64_t wall_ms,
                         const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

@@ -365,6 +365,10 @@ pack_whole(struct packing *packing, struct amy__json *json,
                            amy__json_int(bundle->https_port));
     }
     if (rc == 0) {
+        rc = amy__json_set(json, "logs_stdout",
+                           amy__json_bool(bundle->logs_stdout));
+    }
+    if (rc == 0) {
         rc = pack_places(packing, json, bundle, bundle_places);
     }
     return rc == 0 ? pack_lists(packing, json, bundle) : rc;
@@ -514,6 +518,7 @@ unpack_whole(struct amy__wire_message *message, const struct amy__json *json,
         bundle->number = (uint64_t)number;
         bundle->connections = (uint32_t)connections;
         bundle->https_port = (uint32_t)https_port;
+        bundle->logs_stdout = amy__json_get_bool(json, "logs_stdout", false);
     }
     return good;
 }

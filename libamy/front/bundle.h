@@ -44,6 +44,7 @@ struct amy__bundle_site {
 
 struct amy__bundle {
     uint64_t number;
+    bool logs_stdout;     /* lines of logs are JSON, for one stream */
     uint32_t connections; /* per process; 0: from RLIMIT_NOFILE */
     uint32_t https_port;  /* where redirects go; 0: nowhere listens TLS */
     struct amy__cidr *trusted;

@@ -456,6 +456,7 @@ fill_bundle(struct amy_front *front, struct amy__bundle *bundle,
 
     bundle->number = ++front->last_bundle;
     bundle->connections = settings->connections;
+    bundle->logs_stdout = settings->logs_stdout;
     bundle->https_port = port_of(settings->https, settings->https_count);
     for (size_t i = 0; i < settings->trusted_count; i++) {
         bundle->trusted[i] = settings->trusted[i];

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "front/master.h"
 #include "logrotate/logrotate.h"
+#include "logrotate/writer.h"
 #include "site/logs.h"
 
 #include <fcntl.h>
@@ -175,6 +176,25 @@ amy__front_logs_freshen(const struct amy__front_site *site,
     one->error_serial = site->logs[1].serial;
 }
 
+/* Nothing is rotated: whoever reads the stream keeps it. */
+static int
+fill_stdout(struct amy__front_site *site, struct amy__bundle_site *one,
+            struct amy_error *err)
+{
+    for (size_t i = 0; i < AMY__FRONT_LOGS; i++) {
+        if (site->logs[i].fd < 0) {
+            int fd = amy__log_open_stdout(err);
+
+            if (fd < 0) {
+                return fd;
+            }
+            site->logs[i].fd = fd;
+        }
+    }
+    amy__front_logs_freshen(site, one);
+    return 0;
+}
+
 int
 amy__front_logs_fill(struct amy__front_site *site, const struct amy__site *spec,
                      struct amy__bundle_site *one,
@@ -184,6 +204,9 @@ amy__front_logs_fill(struct amy__front_site *site, const struct amy__site *spec,
     struct amy_logrotate_view view = {.struct_size = sizeof(view)};
     int rc = 0;
 
+    if (site->front->settings->logs_stdout) {
+        return fill_stdout(site, one, err);
+    }
     if (site->rotator == NULL) {
         rc = begin(site, spec, err);
     } else {

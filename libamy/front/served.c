@@ -600,12 +600,18 @@ amy__domain_set_log(struct amy__domain *domain, const char *log,
 /* What of a site stays over bundles gets its new values. */
 static void
 refresh_domain(struct amy__front *front, struct amy__vhost *vhost,
-               struct amy__bundle_site *from)
+               struct amy__bundle_site *from, bool logs_stdout)
 {
     struct amy__domain *domain = vhost->domain;
     struct amy__page *page = NULL;
     struct amy_error err = AMY_ERROR_INIT;
 
+    if (logs_stdout &&
+        (amy__access_log_set_json(domain->log, domain->name, &err) < 0 ||
+         amy__error_log_set_json(domain->errors, domain->name, &err) < 0)) {
+        amy__log(&front->log, AMY_LOG_ERROR, "logs: %s site=%s", err.msg,
+                 domain->name);
+    }
     if (amy__domain_set_log(domain, "access.log", from->access_serial,
                             from->access_fd)) {
         from->access_fd = -1;
@@ -659,7 +665,8 @@ amy__served_commit(struct amy__front *front, struct amy__served *served)
     bundle->trusted = NULL;
     bundle->trusted_count = 0;
     for (size_t i = 0; i < front->vhost_count; i++) {
-        refresh_domain(front, front->vhosts[i], &bundle->sites[i]);
+        refresh_domain(front, front->vhosts[i], &bundle->sites[i],
+                       bundle->logs_stdout);
     }
     /* The former tables; exchanges under way keep their site. */
     *served = (struct amy__served){.router = router,

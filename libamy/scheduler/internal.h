@@ -103,6 +103,7 @@ struct amy__scheduler_site {
     bool scheduled; /* it has one, and its state has begun */
     bool has_schedule;
     struct amy__schedule_state state;
+    struct amy_log_writer *log;    /* backup.log where it is no file; or NULL */
     struct amy_logrotate *rotator; /* of backup.log; NULL: none yet */
     struct amy__scheduler_facts facts;
     struct amy__run *runs;

@@ -8,6 +8,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "core/user.h"
+#include "logrotate/writer.h"
 #include "scheduler/internal.h"
 
 #include <errno.h>
@@ -207,6 +208,16 @@ take_event(struct amy__run *run, struct amy__span line)
         amy__json_free(run->progress);
         run->progress = json;
         amy__run_answer(run);
+    } else if (strcmp(event, "log") == 0) {
+        const char *text = amy__json_get_text(json, "line", "");
+
+        size_t n = strlen(text);
+
+        /* A user's process: what it says need not be a line. */
+        if (run->borrow_site->log != NULL && n > 0 && text[n - 1] == '\n') {
+            amy_log_writer_write(run->borrow_site->log, text, n);
+        }
+        amy__json_free(json);
     } else {
         amy__json_free(run->result);
         run->result = json;

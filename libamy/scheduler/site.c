@@ -5,6 +5,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "logrotate/writer.h"
 #include "scheduler/internal.h"
 #include "site/logs.h"
 #include "site/told.h"
@@ -47,6 +48,7 @@ amy__scheduler_site_free(struct amy__scheduler_site *site)
         site->runs = next;
     }
     amy_logrotate_free(site->rotator);
+    amy_log_writer_free(site->log);
     amy__scheduler_facts_clear(&site->facts);
     amy__zone_free(site->zone);
     amy__json_free(site->problems);
@@ -65,6 +67,7 @@ amy__scheduler_spec(const struct amy__scheduler_site *site,
         .action = action,
         .slot_ms = AMY__MANIFEST_NO_TIME,
         .silence_ms = says->backup_silence_ms,
+        .tell_log = site->log != NULL,
         .rules = {.count = says->backup_keep,
                   .age_ms = says->backup_keep_for_ms,
                   .hourly = says->backup_hourly,
@@ -489,6 +492,40 @@ accept_yaml(struct amy__scheduler_site *site, struct amy_error *err)
     return rc;
 }
 
+/* What jobs tell of backup.log goes to our standard output. */
+static int
+log_to_stdout(struct amy__scheduler_site *site, struct amy_error *err)
+{
+    struct amy_log_writer_options opts = AMY_LOG_WRITER_OPTIONS_INIT;
+    struct amy_log_writer *writer = NULL;
+    char name[320];
+    int fd = -1;
+    int rc = 0;
+
+    if (site->log != NULL) {
+        return 0;
+    }
+    (void)snprintf(name, sizeof(name), "site=%s file=backup.log", site->domain);
+    opts.name = name;
+    opts.log = &site->borrow_scheduler->log;
+    rc = amy_log_writer_create(&opts, &writer, err);
+    if (rc == 0) {
+        rc = amy_log_writer_set_json(writer, AMY_LOG_COMPONENT_BACKUP,
+                                     site->domain, err);
+    }
+    if (rc == 0) {
+        fd = amy__log_open_stdout(err);
+        rc = fd < 0 ? fd : 0;
+    }
+    if (rc < 0) {
+        amy_log_writer_free(writer);
+        return rc;
+    }
+    amy_log_writer_set_fd(writer, fd);
+    site->log = writer;
+    return 0;
+}
+
 /* Jobs open it for each line, so nobody is given its next file. */
 static void
 rotate_log(struct amy__scheduler_site *site)
@@ -507,14 +544,16 @@ rotate_log(struct amy__scheduler_site *site)
     struct amy_error err = AMY_ERROR_INIT;
     int rc = 0;
 
-    if (site->rotator == NULL) {
+    if (scheduler->settings->logs_stdout) {
+        rc = log_to_stdout(site, &err);
+    } else if (site->rotator == NULL) {
         rc = amy__site_logs_create(site->site, &logs, &site->rotator, &err);
     } else {
         rc = amy__site_logs_renew(site->site, site->rotator, &err);
     }
     if (rc < 0) {
         amy__log(&scheduler->log, AMY_LOG_WARN,
-                 "backup.log is not rotated: %s site=%s", err.msg,
+                 "backup.log is not cared for: %s site=%s", err.msg,
                  site->domain);
     }
 }

@@ -112,6 +112,9 @@ static const struct amy__field front_fields[] = {
      .max = 1000},
     {.key = NULL}};
 
+static const struct amy__word places_of_logs[] = {
+    {"files", 0}, {"stdout", 1}, {NULL, 0}};
+
 const struct amy__field amy__settings_fields[] = {
     {.key = "certificates",
      .kind = AMY__FIELD_TEXT,
@@ -124,6 +127,11 @@ const struct amy__field amy__settings_fields[] = {
      .offset = AT(spool),
      .allowed = "an absolute path",
      .check = check_absolute},
+    {.key = "logs",
+     .kind = AMY__FIELD_BOOL,
+     .offset = AT(logs_stdout),
+     .standard = "files",
+     .words = places_of_logs},
     {.key = "front", .kind = AMY__FIELD_MAP, .fields = front_fields},
     {.key = "metrics", .kind = AMY__FIELD_MAP, .fields = metrics_fields},
     {.key = NULL}};

@@ -19,6 +19,7 @@ struct amy__settings {
     char *run;          /* [$RUNTIME_DIRECTORY, /run/amy] */
     char *state;        /* [$STATE_DIRECTORY, /var/lib/amy] */
     char *certificates; /* [/etc/letsencrypt/live] */
+    bool logs_stdout;   /* logs: stdout: all of them, as JSON lines [files] */
     char *spool;        /* [{state}/spool] for request bodies, unlinked files */
     /* front: {https: [...], http: [...], processes: N, connections: N,
      * user: amy, trusted: [CIDR]} */

@@ -6,6 +6,7 @@
 #include "core/cleanup.h"
 #include "core/clock.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "core/log.h"
 #include "core/loop.h"
 #include "logrotate/writer.h"
@@ -148,6 +149,22 @@ amy__workers_output_line(struct amy__workers_output *output, const char *pool,
         amy__log_writer_lose(output->writer, 1, "out of memory");
     }
     amy__defer_ask(output->turn);
+}
+
+int
+amy__workers_output_to_stdout(struct amy__workers_output *output,
+                              struct amy_error *err)
+{
+    AMY_CLEANUP(amy__close_p) int fd = amy__log_open_stdout(err);
+    int rc = fd < 0 ? fd
+                    : amy_log_writer_set_json(output->writer,
+                                              AMY_LOG_COMPONENT_WORKERS,
+                                              output->domain, err);
+
+    if (rc == 0) {
+        amy_log_writer_set_fd(output->writer, amy__take_fd(&fd));
+    }
+    return rc;
 }
 
 void

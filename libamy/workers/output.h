@@ -32,6 +32,9 @@ void amy__workers_output_free(struct amy__workers_output *output);
 void amy__workers_output_line(struct amy__workers_output *output,
                               const char *pool, uint32_t position, int64_t pid,
                               const char *line, size_t n);
+/* Write JSON to our standard output from now on. */
+int amy__workers_output_to_stdout(struct amy__workers_output *output,
+                                  struct amy_error *err);
 /* Write there from now on; O_APPEND, taken over. */
 void amy__workers_output_set_file(struct amy__workers_output *output, int fd);
 /* Lines that the disk did not take. */

@@ -374,7 +374,12 @@ open_output(struct amy__workers_site *site, struct amy_error *err)
     if (site->output == NULL) {
         rc = amy__workers_output_create(&opts, &site->output, err);
     }
-    return rc == 0 ? begin_rotation(site, err) : rc;
+    if (rc == 0) {
+        rc = workers->settings->logs_stdout
+                 ? amy__workers_output_to_stdout(site->output, err)
+                 : begin_rotation(site, err);
+    }
+    return rc;
 }
 
 static int

@@ -48,7 +48,7 @@ class Host:
         self.authority = Authority(self.root)
         self.write_settings()
 
-    def write_settings(self, **front):
+    def write_settings(self, logs="files", **front):
         """amy.yaml is YAML, and JSON is YAML too."""
         front = {
             "https": [f"127.0.0.1:{self.https}"],
@@ -57,7 +57,7 @@ class Host:
             "user": front_user().name,
             **front,
         }
-        settings = {"certificates": str(self.certificates), "front": front}
+        settings = {"certificates": str(self.certificates), "logs": logs, "front": front}
         self.settings.write_text(json.dumps(settings, indent=2) + "\n")
 
     # ---- sites

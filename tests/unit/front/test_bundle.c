@@ -39,6 +39,7 @@ make_bundle(void)
     bundle->number = 7;
     bundle->connections = 1000;
     bundle->https_port = 8443;
+    bundle->logs_stdout = true;
     assert_int_equal(
         amy__cidr_parse(AMY_SPAN("10.0.0.0/8"), &bundle->trusted[0], NULL), 0);
     assert_int_equal(
@@ -108,6 +109,7 @@ test_unpack_gives_what_was_packed(void **state)
     assert_int_equal(got->number, 7);
     assert_int_equal(got->connections, 1000);
     assert_int_equal(got->https_port, 8443);
+    assert_true(got->logs_stdout);
     assert_int_equal(got->trusted_count, 2);
     assert_int_equal(got->trusted[0].bits, 96 + 8);
     assert_int_equal(got->trusted[1].bits, 33);

@@ -89,6 +89,7 @@ test_an_empty_file_gives_every_default(void **state)
     assert_int_equal(settings->connections, 0);
     assert_string_equal(settings->front_user, "amy");
     assert_int_equal(settings->trusted_count, 0);
+    assert_false(settings->logs_stdout);
     amy__settings_free(settings);
     amy__settings_free(NULL);
 }
@@ -99,6 +100,7 @@ test_every_key_is_read(void **state)
     struct amy__settings *settings =
         load("certificates: /srv/certs\n"
              "spool: /srv/spool\n"
+             "logs: stdout\n"
              "front:\n"
              "  https: [\"127.0.0.1:8443\", \"[::1]\"]\n"
              "  http: []\n"
@@ -110,6 +112,7 @@ test_every_key_is_read(void **state)
     (void)state;
     assert_string_equal(settings->certificates, "/srv/certs");
     assert_string_equal(settings->spool, "/srv/spool");
+    assert_true(settings->logs_stdout);
     assert_int_equal(settings->https_count, 2);
     expect_listener(&settings->https[0], "127.0.0.1", 8443);
     expect_listener(&settings->https[1], "::1", 443);
@@ -211,7 +214,7 @@ test_faults_are_told_at_once(void **state)
         "webapps: /srv\nspool: srv\nfront:\n  https: [localhost:1]\n"
         "  processes: 0\n  user: root\n  trusted: 10.0.0.0/8\n",
         "amy.yaml:1:1: webapps: unknown key (allowed: certificates, spool, "
-        "front, metrics)\n"
+        "logs, front, metrics)\n"
         "amy.yaml:2:8: spool: 'srv' does not begin with '/' (allowed: an "
         "absolute path)\n"
         "amy.yaml:4:11: front.https[0]: 'localhost:1' is no address "
