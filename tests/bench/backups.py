@@ -133,7 +133,7 @@ def run(root, args, say):
                "mb": made.stat().st_size / 1e6, "peak_mib": job.peak_kib / 1024}
     finally:
         server.stop()
-    return {"rounds": [one], "profiles": {}}
+    return {"rounds": [one], "rounds_of": 1, "profiles": {}}
 
 
 def verdict(good):

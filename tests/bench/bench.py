@@ -115,7 +115,7 @@ def main():
             result = PARTS[name][1].run(directory, args, say)
         finally:
             shutil.rmtree(directory, ignore_errors=True)
-        results[name] = {**result, "rounds_of": args.rounds, "about": describe(args, idle)}
+        results[name] = {"rounds_of": args.rounds, **result, "about": describe(args, idle)}
         if not args.dry:
             kept.write_text(json.dumps(results))
     text = "\n".join(page(results)) + "\n"
