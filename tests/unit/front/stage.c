@@ -395,6 +395,26 @@ stage_gate(struct stage *s, const char *page)
 }
 
 void
+stage_log(struct stage *s, const char *path, int64_t serial)
+{
+    struct amy__json *json = amy__json_object();
+    unsigned acks = s->acks;
+    int fd = openat(s->dir_fd, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
+                    0644);
+
+    assert_true(fd >= 0);
+    (void)amy__json_set(json, "site", amy__json_text(STAGE_SITE));
+    (void)amy__json_set(json, "log", amy__json_text("access.log"));
+    (void)amy__json_set(json, "serial", amy__json_int(serial));
+    (void)amy__json_set(json, "log_fd", amy__json_int(0));
+    assert_int_equal(amy__wire_send(s->wire, AMY__WIRE_LOG, json, &fd, 1, NULL),
+                     0);
+    await_ack(s, acks);
+    amy__json_free(json);
+    close(fd);
+}
+
+void
 stage_question(struct stage *s, enum amy__wire_type type,
                const struct amy__json *json)
 {

@@ -94,6 +94,8 @@ int stage_listen(struct stage *s, const struct stage_worker *w);
 void stage_worker_close(struct stage_worker *w); /* dies, unannounced */
 void stage_worker_gone(struct stage *s, struct stage_worker *w); /* DEL */
 void stage_gate(struct stage *s, const char *page); /* NULL: open */
+/* LOG: access.log is this file beneath the site's directory from now on. */
+void stage_log(struct stage *s, const char *path, int64_t serial);
 /* Its answer comes into s->ack. */
 void stage_question(struct stage *s, enum amy__wire_type type,
                     const struct amy__json *json);

@@ -673,6 +673,34 @@ test_access_log_has_a_line_within_a_second(void **state)
     assert_true(contains(f->text, " w=web/1.7\n"));
 }
 
+/* What was collected goes to the old file before the new one is acknowledged,
+ * and a bundle that is older than the message does not bring it back. */
+static void
+test_a_rotated_log_is_left_for_good_when_acknowledged(void **state)
+{
+    struct fixture *f = *state;
+    char old[4096];
+
+    assert_int_equal(
+        stage_ask(&f->stage, GET("/one"), f->text, sizeof(f->text)), 200);
+    stage_log(&f->stage, "logs/next.log", 5);
+    assert_true(contains(f->stage.ack, "\"access.log\""));
+    assert_true(contains(f->stage.ack, "5"));
+    stage_read(&f->stage, "logs/access.log", old, sizeof(old));
+    assert_true(contains(old, "GET /one "));
+    stage_log(&f->stage, "logs/late.log", 4);
+    assert_true(stage_bundle(&f->stage, WEB STATIC));
+    assert_int_equal(
+        stage_ask(&f->stage, GET("/two"), f->text, sizeof(f->text)), 200);
+    stage_skip(&f->stage, 1000);
+    stage_read(&f->stage, "logs/next.log", f->text, sizeof(f->text));
+    assert_true(contains(f->text, "GET /two "));
+    stage_read(&f->stage, "logs/access.log", f->text, sizeof(f->text));
+    assert_string_equal(f->text, old);
+    stage_read(&f->stage, "logs/late.log", f->text, sizeof(f->text));
+    assert_string_equal(f->text, "");
+}
+
 static void
 test_drain_finishes_what_is_under_way(void **state)
 {
@@ -741,6 +769,7 @@ main(void)
         SERVED(test_word_without_its_page_shows_the_built_in_one),
         SERVED(test_redirect_keeps_the_method_and_the_target),
         SERVED(test_access_log_has_a_line_within_a_second),
+        SERVED(test_a_rotated_log_is_left_for_good_when_acknowledged),
         SERVED(test_drain_finishes_what_is_under_way),
         SERVED(test_end_of_the_channel_drains),
     };
