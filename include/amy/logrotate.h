@@ -166,7 +166,8 @@ struct amy_logrotate_file {
     size_t struct_size;
     const char *name; /**< of the log, "access.log" */
     int fd;           /**< O_WRONLY | O_APPEND; the rotator's, valid until the
-                           next one of this log: duplicate it */
+                           next one of this log: duplicate it. -1: it is NAMED
+                           and was renamed; time to tell who writes it */
     uint32_t reserved;
     uint64_t serial; /**< for amy_logrotate_release(); grows */
 };
@@ -213,7 +214,8 @@ struct amy_logrotate_options {
     uint32_t reserved;    /**< must be 0 */
     const struct amy_clock *borrow_clock; /**< NULL: the system's; outlives */
     const struct amy_log *log;            /**< NULL: silent; copied */
-    amy_logrotate_file_fn on_file;        /**< required for GIVEN logs */
+    amy_logrotate_file_fn on_file; /**< required for GIVEN logs; NAMED ones
+                                        are told with fd -1 */
     void *user;
 };
 

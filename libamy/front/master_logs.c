@@ -210,7 +210,7 @@ amy__front_logs_fill(struct amy__front_site *site, const struct amy__site *spec,
     if (site->rotator == NULL) {
         rc = begin(site, spec, err);
     } else {
-        rc = amy__site_logs_renew(spec, site->rotator, err);
+        rc = amy__site_logs_renew(spec, false, site->rotator, err);
     }
     if (rc < 0) {
         return rc;

@@ -320,6 +320,9 @@ amy__rotated_rotate(struct amy__rotated *log, const char *why,
              rotator->directory, log->base, (unsigned long long)bytes, why);
     log->missing_ms = INT64_MIN / 2; /* we know who took it away */
     amy__rotated_look(log);
+    if (log->kind == AMY_LOGROTATE_NAMED && rotator->opts.on_file != NULL) {
+        give_out(log);
+    }
     return 0;
 }
 

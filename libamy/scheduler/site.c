@@ -549,7 +549,7 @@ rotate_log(struct amy__scheduler_site *site)
     } else if (site->rotator == NULL) {
         rc = amy__site_logs_create(site->site, &logs, &site->rotator, &err);
     } else {
-        rc = amy__site_logs_renew(site->site, site->rotator, &err);
+        rc = amy__site_logs_renew(site->site, false, site->rotator, &err);
     }
     if (rc < 0) {
         amy__log(&scheduler->log, AMY_LOG_WARN,

@@ -38,6 +38,31 @@ is_own(const struct amy__site_logs_spec *spec, const char *name)
     return false;
 }
 
+bool
+amy__site_logs_is_ours(struct amy__span name)
+{
+    for (size_t i = 0; i < sizeof(all_logs) / sizeof(all_logs[0]); i++) {
+        if (amy__span_eq(name, amy__span_of(all_logs[i]))) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static int
+add_files(const struct amy__site *site, bool files,
+          struct amy_logrotate *rotator, struct amy_error *err)
+{
+    uint32_t kind = files ? AMY_LOGROTATE_NAMED : AMY_LOGROTATE_OTHERS;
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < site->log_file_count; i++) {
+        rc = amy_logrotate_add(rotator, site->log_files[i].path, kind, err);
+        rc = rc == AMY_EEXIST ? 0 : rc;
+    }
+    return rc;
+}
+
 int
 amy__site_logs_create(const struct amy__site *site,
                       const struct amy__site_logs_spec *spec,
@@ -66,6 +91,7 @@ amy__site_logs_create(const struct amy__site *site,
                                    : (uint32_t)AMY_LOGROTATE_OTHERS,
                                err);
     }
+    rc = rc == 0 ? add_files(site, spec->files, rotator, err) : rc;
     if (rc < 0) {
         amy_logrotate_free(rotator);
         return rc;
@@ -75,13 +101,16 @@ amy__site_logs_create(const struct amy__site *site,
 }
 
 int
-amy__site_logs_renew(const struct amy__site *site,
+amy__site_logs_renew(const struct amy__site *site, bool files,
                      struct amy_logrotate *rotator, struct amy_error *err)
 {
+    int rc = 0;
+
     struct amy_logrotate_options opts = AMY_LOGROTATE_OPTIONS_INIT;
 
     take_limits(site, &opts);
-    return amy_logrotate_set(rotator, &opts, err);
+    rc = amy_logrotate_set(rotator, &opts, err);
+    return rc == 0 ? add_files(site, files, rotator, err) : rc;
 }
 
 struct amy__json *

@@ -18,6 +18,7 @@ struct amy__site_logs_spec {
     const struct amy_log *log;
     const char *const *own; /* names of those that are rotated here, or NULL */
     uint32_t kind;          /* theirs: enum amy_logrotate_kind */
+    bool files;             /* those of other programs are rotated here, too */
     amy_logrotate_file_fn on_file;
     void *user;
 };
@@ -28,9 +29,13 @@ int amy__site_logs_create(const struct amy__site *site,
                           const struct amy__site_logs_spec *spec,
                           struct amy_logrotate **ret_rotator,
                           struct amy_error *err);
-/* site.yaml was read again. */
-int amy__site_logs_renew(const struct amy__site *site,
+/* site.yaml was read again. files: as in the spec. What logs.files does not
+ * name any more is rotated until the daemon ends. */
+int amy__site_logs_renew(const struct amy__site *site, bool files,
                          struct amy_logrotate *rotator, struct amy_error *err);
+
+/* Is this a log of one of the daemons? */
+bool amy__site_logs_is_ours(struct amy__span name);
 
 /* {bytes, old_files, rotations, packed, removed, waiting, problem}; NULL: an
  * empty object. */

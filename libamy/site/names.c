@@ -1,6 +1,8 @@
 /* The shapes of single texts in site.yaml: domains, users, pools, paths.
  * Not for whether what they name exists. */
 #include "core/error.h"
+#include "logrotate/name.h"
+#include "site/logs.h"
 #include "site/site.h"
 #include "site/spec.h"
 
@@ -214,6 +216,19 @@ amy__site_check_files(struct amy__span path, struct amy_error *err)
     if (has_dot_segment(path) || has_double_slash(path)) {
         return amy__err(err, AMY_EINVAL,
                         "is no plain path: '//', '.' or '..' in it");
+    }
+    return 0;
+}
+
+int
+amy__site_check_log(struct amy__span name, struct amy_error *err)
+{
+    if (!amy__logname_is_base(name)) {
+        return amy__err(err, AMY_EINVAL,
+                        "is no name of a log in logs/, or that of an old one");
+    }
+    if (amy__site_logs_is_ours(name)) {
+        return amy__err(err, AMY_EINVAL, "is rotated already");
     }
     return 0;
 }

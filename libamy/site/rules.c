@@ -643,6 +643,48 @@ check_routes(const struct rules *rules)
     }
 }
 
+/* ---- logs of other programs ---- */
+
+static void
+check_log_file(const struct rules *rules, size_t index,
+               const struct amy__node *node)
+{
+    const struct amy__site_log_file *files = rules->site->log_files;
+    char key[KEY_SIZE];
+    struct amy__place place =
+        place_in(node, NULL, item_key(key, "logs.files", index, NULL));
+
+    if ((files[index].signal != 0) != (files[index].pid_file != NULL)) {
+        amy__report_error(rules->report, &place,
+                          "needs both signal and pid_file, or neither");
+    }
+    for (size_t i = 0; files[index].path != NULL && i < index; i++) {
+        if (files[i].path != NULL &&
+            strcmp(files[i].path, files[index].path) == 0) {
+            amy__report_error(rules->report, &place, "'%.110s' is given twice",
+                              files[i].path);
+            return;
+        }
+    }
+}
+
+static void
+check_log_files(const struct rules *rules, const struct amy__node *root)
+{
+    const struct amy__node *logs = amy__node_get(root, "logs");
+    const struct amy__node *list = logs == NULL || logs->kind != AMY__NODE_MAP
+                                       ? NULL
+                                       : amy__node_get(logs, "files");
+    const struct amy__node *node = list == NULL ? NULL : list->first;
+
+    for (size_t i = 0; i < rules->site->log_file_count && node != NULL;
+         i++, node = node->next) {
+        if (node->kind == AMY__NODE_MAP) {
+            check_log_file(rules, i, node);
+        }
+    }
+}
+
 static bool
 has_route(const struct amy__site *site, const char *path)
 {
@@ -745,6 +787,7 @@ amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
     check_http(&rules, root);
     check_workers(&rules);
     check_routes(&rules);
+    check_log_files(&rules, root);
     if (!amy__report_is_clean(report)) {
         return; /* defaults would stand on sand */
     }

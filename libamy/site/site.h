@@ -76,6 +76,14 @@ struct amy__site_cert {
     char *key;         /* an absolute path; NULL with a name */
 };
 
+/* A log that another program writes into logs/. */
+#define AMY__SITE_LOG_FILES_MAX 32U
+struct amy__site_log_file {
+    char *path;     /* its name there */
+    int signal;     /* that has the program open it anew; 0: it notices */
+    char *pid_file; /* whose: beneath the site's directory; NULL: nobody's */
+};
+
 struct amy__site {
     unsigned refs;
     char *domain;
@@ -138,6 +146,8 @@ struct amy__site {
     int64_t logs_max_age_ms;   /* [30d] */
     uint64_t logs_total_bytes; /* [2 GiB] */
     int logs_packing;          /* enum amy_logrotate_packing */
+    struct amy__site_log_file *log_files;
+    size_t log_file_count;
     /* Accepted keys this version does not act on yet, dotted. */
     char **ignored_keys; /* NULL-terminated, never NULL */
     uint8_t hash[32];    /* SHA-256 of the YAML */

@@ -41,6 +41,7 @@
 #define SITE(member) offsetof(struct amy__site, member)
 #define WORKER(member) offsetof(struct amy__site_worker, member)
 #define ROUTE(member) offsetof(struct amy__route, member)
+#define LOG_FILE(member) offsetof(struct amy__site_log_file, member)
 #define CERT(member) offsetof(struct amy__site_cert, member)
 
 static const struct amy__word stages[] = {
@@ -379,6 +380,16 @@ static const struct amy__field backup_fields[] = {
      .standard = "true"},
     END};
 
+static const struct amy__field log_file_fields[] = {
+    {ROW("path", TEXT, LOG_FILE(path)), .flags = AMY__FIELD_REQUIRED,
+     .allowed = "the name of a log in logs/, such as django.log",
+     .check = amy__site_check_log},
+    {ROW("signal", WORD, LOG_FILE(signal)), .words = signals},
+    {ROW("pid_file", TEXT, LOG_FILE(pid_file)),
+     .allowed = "a file beneath the site's directory, such as run/app.pid",
+     .check = amy__site_check_files},
+    END};
+
 static const struct amy__field logs_fields[] = {
     {ROW("size", SIZE, SITE(logs_size_bytes)), .standard = "50MiB",
      .min = 64 * KIB, .max = 1024 * GIB},
@@ -392,6 +403,9 @@ static const struct amy__field logs_fields[] = {
      .max = 1024 * GIB},
     {ROW("compress", WORD, SITE(logs_packing)), .standard = "gzip",
      .words = packings},
+    {ROW("files", MAPS, SITE(log_files)), .count_offset = SITE(log_file_count),
+     .item_size = sizeof(struct amy__site_log_file),
+     .max = AMY__SITE_LOG_FILES_MAX, .fields = log_file_fields},
     END};
 
 const struct amy__field amy__site_fields[] = {

@@ -316,4 +316,8 @@ const char *amy__workers_state_name(uint32_t state);
 int amy__workers_methods_add(struct amy_workers *workers,
                              struct amy_error *err);
 
+/* foreign.c: a log of another program was renamed: have it open the new one. */
+void amy__workers_foreign_rotated(const struct amy__workers_site *site,
+                                  const char *name);
+
 #endif

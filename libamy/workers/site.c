@@ -327,8 +327,13 @@ on_log_file(struct amy_logrotate *rotator,
             const struct amy_logrotate_file *file, void *user)
 {
     struct amy__workers_site *site = user;
-    int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
+    int fd = -1;
 
+    if (file->fd < 0) {
+        amy__workers_foreign_rotated(site, file->name);
+        return;
+    }
+    fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {
         return; /* the file before goes on */
     }
@@ -349,6 +354,7 @@ begin_rotation(struct amy__workers_site *site, struct amy_error *err)
         .log = &workers->log,
         .own = own,
         .kind = AMY_LOGROTATE_GIVEN,
+        .files = true,
         .on_file = on_log_file,
         .user = site,
     };
@@ -369,7 +375,7 @@ open_output(struct amy__workers_site *site, struct amy_error *err)
     int rc = 0;
 
     if (site->rotator != NULL) {
-        return amy__site_logs_renew(site->site, site->rotator, err);
+        return amy__site_logs_renew(site->site, true, site->rotator, err);
     }
     if (site->output == NULL) {
         rc = amy__workers_output_create(&opts, &site->output, err);

@@ -4,6 +4,7 @@ amy-workers under a flood of output. promises/logs.md 1, 3, 4, 8."""
 import gzip
 import os
 import re
+import subprocess
 import threading
 
 import pytest
@@ -197,3 +198,62 @@ def test_backup_log_is_rotated_by_its_name(files):
     assert gzip.decompress(old_files(logs, "backup.log")[0].read_bytes()).decode() == text
     report = logs_of(files, "backup", SITE)
     assert (report["rotations"], report["problem"]) == (1, "")
+
+
+FOREIGN_LINES = 3000
+FOREIGN = """\
+import os, signal, time
+log = open("../logs/app.log", "a", buffering=1)
+def reopen(*_):
+    global log
+    log = open("../logs/app.log", "a", buffering=1)
+signal.signal(signal.SIGUSR1, reopen)
+open("../logs/app.pid", "w").write(f"{os.getpid()}\\n")
+for n in range(%d):
+    log.write(f"line {n} " + "x" * 100 + "\\n")
+    time.sleep(0.001)
+time.sleep(9999)
+""" % FOREIGN_LINES
+FOREIGN_YAML = """\
+site: {domain}
+user: {user}
+workers:
+  - {{name: web, wsgi: tiny:application, count: 1}}
+  - {{name: app, command: [python, app.py]}}
+logs:
+  size: 64KiB
+  every: never
+  files: [{{path: app.log, signal: USR1, pid_file: logs/app.pid}}]
+"""
+
+
+def test_a_program_is_told_to_open_its_log_anew(new_host, django_venv):
+    host = new_host()
+    site = deploy_tiny(host, TINY, django_venv, FOREIGN_YAML)
+    (site.repo / "app.py").write_text(FOREIGN)
+    (site.repo / "app.py").chmod(0o644)
+    host.start_workers()
+    wait_for(lambda: f"line {FOREIGN_LINES - 1} " in "\n".join(read_all(site.logs, "app.log")), 60,
+             "all lines are written")
+    wait_for(lambda: all_packed(site.logs, "app.log"), SOON_S, "old ones are packed")
+    assert len(old_files(site.logs, "app.log")) >= 2
+    numbers = [int(line.split()[1]) for line in read_all(site.logs, "app.log")]
+    assert numbers == list(range(FOREIGN_LINES))
+
+
+@pytest.mark.root
+def test_a_pid_file_does_not_lend_the_right_to_signal_others(new_host, django_venv):
+    """The site's user names a process of root's: it lives on, and that is told."""
+    host = new_host()
+    yaml = FOREIGN_YAML.replace("logs/app.pid", "logs/other.pid").replace("USR1", "TERM")
+    site = deploy_tiny(host, TINY, django_venv, yaml)
+    (site.repo / "app.py").write_text(FOREIGN)
+    (site.repo / "app.py").chmod(0o644)
+    with subprocess.Popen(["sleep", "600"]) as victim:
+        (site.logs / "other.pid").write_text(f"{victim.pid}\n")
+        (site.logs / "other.pid").chmod(0o644)
+        host.start_workers()
+        wait_for(lambda: f"process {victim.pid} is not of the site's user"
+                 in (host.root / "amy-workers.log").read_text(), SOON_S, "it is told")
+        assert victim.poll() is None
+        victim.kill()
