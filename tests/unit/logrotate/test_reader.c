@@ -3,6 +3,7 @@
 #include "amy_test.h"
 
 #include "core/files.h"
+#include "fail_alloc.h"
 #include "fake_loop.h"
 #include "logrotate/line.h"
 
@@ -550,6 +551,40 @@ test_ten_thousand_files_and_a_huge_one_are_not_read_for_ten_lines(void **state)
     assert_true(usage.ru_maxrss < 256 * 1024);
 }
 
+/* What cannot be had is an error of the opening, or a file that is passed over;
+ * never a crash, and nothing is left. */
+static void
+test_any_allocation_may_fail(void **state)
+{
+    struct fixture *f = *state;
+    bool hit = true;
+
+    fill_old(f);
+    f->opts.last = 3;
+    f->opts.since_wall_ms = at(1);
+    f->opts.follow = 1;
+    for (int n = 1; hit; n++) {
+        int rc = 0;
+
+        fail_alloc_nth(n);
+        rc = amy_log_reader_open(&f->opts, &f->reader, NULL);
+        assert_true(rc == 0 || rc == AMY_ENOMEM);
+        if (rc == 0) {
+            (void)rest(f);
+            say_at(f, "error.log", 8, "eight");
+            rename_to(f, "error.log", "error.log-20261126T120100Z");
+            say_at(f, "error.log", 9, "nine");
+            (void)rest(f);
+            rename_to(f, "error.log-20261126T120100Z", "error.log");
+        }
+        hit = fail_alloc_hit();
+        fail_alloc_nth(0);
+        amy_log_reader_free(f->reader);
+        f->reader = NULL;
+        assert_int_equal(fail_alloc_live(), 0);
+    }
+}
+
 static void
 test_missing_directory_is_not_found(void **state)
 {
@@ -586,6 +621,7 @@ main(void)
         TEST(test_following_waits_for_a_file_and_sees_it_made_shorter),
         TEST(test_following_finds_a_directory_that_was_replaced),
         TEST(test_ten_thousand_files_and_a_huge_one_are_not_read_for_ten_lines),
+        TEST(test_any_allocation_may_fail),
         TEST(test_missing_directory_is_not_found),
     };
 
