@@ -10,7 +10,7 @@
 
 /* One per database: "amybackp" as a number. */
 #define KEY "7020400857588132720"
-/* Before a holder's name: no backup takes so long. */
+/* Instead of a space before a holder's name: no backup takes so long. */
 #define OLD "!"
 
 static int
@@ -34,7 +34,7 @@ amy__interlock_take(struct amy__pg *pg, struct amy_error *err)
 {
     static const char holder[] =
         "SELECT CASE WHEN a.backend_start < now() - interval '1 day'"
-        " THEN '" OLD "' ELSE '' END || a.application_name || ', since ' ||"
+        " THEN '" OLD "' ELSE ' ' END || a.application_name || ', since ' ||"
         " to_char(a.backend_start AT TIME ZONE 'UTC',"
         " 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
         " FROM pg_locks l JOIN pg_stat_activity a"
@@ -62,7 +62,7 @@ amy__interlock_take(struct amy__pg *pg, struct amy_error *err)
     }
     return amy__err(err, AMY_EBUSY,
                     "this database is being backed up already%s%s",
-                    who[0] == '\0' ? "" : ", by ", who);
+                    who[0] == '\0' ? "" : ", by", who);
 }
 
 int

@@ -313,7 +313,7 @@ def test_two_hosts_do_not_dump_at_once(shop, proxy, new_host, django_venv):
     assert gate.reached.wait(60)
     other = Shop(new_host(), shop.postgres, django_venv, rows=0)
     other.set_url(shop.url())
-    event = expect_failed(other.run("dump"), "already", "amy-backup on ")
+    event = expect_failed(other.run("dump"), "already, by amy-backup on ", ", since 20")
     assert event["code"] == -8 and event["elsewhere"]  # AMY_EBUSY: skipped
     gate.opened.set()
     assert last_event(child.communicate(timeout=60)[0])["event"] == "done"
