@@ -33,7 +33,8 @@ struct amy_log_reader {
     int notify_fd;
     struct amy__stream streams[AMY_LOG_COMPONENT_COUNT];
     size_t count;
-    struct amy__stream *taken;            /* whose head was given out */
+    struct amy__stream *taken; /* whose head was given out */
+    struct amy__stream *last;  /* whose line came last, however long ago */
     bool wanted[AMY_LOG_COMPONENT_COUNT]; /* the last line of it was */
     uint64_t skip; /* so many come before those that are wanted */
     uint64_t left; /* so many are given out; UINT64_MAX: all */
@@ -124,9 +125,9 @@ oldest(struct amy_log_reader *reader)
 {
     struct amy__stream *best = NULL;
 
-    if (reader->taken != NULL && reader->taken->has_head &&
-        reader->taken->head.continues != 0) {
-        return reader->taken;
+    if (reader->last != NULL && reader->last->has_head &&
+        reader->last->head.continues != 0) {
+        return reader->last;
     }
     for (size_t i = 0; i < reader->count; i++) {
         struct amy__stream *stream = &reader->streams[i];
@@ -197,6 +198,7 @@ next_wanted(struct amy_log_reader *reader)
             reader->taken = NULL;
             return NULL;
         }
+        reader->last = stream;
         if (is_wanted(reader, &stream->head)) {
             return stream;
         }
@@ -223,6 +225,7 @@ find_last(struct amy_log_reader *reader)
         amy__stream_rewind(&reader->streams[i]);
     }
     reader->taken = NULL;
+    reader->last = NULL;
     memset(reader->wanted, 0, sizeof(reader->wanted));
     reader->skip = lines > reader->opts.last ? lines - reader->opts.last : 0;
     if (reader->opts.follow == 0) {

@@ -429,6 +429,19 @@ test_following_loses_and_doubles_nothing_over_rotations(void **state)
 }
 
 static void
+test_following_keeps_a_line_and_what_continues_it_together(void **state)
+{
+    struct fixture *f = *state;
+
+    say_at(f, "gunicorn_supervisor.log", 5, "Traceback");
+    f->opts.follow = 1;
+    assert_string_equal(all(f), "w Traceback\n");
+    say_at(f, "error.log", 4, "earlier, and written later");
+    say(f, "gunicorn_supervisor.log", "  File\n");
+    assert_string_equal(rest(f), "w   File\ne earlier, and written later\n");
+}
+
+static void
 test_following_knows_its_file_when_the_clock_went_back(void **state)
 {
     struct fixture *f = *state;
@@ -616,6 +629,7 @@ main(void)
         TEST(test_long_line_is_cut_and_the_next_is_whole),
         TEST(test_match_takes_what_continues_a_line_along),
         TEST(test_following_loses_and_doubles_nothing_over_rotations),
+        TEST(test_following_keeps_a_line_and_what_continues_it_together),
         TEST(test_following_knows_its_file_when_the_clock_went_back),
         TEST(test_following_passes_over_its_own_file_once_it_is_packed),
         TEST(test_following_waits_for_a_file_and_sees_it_made_shorter),
