@@ -38,8 +38,10 @@ answer(SSL *ssl, const char *head, size_t body)
 {
     char text[1024];
     char piece[4096];
-    int n = snprintf(text, sizeof(text),
-                     "HTTP/1.1 %s\r\nContent-Length: %zu\r\n\r\n", head, body);
+    int n = snprintf(
+        text, sizeof(text),
+        "HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: %zu\r\n\r\n", head,
+        body);
 
     memset(piece, 'x', sizeof(piece));
     (void)SSL_write(ssl, text, n);
@@ -75,8 +77,10 @@ static void
 answer_echo(SSL *ssl, const char *request, int n)
 {
     char head[128];
-    int head_n = snprintf(head, sizeof(head),
-                          "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", n);
+    int head_n = snprintf(
+        head, sizeof(head),
+        "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n",
+        n);
 
     (void)SSL_write(ssl, head, head_n);
     (void)SSL_write(ssl, request, n);
