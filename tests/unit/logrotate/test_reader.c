@@ -433,9 +433,10 @@ test_following_keeps_a_line_and_what_continues_it_together(void **state)
 {
     struct fixture *f = *state;
 
+    say_at(f, "error.log", 3, "before");
     say_at(f, "gunicorn_supervisor.log", 5, "Traceback");
     f->opts.follow = 1;
-    assert_string_equal(all(f), "w Traceback\n");
+    assert_string_equal(all(f), "e before\nw Traceback\n");
     say_at(f, "error.log", 4, "earlier, and written later");
     say(f, "gunicorn_supervisor.log", "  File\n");
     assert_string_equal(rest(f), "w   File\ne earlier, and written later\n");
