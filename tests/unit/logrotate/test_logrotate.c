@@ -584,6 +584,55 @@ test_a_log_opened_by_its_name_is_renamed_and_packed(void **state)
     assert_int_equal(scene.given, 0);
 }
 
+/* As a quota would be: the file system itself has room. */
+static void
+test_a_full_disk_takes_old_packed_files_but_the_newest(void **state)
+{
+    (void)state;
+    put("access.log-20261120T000000Z.gz", "oldest");
+    put("access.log-20261121T000000Z.gz", "older");
+    put("access.log-20261122T000000Z.gz", "newest");
+    put("customer.gz", "foreign");
+    start_given();
+    say("line\n");
+    let_it_look();
+    assert_int_equal(view().removed, 0);
+    amy_logrotate_disk_full(scene.rotator);
+    run_until(is_gone, "access.log-20261120T000000Z.gz");
+    run_until(is_gone, "access.log-20261121T000000Z.gz");
+    amy_logrotate_disk_full(scene.rotator);
+    let_it_look();
+    assert_true(exists("access.log-20261122T000000Z.gz"));
+    assert_true(exists("customer.gz"));
+    expect(NAME, "line\n");
+}
+
+/* Nobody reads them, and one look at all of them is short. */
+static void
+test_ten_thousand_files_and_a_hundred_gigabytes_hold_nobody_up(void **state)
+{
+    char name[64] = "";
+    int64_t begun_ms = 0;
+
+    (void)state;
+    put(NAME, "");
+    for (int i = 0; i < 10000; i++) {
+        (void)snprintf(name, sizeof(name), "access.log.%d%s", i + 1,
+                       i % 2 == 0 ? ".gz" : "");
+        put(name, "");
+    }
+    assert_int_equal(truncate(path_of("access.log.1.gz"), INT64_C(100) << 30),
+                     0);
+    scene.opts.keep = UINT32_MAX;
+    scene.opts.total_bytes = UINT64_MAX;
+    start_given();
+    let_it_look();
+    assert_int_equal(view().old_files, 10000);
+    begun_ms = mono_ms(NULL);
+    amy_logrotate_poll(scene.rotator);
+    assert_true(mono_ms(NULL) - begun_ms < 1000); /* some 20 in quiet */
+}
+
 static void
 test_faulty_calls_are_refused(void **state)
 {
@@ -633,6 +682,8 @@ main(void)
         TEST(test_what_a_crash_left_is_finished),
         TEST(test_limits_hold_and_foreign_files_stay),
         TEST(test_a_log_opened_by_its_name_is_renamed_and_packed),
+        TEST(test_a_full_disk_takes_old_packed_files_but_the_newest),
+        TEST(test_ten_thousand_files_and_a_hundred_gigabytes_hold_nobody_up),
         TEST(test_faulty_calls_are_refused),
     };
 
