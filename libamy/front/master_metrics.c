@@ -229,6 +229,76 @@ tell_pools(struct amy__metrics_text *text, void *user)
     }
 }
 
+/* ---- logs ---- */
+
+enum log_figure {
+    LOG_BYTES,
+    LOG_ROTATIONS,
+    LOG_TROUBLE,
+    LOG_LOST,
+    LOG_FIGURES
+};
+
+static const struct amy__metric log_metrics[LOG_FIGURES] = {
+    [LOG_BYTES] = GAUGE("logs_bytes", "Of all logs in logs/, old ones too."),
+    [LOG_ROTATIONS] =
+        COUNTER("logs_rotations", "Rotations of access.log and error.log."),
+    [LOG_TROUBLE] = GAUGE("logs_trouble", "1: status says what is wrong."),
+    [LOG_LOST] = COUNTER("logs_lines_lost",
+                         "Lines of access.log that the disk did not take."),
+};
+
+static void
+tell_rotation(struct amy__metrics_text *text, enum log_figure figure,
+              const struct amy_front *front)
+{
+    for (const struct amy__front_site *s = front->sites; s != NULL;
+         s = s->next) {
+        struct amy_logrotate_view view = {.struct_size = sizeof(view)};
+        const struct amy__label labels[] = {{"site", s->name}, {NULL, NULL}};
+        int64_t value = 0;
+
+        if (s->rotator == NULL) {
+            continue;
+        }
+        amy_logrotate_read(s->rotator, &view);
+        value = figure == LOG_BYTES       ? (int64_t)view.bytes
+                : figure == LOG_ROTATIONS ? (int64_t)view.rotations
+                                          : view.problem[0] != '\0';
+        amy__metrics_value(text, &log_metrics[figure], labels, value);
+    }
+}
+
+static void
+tell_lost(struct amy__metrics_text *text, const struct amy_front *front)
+{
+    for (uint32_t p = 0; p < front->process_count; p++) {
+        const struct amy__json *sites =
+            amy__json_get(front->processes[p].figures, "sites");
+
+        for (size_t i = 0; i < amy__json_count(sites); i++) {
+            const struct amy__json *site = amy__json_at(sites, i);
+            char buf[12];
+            const struct amy__label labels[] = {
+                {"site", amy__json_get_text(site, "name", "")},
+                {"process", number(p, buf)},
+                {NULL, NULL}};
+
+            amy__metrics_value(text, &log_metrics[LOG_LOST], labels,
+                               amy__json_get_int(site, "lines_lost", 0));
+        }
+    }
+}
+
+static void
+tell_logs(struct amy__metrics_text *text, void *user)
+{
+    tell_rotation(text, LOG_BYTES, user);
+    tell_rotation(text, LOG_ROTATIONS, user);
+    tell_rotation(text, LOG_TROUBLE, user);
+    tell_lost(text, user);
+}
+
 /* ---- certificates ---- */
 
 enum cert_figure {
@@ -329,7 +399,7 @@ amy__front_metrics_create(struct amy_front *front, struct amy_error *err)
     };
     static const amy__metrics_fn collectors[] = {
         tell_front, tell_processes, tell_gates,  tell_answers,
-        tell_pools, tell_certs,     tell_served,
+        tell_pools, tell_certs,     tell_served, tell_logs,
     };
     int rc = amy__metrics_create(&opts, &front->metrics, err);
 

@@ -11,6 +11,7 @@ import pytest
 from hosting.wait import wait_for
 from scripted import SOON_S
 from support import TINY, deploy_tiny
+from test_metrics import metrics, value
 
 SITE = "files.localhost"
 YAML = """\
@@ -134,6 +135,12 @@ def test_under_load_every_request_has_one_line(files):
     report = logs_of(files, "front", SITE)
     assert report["problem"] == ""
     assert report["packed"] >= ROTATIONS
+    figures = metrics(files)
+    assert value(figures, "amy_logs_rotations_total", site=SITE) >= ROTATIONS
+    wait_for(lambda: value(metrics(files), "amy_logs_bytes", site=SITE) == sum(
+        file.stat().st_size for file in logs.iterdir()), SOON_S, "what is there is counted")
+    assert value(figures, "amy_logs_trouble", site=SITE) == 0
+    assert value(figures, "amy_logs_lines_lost_total", site=SITE) == 0
     # Handed out, not reloaded.
     assert bundles == [process["bundle"]
                        for process in files.daemon_status("front")["processes"]]
