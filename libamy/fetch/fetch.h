@@ -55,8 +55,9 @@ struct amy__fetch_answer {
     struct amy__span body; /* valid during the callback */
 };
 
-/* rc: 0: there is an answer, of whatever status; AMY_ECONN, AMY_EAUTH (the
- * peer's certificate), AMY_ETIMEOUT, AMY_ELIMIT (too long), AMY_EPROTO,
+/* rc: 0: there is an answer, of whatever status; AMY_ECONN (also when a kept
+ * connection ends just then: whether to ask again is the caller's), AMY_EAUTH
+ * (the peer's certificate), AMY_ETIMEOUT, AMY_ELIMIT (too long), AMY_EPROTO,
  * AMY_EINVAL (the URL, the CA file), AMY_ENOMEM, AMY_ECANCELED, AMY_EIO; then
  * answer is NULL. err names the host, and no other part of the URL. */
 typedef void (*amy__fetch_fn)(int rc, const struct amy__fetch_answer *answer,
