@@ -3,6 +3,7 @@ reader that stops reading holds nobody up."""
 
 import fcntl
 import json
+import os
 import re
 import signal
 import subprocess
@@ -42,9 +43,12 @@ class Piped:
     def told(self):
         return [json.loads(line) for line in list(self.lines)]
 
+    def send(self, number):
+        self.process.send_signal(number)
+
     def stop(self, number=signal.SIGTERM):
         self.reading.set()
-        self.process.send_signal(number)
+        self.send(number)
         assert self.process.wait(SOON_S) == 0
 
 
@@ -83,6 +87,22 @@ def test_all_is_told_as_json_and_no_file_is_written(piped):
     backup, = wait_for(piped.backup.told, SOON_S, "the backup's end is told")
     assert backup["component"] == "backup" and backup["site"] == TINY
     assert backup["message"].startswith("no backup: ")
+    assert not piped.tiny.logs.exists() or list(piped.tiny.logs.iterdir()) == []
+
+
+def test_reload_and_a_killed_process_change_nothing(piped):
+    for daemon in (piped.front, piped.workers):
+        daemon.send(signal.SIGUSR1)
+        daemon.send(signal.SIGHUP)
+    for process in piped.daemon_status("front")["processes"]:
+        os.kill(process["pid"], signal.SIGKILL)
+
+    def told():
+        # Whoever was killed while it served gives no answer.
+        assert piped.get(TINY, "/?after", tls=False).status == 200
+        return "/?after" in targets(piped.front.told())
+
+    wait_for(lambda: piped.front_is_ready() and told(), SOON_S, "lines of new processes")
     assert not piped.tiny.logs.exists() or list(piped.tiny.logs.iterdir()) == []
 
 
