@@ -8,6 +8,7 @@
 #include "front/master.h"
 #include "front/names.h"
 #include "gate/page.h"
+#include "site/logs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -236,10 +237,19 @@ fill_logs(struct loading *loading, const struct amy__site *spec,
           struct amy__bundle_site *one)
 {
     char problem[AMY__FRONT_PROBLEM] = "";
+    char entry[NAME_MAX + 1] = "";
     int rc =
         amy__front_logs_fill(loading->site, spec, one, problem, loading->err);
 
     if (rc == 0 && problem[0] != '\0') {
+        report_warning(loading, "logs", problem);
+    }
+    if (rc == 0 && amy__site_logs_leftover(loading->front->settings->webapps,
+                                           spec->domain, entry)) {
+        (void)snprintf(problem, sizeof(problem),
+                       "/etc/logrotate.d/%.200s rotates these files as well: "
+                       "remove them there",
+                       entry);
         report_warning(loading, "logs", problem);
     }
     return rc;

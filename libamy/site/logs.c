@@ -2,12 +2,20 @@
 /* Not for what it does: that is the room logrotate. */
 #include "site/logs.h"
 
+#include "core/buf.h"
 #include "core/error.h"
+#include "core/files.h"
+#include "logrotate/leftover.h"
 #include "logrotate/logrotate.h"
 
+#include <dirent.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+
+#define LOGROTATE_DIR "/etc/logrotate.d"
+#define ENTRIES_MAX 500U
+#define ENTRY_MAX ((size_t)64 * 1024)
 
 /* All that is written into logs/ by one daemon or another. */
 static const char *const all_logs[] = {"access.log", "error.log",
@@ -111,6 +119,54 @@ amy__site_logs_renew(const struct amy__site *site, bool files,
     take_limits(site, &opts);
     rc = amy_logrotate_set(rotator, &opts, err);
     return rc == 0 ? add_files(site, files, rotator, err) : rc;
+}
+
+/* One entry, which root wrote. */
+static bool
+names_ours(int dir_fd, const char *entry, const char *webapps,
+           const char *domain)
+{
+    struct amy__buf text = {0};
+    char path[PATH_MAX] = "";
+    bool found = false;
+
+    amy__buf_init(&text, ENTRY_MAX);
+    if (amy__read_file_at(dir_fd, entry, ENTRY_MAX, &text, NULL, NULL) < 0) {
+        text.len = 0;
+    }
+    for (size_t i = 0; !found && i < sizeof(all_logs) / sizeof(all_logs[0]);
+         i++) {
+        (void)snprintf(path, sizeof(path), "%s/%s/logs/%s", webapps, domain,
+                       all_logs[i]);
+        found = amy__logrotate_leftover(amy__buf_span(&text), path);
+    }
+    amy__buf_clear(&text);
+    return found;
+}
+
+bool
+amy__site_logs_leftover(const char *webapps, const char *domain,
+                        char ret_entry[NAME_MAX + 1])
+{
+    DIR *dir = opendir(LOGROTATE_DIR);
+    const struct dirent *entry = NULL;
+    bool found = false;
+
+    for (size_t i = 0; dir != NULL && !found && i < ENTRIES_MAX; i++) {
+        entry = readdir(dir);
+        if (entry == NULL) {
+            break;
+        }
+        found = entry->d_name[0] != '.' &&
+                names_ours(dirfd(dir), entry->d_name, webapps, domain);
+        if (found) {
+            (void)snprintf(ret_entry, NAME_MAX + 1, "%s", entry->d_name);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
+    }
+    return found;
 }
 
 struct amy__json *

@@ -8,6 +8,8 @@
 #include "core/json.h"
 #include "site/site.h"
 
+#include <limits.h>
+
 struct amy__watch;
 
 struct amy__site_logs_spec {
@@ -36,6 +38,11 @@ int amy__site_logs_renew(const struct amy__site *site, bool files,
 
 /* Is this a log of one of the daemons? */
 bool amy__site_logs_is_ours(struct amy__span name);
+
+/* Does an entry in /etc/logrotate.d rotate one of these, too? true: ret_entry
+ * is its name. Blocks for reading all entries: for start and reload. */
+bool amy__site_logs_leftover(const char *webapps, const char *domain,
+                             char ret_entry[NAME_MAX + 1]);
 
 /* {bytes, old_files, rotations, packed, removed, waiting, problem}; NULL: an
  * empty object. */

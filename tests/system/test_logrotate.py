@@ -4,8 +4,10 @@ amy-workers under a flood of output. promises/logs.md 1, 3, 4, 8."""
 import gzip
 import os
 import re
+import signal
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 from hosting.wait import wait_for
@@ -264,3 +266,24 @@ def test_a_pid_file_does_not_lend_the_right_to_signal_others(new_host, django_ve
                  in (host.root / "amy-workers.log").read_text(), SOON_S, "it is told")
         assert victim.poll() is None
         victim.kill()
+
+
+@pytest.fixture
+def leftover(files):
+    """An entry of logrotate's that names this site's logs, and nothing else."""
+    entry = Path(f"/etc/logrotate.d/amy-test-{os.getpid()}")
+    entry.parent.mkdir(exist_ok=True)
+    entry.write_text(f"{files.webapps}/{SITE}/logs/*.log {{\n  daily\n  missingok\n}}\n")
+    yield entry
+    entry.unlink()
+
+
+@pytest.mark.root
+def test_a_leftover_entry_of_logrotate_is_reported(files, leftover):
+    def problems():
+        site, = files.daemon_status("front")["sites"]
+        return " ".join(problem["message"] for problem in site["problems"])
+    assert "logrotate.d" not in problems()
+    files.front.send(signal.SIGHUP)
+    wait_for(lambda: f"/etc/logrotate.d/{leftover.name} rotates" in problems(), SOON_S,
+             "the status names it")
