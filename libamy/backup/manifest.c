@@ -135,6 +135,10 @@ amy__manifest_file(const struct amy__manifest *manifest, const char *name)
 
 /* --- the plain keys, as one table for both directions --- */
 
+/* Sets outlive programs. A version that only adds keys keeps the format: older
+ * programs pass over what they do not know, newer ones do without what is
+ * marked as added. What changes the meaning of a key has a new format. */
+
 enum kind {
     TEXT = 0, /* char[size] */
     TIME,     /* int64_t ms; null: none, where size is 1 */
@@ -147,12 +151,14 @@ struct key {
     enum kind kind;
     size_t offset;
     size_t size;
+    bool added; /* not in the first sets of this format */
 };
 
 #define AT(member) offsetof(struct amy__manifest, member)
 #define TEXT_KEY(member)                                                       \
     {                                                                          \
-#member, TEXT, AT(member), sizeof(((struct amy__manifest *)0)->member) \
+#member, TEXT, AT(member),                                             \
+            sizeof(((struct amy__manifest *)0)->member), false                 \
     }
 
 static const struct key keys[] = {
@@ -165,20 +171,19 @@ static const struct key keys[] = {
     TEXT_KEY(dump),
     TEXT_KEY(amy),
     TEXT_KEY(lsn),
-    TEXT_KEY(encoding),
-    {"server_number", AMOUNT, AT(server_number), 0},
-    {"started", TIME, AT(started_ms), 0},
-    {"duration_ms", AMOUNT, AT(duration_ms), 0},
-    {"slot", TIME, AT(slot_ms), 1},
+    {"encoding", TEXT, AT(encoding),
+     sizeof(((struct amy__manifest *)0)->encoding), true},
+    {"server_number", AMOUNT, AT(server_number), 0, false},
+    {"started", TIME, AT(started_ms), 0, false},
+    {"duration_ms", AMOUNT, AT(duration_ms), 0, false},
+    {"slot", TIME, AT(slot_ms), 1, false},
     TEXT_KEY(reason),
-    {"verified", TIME, AT(verified_ms), 1},
-    {"restore_ms", AMOUNT, AT(restore_ms), 0},
-    {"pinned", FLAG, AT(pinned), 0},
+    {"verified", TIME, AT(verified_ms), 1, false},
+    {"restore_ms", AMOUNT, AT(restore_ms), 0, false},
+    {"pinned", FLAG, AT(pinned), 0, false},
     TEXT_KEY(warning),
 };
 #define KEY_COUNT (sizeof(keys) / sizeof(keys[0]))
-/* Besides: format, verdict, rows, files, tables. */
-#define ALL_KEYS (KEY_COUNT + 5)
 
 /* --- writing; failed makers show in amy__json_write: see amy__json_set --- */
 
@@ -348,6 +353,9 @@ read_key(const struct amy__json *root, const struct key *key,
     bool flag = false;
     bool good = false;
 
+    if (json == NULL && key->added) {
+        return true;
+    }
     switch (key->kind) {
     case TEXT:
         return read_text(json, at, key->size);
@@ -386,8 +394,7 @@ read_file(const struct amy__json *json, struct amy__manifest *ret)
 {
     struct amy__manifest_file *file = &ret->files[ret->file_count];
 
-    if (amy__json_count(json) != 4 ||
-        !read_text(amy__json_get(json, "name"), file->name,
+    if (!read_text(amy__json_get(json, "name"), file->name,
                    sizeof(file->name)) ||
         !read_text(amy__json_get(json, "sha256"), file->sha256,
                    sizeof(file->sha256)) ||
@@ -451,8 +458,7 @@ read_table(const struct amy__json *json, struct amy__manifest *ret,
     size_t n = 0;
     int rc = 0;
 
-    if (name == NULL || amy__json_count(json) != (hex == NULL ? 2 : 3) ||
-        !read_count(json, "rows", &rows)) {
+    if (name == NULL || !read_count(json, "rows", &rows)) {
         return faulty(err, "tables");
     }
     if (hex == NULL) {
@@ -504,18 +510,6 @@ read_verdict(const struct amy__json *root, struct amy__manifest *ret)
     return false;
 }
 
-/* Names are unique (amy__json_parse), all of ours are there by now: as many as
- * ours are means no others. */
-static int
-refuse_others(const struct amy__json *root, struct amy_error *err)
-{
-    if (amy__json_count(root) != ALL_KEYS) {
-        return amy__err(err, AMY_EPARSE,
-                        "manifest: unknown keys; made by a newer version?");
-    }
-    return 0;
-}
-
 int
 amy__manifest_read(struct amy__span text, const char *name,
                    struct amy__manifest *ret, struct amy_error *err)
@@ -548,7 +542,7 @@ amy__manifest_read(struct amy__span text, const char *name,
     if (rc == 0) {
         rc = read_tables(root, ret, err);
     }
-    return rc < 0 ? rc : refuse_others(root, err);
+    return rc;
 }
 
 /* --- suspicion --- */
