@@ -21,6 +21,8 @@
 struct amy__workers_output {
     const struct amy_clock *borrow_clock;
     struct amy_log log;
+    void (*on_full)(void *user);
+    void *user;
     char *domain;
     struct amy_log_writer *writer;
     struct amy__pieces pieces;
@@ -80,6 +82,17 @@ write_due(void *user)
     }
 }
 
+static void
+on_full(struct amy_log_writer *writer, void *user)
+{
+    const struct amy__workers_output *output = user;
+
+    (void)writer;
+    if (output->on_full != NULL) {
+        output->on_full(output->user);
+    }
+}
+
 static int
 create_parts(struct amy__workers_output *output, struct event_base *base,
              struct amy_error *err)
@@ -93,6 +106,7 @@ create_parts(struct amy__workers_output *output, struct event_base *base,
     opts.name = name;
     opts.log = &output->log;
     opts.mark = mark_loss;
+    opts.on_full = on_full;
     opts.user = output;
     rc = amy_log_writer_create(&opts, &output->writer, err);
     if (rc == 0) {
@@ -118,6 +132,8 @@ amy__workers_output_create(const struct amy__workers_output_options *opts,
     }
     output->borrow_clock = opts->borrow_clock;
     output->log = amy__log_copy(opts->log);
+    output->on_full = opts->on_full;
+    output->user = opts->user;
     output->domain = amy__strdup(opts->domain);
     if (output->domain == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a worker log");

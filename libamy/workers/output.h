@@ -19,6 +19,8 @@ struct amy__workers_output_options {
     const char *domain; /* copied; for our own log */
     const struct amy_clock *borrow_clock;
     const struct amy_log *log;
+    void (*on_full)(void *user); /* the disk is; from inside a write; or NULL */
+    void *user;
 };
 
 /* Without a file until amy__workers_output_set_file(): lines are lost, counted,

@@ -44,6 +44,7 @@ amy__workers_site_free(struct amy__workers_site *site)
         site->pools = next;
     }
     amy_logrotate_free(site->rotator);
+    site->rotator = NULL; /* what is still written may ask for room */
     amy__workers_output_free(site->output);
     amy__json_free(site->problems);
     amy__site_unref(site->site);
@@ -362,6 +363,16 @@ begin_rotation(struct amy__workers_site *site, struct amy_error *err)
     return amy__site_logs_create(site->site, &logs, &site->rotator, err);
 }
 
+static void
+on_full(void *user)
+{
+    struct amy__workers_site *site = user;
+
+    if (site->rotator != NULL) {
+        amy_logrotate_disk_full(site->rotator);
+    }
+}
+
 static int
 open_output(struct amy__workers_site *site, struct amy_error *err)
 {
@@ -371,6 +382,8 @@ open_output(struct amy__workers_site *site, struct amy_error *err)
         .domain = site->domain,
         .borrow_clock = workers->borrow_clock,
         .log = &workers->log,
+        .on_full = on_full,
+        .user = site,
     };
     int rc = 0;
 

@@ -38,6 +38,7 @@ struct fixture {
     int warnings;
     struct amy_log log;
     struct amy__workers_output *output;
+    unsigned full; /* how often it was told that the disk is */
 };
 
 static void
@@ -59,6 +60,14 @@ give_file(const struct fixture *f)
     amy__workers_output_set_file(f->output, fd);
 }
 
+static void
+on_full(void *user)
+{
+    struct fixture *f = user;
+
+    f->full++;
+}
+
 static int
 set_up(void **state)
 {
@@ -77,6 +86,8 @@ set_up(void **state)
     assert_int_equal(mkdirat(f.webapps_fd, DOMAIN "/logs", 0755), 0);
     opts.borrow_clock = &f.clock;
     opts.log = &f.log;
+    opts.on_full = on_full;
+    opts.user = &f;
     assert_int_equal(amy__workers_output_create(&opts, &f.output, NULL), 0);
     give_file(&f);
     *state = &f;
@@ -232,6 +243,26 @@ test_full_disk_never_leaves_a_torn_line_in_the_middle(void **state)
     assert_int_equal(amy__workers_output_lost(f->output), 1);
 }
 
+static void
+test_full_disk_is_told_once_so_that_room_is_made(void **state)
+{
+    struct fixture *f = *state;
+
+    amy__workers_output_set_file(
+        f->output, open("/dev/full", O_WRONLY | O_APPEND | O_CLOEXEC));
+    say(f, "one");
+    say(f, "two");
+    assert_int_equal(f->full, 1);
+    assert_int_equal(amy__workers_output_lost(f->output), 2);
+    give_file(f);
+    say(f, "three");
+    assert_int_equal(f->full, 1);
+    assert_file(
+        f, LOG,
+        "1970-01-01T00:00:01.000Z [amy-workers] 2 lines were lost here\n"
+        "1970-01-01T00:00:01.000Z [web:2 4711] three\n");
+}
+
 int
 main(void)
 {
@@ -249,6 +280,9 @@ main(void)
             test_what_is_held_back_is_written_at_the_end, set_up, tear_down),
         cmocka_unit_test_setup_teardown(
             test_full_disk_never_leaves_a_torn_line_in_the_middle, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_full_disk_is_told_once_so_that_room_is_made, set_up,
             tear_down),
     };
 
