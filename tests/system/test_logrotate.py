@@ -287,3 +287,43 @@ def test_a_leftover_entry_of_logrotate_is_reported(files, leftover):
     files.front.send(signal.SIGHUP)
     wait_for(lambda: f"/etc/logrotate.d/{leftover.name} rotates" in problems(), SOON_S,
              "the status names it")
+
+
+@pytest.fixture
+def small_disk(new_host):
+    """A site whose logs/ is a file system of 1 MiB, nearly full of old logs."""
+    host = new_host()
+    site = host.site(SITE)
+    (site.directory / "static").mkdir()
+    (site.directory / "static").chmod(0o755)
+    (site.directory / "static/a.txt").write_text("a")
+    (site.directory / "static/a.txt").chmod(0o644)
+    site.write_yaml(YAML.format(domain=SITE, user=host.user.name))
+    options = f"size=1m,mode=750,uid={host.user.uid},gid={host.user.gid}"
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", site.logs], check=True)
+    for day in range(10, 18):
+        old = site.logs / f"access.log-202611{day}T000000Z.gz"
+        old.write_bytes(gzip.compress(os.urandom(100_000)))
+        os.chown(old, host.user.uid, host.user.gid)
+    yield host
+    host.stop()
+    subprocess.run(["umount", site.logs], check=True)
+
+
+@pytest.mark.root
+def test_on_a_full_disk_requests_go_on_and_the_oldest_go(small_disk):
+    host, logs = small_disk, small_disk.sites[SITE].logs
+    host.start_front()
+    hog = logs / "hog"
+    with hog.open("wb", buffering=0) as file, pytest.raises(OSError):
+        while True:
+            file.write(b"x" * 4096)
+    wait_for(lambda: len(old_files(logs, "access.log")) < 8, SOON_S, "room is made")
+    wait_for(lambda: (host.get(SITE, "/static/a.txt?later", tls=False).status == 200
+                      and "?later" in (logs / "access.log").read_text()),
+             SOON_S, "lines are written")
+    assert hog.exists()
+    assert (logs / "access.log-20261117T000000Z.gz").exists()
+    told = [line for line in (host.root / "amy-front.log").read_text().splitlines()
+            if "the disk is full" in line]
+    assert len(told) == 1
