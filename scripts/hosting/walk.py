@@ -394,6 +394,30 @@ def logs_are_one_stream(stage):
     assert {"web"} <= {line.get("pool") for line in lines}, "workers' lines name their pool"
 
 
+def logs_are_rotated(stage):
+    """A full access.log is rotated and packed under visits; no line is lost."""
+    marks = [secrets.token_hex(1500) for _ in range(60)]
+    stage.site.write_yaml(stage.site.sample_yaml() + "logs: {size: 64KiB}\n")
+    try:
+        stage.host.front.send(signal.SIGHUP)
+        for mark in marks:
+            stage.get(f"/static/?mark={mark}")
+        packed = wait_for(lambda: sorted(stage.site.logs.glob("access.log-*.gz")), SOON_S,
+                          "a rotated file is packed")
+        assert b"GET /" in gzip.decompress(packed[-1].read_bytes())
+
+        def told():
+            text = stage.host.amyctl("logs", stage.domain, "--component", "access").stdout
+            found = re.findall(r"/static/\?mark=([0-9a-f]+)", text)
+            return len(found) >= len(marks) and found
+
+        found = wait_for(told, SOON_S, "amyctl logs tells of all visits")
+        assert sorted(found) == sorted(marks), "each once"
+    finally:
+        stage.site.write_yaml(stage.site.sample_yaml())
+        stage.host.front.send(signal.SIGHUP)
+
+
 def count_rows(postgres, database):
     """Of every table that a migration made, by its name as a manifest has it."""
     tables = postgres.query(
@@ -407,7 +431,7 @@ STEPS = (
     redirects_to_https, browser_signs_guest_book, scheduler_runs_a_job, takes_a_large_upload,
     streams, serves_static_files, health_is_good, gate_closes_and_opens, worker_comes_back,
     front_process_comes_back, broken_release_is_refused, good_release_goes_through,
-    is_backed_up_and_restored, logs_are_one_stream, status_tells_all,
+    is_backed_up_and_restored, logs_are_one_stream, logs_are_rotated, status_tells_all,
 )
 
 

@@ -32,3 +32,7 @@ def test_requests_jobs_and_backups_are_told_by_time(stage):
     jobs = [line for line in lines if line.get("pool") == "rq" and "Job OK" in line["message"]]
     assert lines.index(jobs[0]) < lines.index([b for b in backups if made in b["message"]][0])
     assert all(isinstance(line["pid"], int) for line in jobs)
+
+
+def test_full_log_is_rotated_and_packed(stage):
+    walk.logs_are_rotated(stage)
