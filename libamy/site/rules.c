@@ -1,26 +1,16 @@
 /* What holds between the keys of a site.yaml, and what follows from them.
  * Not for the shape of single values: that is the table in spec.c. */
+#include "site/rules.h"
+
 #include "core/alloc.h"
 #include "http/path.h"
-#include "site/spec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define KEY_SIZE 64
-
-/* What every rule needs; root is the file's tree, for the places. */
-struct rules {
-    struct amy__site *site;
-    const struct amy__node *workers; /* or NULL */
-    const struct amy__node *routes;
-    struct amy__report *report;
-};
-
-/* Where to point: at the value of `name` in map, or at the map itself. */
-static struct amy__place
-place_in(const struct amy__node *map, const char *name, const char *key)
+struct amy__place
+amy__rules_place(const struct amy__node *map, const char *name, const char *key)
 {
     const struct amy__node *node =
         name == NULL ? NULL : amy__node_get(map, name);
@@ -32,11 +22,11 @@ place_in(const struct amy__node *map, const char *name, const char *key)
         .line = node->line, .column = node->column, .key = key};
 }
 
-/* "workers[2].name", or "workers[2]" when name is NULL. */
-static const char *
-item_key(char buf[KEY_SIZE], const char *list, size_t index, const char *name)
+const char *
+amy__rules_key(char buf[AMY__RULES_KEY_SIZE], const char *list, size_t index,
+               const char *name)
 {
-    (void)snprintf(buf, KEY_SIZE, "%s[%zu]%s%s", list, index,
+    (void)snprintf(buf, AMY__RULES_KEY_SIZE, "%s[%zu]%s%s", list, index,
                    name == NULL ? "" : ".", name == NULL ? "" : name);
     return buf;
 }
@@ -44,11 +34,11 @@ item_key(char buf[KEY_SIZE], const char *list, size_t index, const char *name)
 /* --- names --- */
 
 static void
-check_domain(const struct rules *rules, const struct amy__node *root,
+check_domain(const struct amy__rules *rules, const struct amy__node *root,
              const char *expect)
 {
     const char *domain = rules->site->domain;
-    struct amy__place place = place_in(root, "site", "site");
+    struct amy__place place = amy__rules_place(root, "site", "site");
 
     if (expect == NULL || domain == NULL || strcmp(domain, expect) == 0) {
         return;
@@ -61,18 +51,18 @@ check_domain(const struct rules *rules, const struct amy__node *root,
 }
 
 static void
-check_aliases(const struct rules *rules, const struct amy__node *root)
+check_aliases(const struct amy__rules *rules, const struct amy__node *root)
 {
     const struct amy__node *list = amy__node_get(root, "aliases");
     const struct amy__node *node = list == NULL ? NULL : list->first;
     const char *domain = rules->site->domain;
-    char key[KEY_SIZE];
+    char key[AMY__RULES_KEY_SIZE];
 
     for (size_t i = 0; node != NULL; i++, node = node->next) {
         struct amy__place place = {
             .line = node->line,
             .column = node->column,
-            .key = item_key(key, "aliases", i, NULL),
+            .key = amy__rules_key(key, "aliases", i, NULL),
         };
 
         if (node->text == NULL || node->spoilt) {
@@ -97,7 +87,7 @@ check_aliases(const struct rules *rules, const struct amy__node *root)
 
 /* A file has a key file beside it, a name below {certificates} has its own. */
 static void
-check_cert_key(const struct rules *rules, const struct amy__node *map,
+check_cert_key(const struct amy__rules *rules, const struct amy__node *map,
                const char *certificate, const char *key)
 {
     bool is_file = certificate != NULL && certificate[0] == '/';
@@ -107,7 +97,7 @@ check_cert_key(const struct rules *rules, const struct amy__node *map,
     if (map == NULL || map->kind != AMY__NODE_MAP || has_key == is_file) {
         return;
     }
-    place = place_in(map, has_key ? "key" : "certificate", key);
+    place = amy__rules_place(map, has_key ? "key" : "certificate", key);
     amy__report_error(rules->report, &place,
                       has_key ? "goes only with a certificate that is a file"
                               : "is required with a certificate that is a "
@@ -116,7 +106,7 @@ check_cert_key(const struct rules *rules, const struct amy__node *map,
 
 /* One certificate, written without a list. */
 static void
-keep_certificate(const struct rules *rules)
+keep_certificate(const struct amy__rules *rules)
 {
     struct amy__site *site = rules->site;
 
@@ -133,14 +123,14 @@ keep_certificate(const struct rules *rules)
 }
 
 static void
-check_tls(const struct rules *rules, const struct amy__node *root)
+check_tls(const struct amy__rules *rules, const struct amy__node *root)
 {
     struct amy__site *site = rules->site;
     const struct amy__node *tls = amy__node_get(root, "tls");
     const struct amy__node *list = amy__node_get(tls, "certificates");
     const struct amy__node *node = list == NULL ? NULL : list->first;
     struct amy__place place = {.key = "tls.certificates"};
-    char key[KEY_SIZE];
+    char key[AMY__RULES_KEY_SIZE];
 
     if (site->tls_certificate != NULL &&
         strcmp(site->tls_certificate, "auto") == 0) {
@@ -152,11 +142,11 @@ check_tls(const struct rules *rules, const struct amy__node *root)
          i++, node = node->next) {
         if (site->certs[i].certificate != NULL) { /* else it was told */
             check_cert_key(rules, node, site->certs[i].certificate,
-                           item_key(key, "tls.certificates", i, "key"));
+                           amy__rules_key(key, "tls.certificates", i, "key"));
         }
     }
     if (list != NULL && amy__node_get(tls, "certificate") != NULL) {
-        place = place_in(tls, "certificates", "tls.certificates");
+        place = amy__rules_place(tls, "certificates", "tls.certificates");
         amy__report_error(rules->report, &place,
                           "goes not with tls.certificate: it takes its place");
     } else if (site->tls_certificate != NULL && site->cert_count == 0) {
@@ -165,15 +155,15 @@ check_tls(const struct rules *rules, const struct amy__node *root)
 }
 
 static void
-check_http(const struct rules *rules, const struct amy__node *root)
+check_http(const struct amy__rules *rules, const struct amy__node *root)
 {
     static const char *const names[] = {"except", "peers"};
     const struct amy__node *http = amy__node_get(root, "http");
 
     for (size_t i = 0; i < 2 && rules->site->http == AMY__HTTP_SERVE; i++) {
         if (amy__node_get(http, names[i]) != NULL) {
-            struct amy__place place =
-                place_in(http, names[i], i == 0 ? "http.except" : "http.peers");
+            struct amy__place place = amy__rules_place(
+                http, names[i], i == 0 ? "http.except" : "http.peers");
 
             amy__report_error(rules->report, &place,
                               "everything is served over plain HTTP with "
@@ -183,9 +173,9 @@ check_http(const struct rules *rules, const struct amy__node *root)
 }
 
 static void
-check_stage(const struct rules *rules, const struct amy__node *root)
+check_stage(const struct amy__rules *rules, const struct amy__node *root)
 {
-    struct amy__place place = place_in(root, "stage", "stage");
+    struct amy__place place = amy__rules_place(root, "stage", "stage");
 
     if (rules->site->stage_test) {
         amy__report_warning(rules->report, &place,
@@ -197,20 +187,21 @@ check_stage(const struct rules *rules, const struct amy__node *root)
 /* --- backup --- */
 
 static void
-check_backup_times(const struct rules *rules, const struct amy__node *backup)
+check_backup_times(const struct amy__rules *rules,
+                   const struct amy__node *backup)
 {
     static const char *const kinds[] = {"every", "at", "cron"};
     const char *first = NULL;
 
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        char key[KEY_SIZE];
+        char key[AMY__RULES_KEY_SIZE];
         struct amy__place place = {.line = 0};
 
         if (amy__node_get(backup, kinds[i]) == NULL) {
             continue;
         }
         (void)snprintf(key, sizeof(key), "backup.%s", kinds[i]);
-        place = place_in(backup, kinds[i], key);
+        place = amy__rules_place(backup, kinds[i], key);
         place.allowed = "one of every, at and cron";
         if (first != NULL) {
             amy__report_error(rules->report, &place, "goes not with %s", first);
@@ -220,10 +211,10 @@ check_backup_times(const struct rules *rules, const struct amy__node *backup)
 }
 
 static void
-check_backup(const struct rules *rules, const struct amy__node *root)
+check_backup(const struct amy__rules *rules, const struct amy__node *root)
 {
     const struct amy__node *backup = amy__node_get(root, "backup");
-    struct amy__place place = place_in(root, "backup", "backup");
+    struct amy__place place = amy__rules_place(root, "backup", "backup");
     char *const *command = rules->site->backup_alarm_command;
 
     if (backup == NULL || backup->kind != AMY__NODE_MAP) {
@@ -235,8 +226,8 @@ check_backup(const struct rules *rules, const struct amy__node *root)
         amy__report_error(rules->report, &place, "needs a database");
     }
     if (command != NULL && strchr(command[0], '/') == NULL) {
-        place = place_in(amy__node_get(backup, "alarm"), "command",
-                         "backup.alarm.command");
+        place = amy__rules_place(amy__node_get(backup, "alarm"), "command",
+                                 "backup.alarm.command");
         place.allowed = "a path such as /usr/local/bin/page-me";
         amy__report_error(rules->report, &place, "'%.64s' is no path",
                           command[0]);
@@ -246,13 +237,13 @@ check_backup(const struct rules *rules, const struct amy__node *root)
 /* --- workers --- */
 
 static void
-check_worker_name(const struct rules *rules, size_t index,
+check_worker_name(const struct amy__rules *rules, size_t index,
                   const struct amy__node *node)
 {
     const struct amy__site_worker *workers = rules->site->workers;
-    char key[KEY_SIZE];
-    struct amy__place place =
-        place_in(node, "name", item_key(key, "workers", index, "name"));
+    char key[AMY__RULES_KEY_SIZE];
+    struct amy__place place = amy__rules_place(
+        node, "name", amy__rules_key(key, "workers", index, "name"));
 
     for (size_t i = 0; workers[index].name != NULL && i < index; i++) {
         if (workers[i].name != NULL &&
@@ -266,15 +257,15 @@ check_worker_name(const struct rules *rules, size_t index,
 }
 
 static void
-check_worker_command(const struct rules *rules, size_t index,
+check_worker_command(const struct amy__rules *rules, size_t index,
                      const struct amy__node *node)
 {
     const struct amy__site_worker *worker = &rules->site->workers[index];
     bool wsgi = amy__node_get(node, "wsgi") != NULL;
     bool command = amy__node_get(node, "command") != NULL;
-    char key[KEY_SIZE];
-    struct amy__place place =
-        place_in(node, NULL, item_key(key, "workers", index, NULL));
+    char key[AMY__RULES_KEY_SIZE];
+    struct amy__place place = amy__rules_place(
+        node, NULL, amy__rules_key(key, "workers", index, NULL));
 
     place.allowed = "either wsgi or command";
     if (wsgi && command) {
@@ -282,9 +273,10 @@ check_worker_command(const struct rules *rules, size_t index,
         place.column = amy__node_get(node, "command")->key_column;
         amy__report_error(rules->report, &place, "has both wsgi and command");
     } else if (worker->command != NULL && worker->command[0][0] == '\0') {
-        place = place_in(amy__node_get(node, "command")->first, NULL, NULL);
+        place =
+            amy__rules_place(amy__node_get(node, "command")->first, NULL, NULL);
         place.allowed = "the name or path of a program";
-        place.key = item_key(key, "workers", index, "command[0]");
+        place.key = amy__rules_key(key, "workers", index, "command[0]");
         amy__report_error(rules->report, &place, "'' is empty");
     } else if (!wsgi && !command) {
         amy__report_error(rules->report, &place,
@@ -304,13 +296,13 @@ has_unnamed_worker(const struct amy__site *site)
 }
 
 static void
-check_after(const struct rules *rules, size_t index,
+check_after(const struct amy__rules *rules, size_t index,
             const struct amy__node *node)
 {
     const struct amy__node *after = amy__node_get(node, "after");
     const struct amy__node *name =
         after == NULL || after->kind != AMY__NODE_LIST ? NULL : after->first;
-    char key[KEY_SIZE];
+    char key[AMY__RULES_KEY_SIZE];
     size_t n = 0;
 
     /* A worker whose name was faulty may be the one that is meant. */
@@ -320,7 +312,7 @@ check_after(const struct rules *rules, size_t index,
         struct amy__place place = {.line = name->line, .column = name->column};
 
         (void)snprintf(part, sizeof(part), "after[%zu]", n);
-        place.key = item_key(key, "workers", index, part);
+        place.key = amy__rules_key(key, "workers", index, part);
         place.allowed = "a name under workers";
         if (name->text != NULL && !name->spoilt && !name->empty &&
             amy__site_worker(rules->site, amy__span_of(name->text)) == NULL) {
@@ -354,14 +346,14 @@ reaches(const struct amy__site *site, const struct amy__site_worker *worker,
 }
 
 static void
-check_cycle(const struct rules *rules, size_t index,
+check_cycle(const struct amy__rules *rules, size_t index,
             const struct amy__node *node)
 {
     const struct amy__site *site = rules->site;
     uint64_t seen = 0;
-    char key[KEY_SIZE];
-    struct amy__place place =
-        place_in(node, "after", item_key(key, "workers", index, "after"));
+    char key[AMY__RULES_KEY_SIZE];
+    struct amy__place place = amy__rules_place(
+        node, "after", amy__rules_key(key, "workers", index, "after"));
 
     if (reaches(site, &site->workers[index], &site->workers[index], &seen)) {
         amy__report_error(rules->report, &place,
@@ -370,13 +362,13 @@ check_cycle(const struct rules *rules, size_t index,
 }
 
 static void
-check_worker_socket(const struct rules *rules, size_t index,
+check_worker_socket(const struct amy__rules *rules, size_t index,
                     const struct amy__node *node)
 {
     const struct amy__site_worker *workers = rules->site->workers;
-    char key[KEY_SIZE];
-    struct amy__place place =
-        place_in(node, "socket", item_key(key, "workers", index, "socket"));
+    char key[AMY__RULES_KEY_SIZE];
+    struct amy__place place = amy__rules_place(
+        node, "socket", amy__rules_key(key, "workers", index, "socket"));
 
     for (size_t i = 0; workers[index].socket != NULL && i < index; i++) {
         if (workers[i].socket != NULL &&
@@ -390,7 +382,7 @@ check_worker_socket(const struct rules *rules, size_t index,
 }
 
 static void
-check_workers(const struct rules *rules)
+check_workers(const struct amy__rules *rules)
 {
     const struct amy__node *node =
         rules->workers == NULL ? NULL : rules->workers->first;
@@ -414,7 +406,7 @@ check_workers(const struct rules *rules)
 /* --- routes --- */
 
 static void
-check_route_kind(const struct rules *rules, size_t index,
+check_route_kind(const struct amy__rules *rules, size_t index,
                  const struct amy__node *node)
 {
     static const struct {
@@ -424,9 +416,9 @@ check_route_kind(const struct rules *rules, size_t index,
                  {"files", AMY__ROUTE_FILES},
                  {"upstream", AMY__ROUTE_UPSTREAM}};
     const char *first = NULL;
-    char key[KEY_SIZE];
-    struct amy__place place =
-        place_in(node, NULL, item_key(key, "routes", index, NULL));
+    char key[AMY__RULES_KEY_SIZE];
+    struct amy__place place = amy__rules_place(
+        node, NULL, amy__rules_key(key, "routes", index, NULL));
 
     place.allowed = "one of pool, files and upstream";
     for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
@@ -449,7 +441,7 @@ check_route_kind(const struct rules *rules, size_t index,
 
 /* Keys that go with other kinds of routes only. */
 static void
-check_route_keys(const struct rules *rules, size_t index,
+check_route_keys(const struct amy__rules *rules, size_t index,
                  const struct amy__node *node)
 {
     static const struct {
@@ -466,9 +458,10 @@ check_route_keys(const struct rules *rules, size_t index,
     bool upstream = amy__node_get(node, "upstream") != NULL;
 
     for (size_t i = 0; i < sizeof(only) / sizeof(only[0]); i++) {
-        char key[KEY_SIZE];
-        struct amy__place place = place_in(
-            node, only[i].name, item_key(key, "routes", index, only[i].name));
+        char key[AMY__RULES_KEY_SIZE];
+        struct amy__place place = amy__rules_place(
+            node, only[i].name,
+            amy__rules_key(key, "routes", index, only[i].name));
 
         if (amy__node_get(node, only[i].name) != NULL &&
             (pool || files || upstream) &&
@@ -481,14 +474,14 @@ check_route_keys(const struct rules *rules, size_t index,
 }
 
 static void
-check_route_path(const struct rules *rules, size_t index,
+check_route_path(const struct amy__rules *rules, size_t index,
                  const struct amy__node *node)
 {
     const struct amy__route *routes = rules->site->routes;
     const struct amy__node *earlier = rules->routes->first;
-    char key[KEY_SIZE];
-    struct amy__place place =
-        place_in(node, "path", item_key(key, "routes", index, "path"));
+    char key[AMY__RULES_KEY_SIZE];
+    struct amy__place place = amy__rules_place(
+        node, "path", amy__rules_key(key, "routes", index, "path"));
 
     for (size_t i = 0; routes[index].path != NULL && i < index;
          i++, earlier = earlier->next) {
@@ -515,15 +508,15 @@ find_worker(struct amy__site *site, const char *name)
 }
 
 static void
-check_route_pool(const struct rules *rules, size_t index,
+check_route_pool(const struct amy__rules *rules, size_t index,
                  const struct amy__node *node)
 {
     const char *pool = rules->site->routes[index].pool;
     struct amy__site_worker *worker =
         pool == NULL ? NULL : find_worker(rules->site, pool);
-    char key[KEY_SIZE];
-    struct amy__place place =
-        place_in(node, "pool", item_key(key, "routes", index, "pool"));
+    char key[AMY__RULES_KEY_SIZE];
+    struct amy__place place = amy__rules_place(
+        node, "pool", amy__rules_key(key, "routes", index, "pool"));
 
     if (worker != NULL) {
         worker->serves = true;
@@ -538,14 +531,14 @@ check_route_pool(const struct rules *rules, size_t index,
  * contradict each other about it are a mistake. Names are compared: links
  * that the site made are followed (docs/decisions/0066). */
 static void
-check_route_files(const struct rules *rules, size_t index,
+check_route_files(const struct amy__rules *rules, size_t index,
                   const struct amy__node *node)
 {
     const struct amy__site *site = rules->site;
     const struct amy__route *route = &site->routes[index];
-    char key[KEY_SIZE];
-    struct amy__place place =
-        place_in(node, "files", item_key(key, "routes", index, "files"));
+    char key[AMY__RULES_KEY_SIZE];
+    struct amy__place place = amy__rules_place(
+        node, "files", amy__rules_key(key, "routes", index, "files"));
 
     for (size_t i = 0; i < site->route_count; i++) {
         if (route->files != NULL && !route->internal &&
@@ -577,7 +570,7 @@ same_servers(const struct amy__route *a, const struct amy__route *b)
 
 /* Routes to the same servers share what is known of them. */
 static void
-name_upstream(const struct rules *rules, size_t index)
+name_upstream(const struct amy__rules *rules, size_t index)
 {
     const struct amy__route *routes = rules->site->routes;
     struct amy__route *route = &rules->site->routes[index];
@@ -597,7 +590,7 @@ name_upstream(const struct rules *rules, size_t index)
 }
 
 static void
-check_route_upstream(const struct rules *rules, size_t index,
+check_route_upstream(const struct amy__rules *rules, size_t index,
                      const struct amy__node *node)
 {
     const struct amy__node *list = amy__node_get(node, "upstream");
@@ -606,11 +599,11 @@ check_route_upstream(const struct rules *rules, size_t index,
 
     for (size_t i = 0; one != NULL; i++, one = one->next) {
         char part[32];
-        char key[KEY_SIZE];
+        char key[AMY__RULES_KEY_SIZE];
         struct amy__place place = {.line = one->line, .column = one->column};
 
         (void)snprintf(part, sizeof(part), "upstream[%zu]", i);
-        place.key = item_key(key, "routes", index, part);
+        place.key = amy__rules_key(key, "routes", index, part);
         for (const struct amy__node *earlier = list->first; earlier != one;
              earlier = earlier->next) {
             if (one->text != NULL && earlier->text != NULL &&
@@ -625,7 +618,7 @@ check_route_upstream(const struct rules *rules, size_t index,
 }
 
 static void
-check_routes(const struct rules *rules)
+check_routes(const struct amy__rules *rules)
 {
     const struct amy__node *node =
         rules->routes == NULL ? NULL : rules->routes->first;
@@ -639,48 +632,6 @@ check_routes(const struct rules *rules)
             check_route_pool(rules, i, node);
             check_route_files(rules, i, node);
             check_route_upstream(rules, i, node);
-        }
-    }
-}
-
-/* ---- logs of other programs ---- */
-
-static void
-check_log_file(const struct rules *rules, size_t index,
-               const struct amy__node *node)
-{
-    const struct amy__site_log_file *files = rules->site->log_files;
-    char key[KEY_SIZE];
-    struct amy__place place =
-        place_in(node, NULL, item_key(key, "logs.files", index, NULL));
-
-    if ((files[index].signal != 0) != (files[index].pid_file != NULL)) {
-        amy__report_error(rules->report, &place,
-                          "needs both signal and pid_file, or neither");
-    }
-    for (size_t i = 0; files[index].path != NULL && i < index; i++) {
-        if (files[i].path != NULL &&
-            strcmp(files[i].path, files[index].path) == 0) {
-            amy__report_error(rules->report, &place, "'%.110s' is given twice",
-                              files[i].path);
-            return;
-        }
-    }
-}
-
-static void
-check_log_files(const struct rules *rules, const struct amy__node *root)
-{
-    const struct amy__node *logs = amy__node_get(root, "logs");
-    const struct amy__node *list = logs == NULL || logs->kind != AMY__NODE_MAP
-                                       ? NULL
-                                       : amy__node_get(logs, "files");
-    const struct amy__node *node = list == NULL ? NULL : list->first;
-
-    for (size_t i = 0; i < rules->site->log_file_count && node != NULL;
-         i++, node = node->next) {
-        if (node->kind == AMY__NODE_MAP) {
-            check_log_file(rules, i, node);
         }
     }
 }
@@ -735,7 +686,7 @@ main_worker(struct amy__site *site)
 }
 
 static void
-add_default_routes(const struct rules *rules)
+add_default_routes(const struct amy__rules *rules)
 {
     struct amy__site *site = rules->site;
     struct amy__site_worker *web = main_worker(site);
@@ -771,10 +722,10 @@ void
 amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
                       const char *expect_domain, struct amy__report *report)
 {
-    struct rules rules = {.site = site,
-                          .workers = amy__node_get(root, "workers"),
-                          .routes = amy__node_get(root, "routes"),
-                          .report = report};
+    struct amy__rules rules = {.site = site,
+                               .workers = amy__node_get(root, "workers"),
+                               .routes = amy__node_get(root, "routes"),
+                               .report = report};
     const struct amy__node *user = amy__node_get(root, "user");
 
     site->user_line = user == NULL ? 0 : user->line;
@@ -787,7 +738,7 @@ amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
     check_http(&rules, root);
     check_workers(&rules);
     check_routes(&rules);
-    check_log_files(&rules, root);
+    amy__rules_log_files(&rules, root);
     if (!amy__report_is_clean(report)) {
         return; /* defaults would stand on sand */
     }

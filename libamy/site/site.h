@@ -82,6 +82,7 @@ struct amy__site_log_file {
     char *path;     /* its name there */
     int signal;     /* that has the program open it anew; 0: it notices */
     char *pid_file; /* whose: beneath the site's directory; NULL: nobody's */
+    char **command; /* or what has it do so, NULL-terminated; NULL: none */
 };
 
 struct amy__site {

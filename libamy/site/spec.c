@@ -388,6 +388,9 @@ static const struct amy__field log_file_fields[] = {
     {ROW("pid_file", TEXT, LOG_FILE(pid_file)),
      .allowed = "a file beneath the site's directory, such as run/app.pid",
      .check = amy__site_check_files},
+    {ROW("command", TEXTS, LOG_FILE(command)), .flags = AMY__FIELD_SOME,
+     .allowed = "a program with a slash and its arguments, as a list",
+     .max = 64},
     END};
 
 static const struct amy__field logs_fields[] = {

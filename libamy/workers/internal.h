@@ -130,9 +130,10 @@ struct amy__workers_site {
     struct amy__workers_pool *pools;    /* newest generation first */
     struct amy__workers_shared *shared; /* all that its pools have */
     struct amy__workers_output *output;
-    struct amy_logrotate *rotator; /* of its file, and of other programs' */
-    struct amy__json *problems;    /* array, for the status */
-    char env_error[256];           /* "" or why the last renewal was refused */
+    struct amy_logrotate *rotator;   /* of its file, and of other programs' */
+    struct amy__workers_hook *hooks; /* commands after a rotation, under way */
+    struct amy__json *problems;      /* array, for the status */
+    char env_error[256]; /* "" or why the last renewal was refused */
     bool begun;    /* with whatever: only before that is there a resuming */
     bool resuming; /* the release that served last is still to have its try */
     bool refused;  /* the present site.yaml is; `site` is an older one */
@@ -317,7 +318,9 @@ int amy__workers_methods_add(struct amy_workers *workers,
                              struct amy_error *err);
 
 /* foreign.c: a log of another program was renamed: have it open the new one. */
-void amy__workers_foreign_rotated(const struct amy__workers_site *site,
+void amy__workers_foreign_rotated(struct amy__workers_site *site,
                                   const char *name);
+/* Commands that still do so are killed. */
+void amy__workers_foreign_end(struct amy__workers_site *site);
 
 #endif

@@ -43,6 +43,7 @@ amy__workers_site_free(struct amy__workers_site *site)
         amy__workers_pool_free(site->pools);
         site->pools = next;
     }
+    amy__workers_foreign_end(site);
     amy_logrotate_free(site->rotator);
     site->rotator = NULL; /* what is still written may ask for room */
     amy__workers_output_free(site->output);

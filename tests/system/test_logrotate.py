@@ -250,6 +250,35 @@ def test_a_program_is_told_to_open_its_log_anew(new_host, django_venv):
     assert numbers == list(range(FOREIGN_LINES))
 
 
+def test_a_command_tells_a_program_to_open_its_log_anew(new_host, django_venv):
+    """As the site's user, in the site's directory; one that fails is named."""
+    host = new_host()
+    told = "id -un > logs/told; kill -USR1 $(cat logs/app.pid)"
+    yaml = FOREIGN_YAML.replace("signal: USR1, pid_file: logs/app.pid",
+                                f'command: [/bin/sh, -c, "{told}"]')
+    site = deploy_tiny(host, TINY, django_venv, yaml)
+    (site.repo / "app.py").write_text(FOREIGN)
+    (site.repo / "app.py").chmod(0o644)
+    host.start_workers()
+    wait_for(lambda: f"line {FOREIGN_LINES - 1} " in "\n".join(read_all(site.logs, "app.log")), 60,
+             "all lines are written")
+    wait_for(lambda: all_packed(site.logs, "app.log"), SOON_S, "old ones are packed")
+    numbers = [int(line.split()[1]) for line in read_all(site.logs, "app.log")]
+    assert numbers == list(range(FOREIGN_LINES))
+    assert (site.logs / "told").read_text() == f"{host.user.name}\n"
+
+
+def test_a_command_that_fails_after_a_rotation_is_named(new_host, django_venv):
+    host = new_host()
+    yaml = FOREIGN_YAML.replace("signal: USR1, pid_file: logs/app.pid", "command: [/bin/false]")
+    site = deploy_tiny(host, TINY, django_venv, yaml)
+    (site.repo / "app.py").write_text(FOREIGN)
+    (site.repo / "app.py").chmod(0o644)
+    host.start_workers()
+    wait_for(lambda: "the command after a log was rotated failed"
+             in (host.root / "amy-workers.log").read_text(), SOON_S, "it is told")
+
+
 @pytest.mark.root
 def test_a_pid_file_does_not_lend_the_right_to_signal_others(new_host, django_venv):
     """The site's user names a process of root's: it lives on, and that is told."""
