@@ -2,8 +2,10 @@
 the site's user on unix sockets in a directory of theirs; and a certificate
 authority that speaks ACME, on free ports of loopback."""
 
+import contextlib
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -20,6 +22,7 @@ from hosting.wait import wait_for
 
 SOCKET_PATH_MAX = 107
 START_S = 60
+PORTS = (10240, 32768)
 
 
 def postgres_bin():
@@ -32,10 +35,14 @@ def postgres_bin():
 
 
 def free_port():
-    """A port of loopback that nothing listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of loopback that nothing listens on now, and that no outgoing
+    connection is given before its server starts: below the kernel's own choice
+    (ip_local_port_range), at random because of others who look for one, too."""
+    while True:
+        port = random.randrange(*PORTS)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def check_socket_path(path):

@@ -133,8 +133,9 @@ def application(environ, start_response):
         refused = reload(host, domain)
         report = load.stop()
     assert refused.code == 1 and "SIGKILL" in refused.err, str(refused)
-    assert report.lost == 0 and set(report.by_status) <= {200, 502}, report
-    assert report.by_status[502] <= 1, report
+    # The one visitor whose worker died: unanswered, or in the middle of it (0047).
+    assert set(report.by_status) <= {200, 502} and set(report.failed) <= {"torn"}, report
+    assert report.by_status[502] + report.lost <= 1, report
     expect_whole(host, domain)
     assert pids(host, domain) == before
     releases.switch(old)
