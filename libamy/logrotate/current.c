@@ -73,6 +73,7 @@ see(struct amy__rotated *log, const struct stat *st)
 {
     int64_t now_ms = wall_ms(log);
 
+    log->seen = true;
     log->bytes = (uint64_t)st->st_size;
     if (log->dev != st->st_dev || log->inode != st->st_ino) {
         log->begun_ms = log->inode == 0 ? -1 : now_ms;
@@ -207,6 +208,7 @@ amy__rotated_look(struct amy__rotated *log)
     struct stat st = {0};
     bool is_there = false;
 
+    log->seen = false;
     if (log->rotator->dir_fd < 0) {
         return;
     }
@@ -312,6 +314,7 @@ amy__rotated_rotate(struct amy__rotated *log, const char *why,
     if (rc < 0) {
         return rc;
     }
+    log->bytes = 0; /* counted among the old ones from now on */
     rotator->rotations++;
     rotator->stale = true;
     amy__logrotate_wait(rotator, amy__logrotate_index(log), &name, serial);
@@ -331,13 +334,16 @@ amy__rotated_check(struct amy__rotated *log)
 {
     struct amy_error err = AMY_ERROR_INIT;
     const char *why = NULL;
+    int64_t now_ms = 0;
+    int64_t begun = 0;
 
-    if (log->kind == AMY_LOGROTATE_OTHERS || log->inode == 0 ||
-        log->begun_ms < 0) {
+    if (log->kind == AMY_LOGROTATE_OTHERS || !log->seen) {
         return;
     }
-    why = amy__logplan_due(&log->rotator->limits, log->bytes,
-                           local_ms(log->begun_ms), local_ms(wall_ms(log)));
+    now_ms = wall_ms(log); /* not known since when: size alone counts */
+    begun = log->begun_ms < 0 ? now_ms : log->begun_ms;
+    why = amy__logplan_due(&log->rotator->limits, log->bytes, local_ms(begun),
+                           local_ms(now_ms));
     if (why == NULL) {
         return;
     }

@@ -23,6 +23,7 @@ struct amy__rotated {
     int fd;             /* GIVEN: the file that was given out; or -1 */
     dev_t dev;          /* of the file that is written */
     ino_t inode;        /* 0: none was seen */
+    bool seen;          /* at the last look its name led there */
     int64_t begun_ms;   /* wall; below 0: not known yet */
     uint64_t serial;    /* of the file that was given out; 0: none was */
     uint64_t released;  /* the last one of which all writers are told to be */
@@ -39,6 +40,7 @@ struct amy__waiting {
     int64_t since_ms; /* monotonic */
     int64_t again_ms; /* not tried before this */
     bool told;        /* that it stays plain for now */
+    bool written;     /* it was, when it was tried last */
 };
 
 struct amy_logrotate {
@@ -66,6 +68,7 @@ struct amy_logrotate {
     bool stale;         /* the scan is not what is there */
     bool find_plain;    /* some that are to be packed may not wait yet */
     int64_t scanned_ms; /* monotonic */
+    bool kept;          /* one that was to go could not be removed */
     uint64_t old_bytes; /* of the scan */
     uint64_t old_files;
     char old_problem[AMY__LOGROTATE_PROBLEM]; /* with old files; or "" */

@@ -73,7 +73,8 @@ look_at_old(struct amy_logrotate *rotator)
         amy__logrotate_free_disk(rotator, missing);
         rotator->disk_full = false;
     } else if (rotator->stale || age_ms >= SCAN_MS ||
-               total_bytes(rotator) > rotator->limits.total_bytes) {
+               (!rotator->kept &&
+                total_bytes(rotator) > rotator->limits.total_bytes)) {
         amy__logrotate_scan(rotator);
     }
 }
@@ -474,7 +475,7 @@ amy_logrotate_now(struct amy_logrotate *rotator, const char *name,
         return amy__err(err, AMY_EIO, "%s", rotator->problem);
     }
     amy__rotated_look(log);
-    if (log->inode == 0) {
+    if (!log->seen) {
         return amy__err(err, AMY_ENOTFOUND, "'%s' is not there", name);
     }
     if (log->bytes == 0) {

@@ -1,5 +1,6 @@
 /* The files that were rotated: found, thinned out, packed. */
 /* Not for deciding which: logrotate/plan.c does. */
+#include "core/cleanup.h"
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -7,12 +8,15 @@
 #include "logrotate/internal.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 /* As many go in one look; the rest in the next. */
 #define REMOVE_MAX 256
+/* As often is judged anew when what was judged is still written to. */
+#define ROUNDS_MAX 4
 #define TOLD_EVERY_MS 60000
 /* A file that somebody still writes to: told after this, then tried rarely. */
 #define PATIENCE_MS 300000
@@ -159,12 +163,13 @@ remove_judged(struct amy_logrotate *rotator, uint64_t *ret_bytes,
         if (why == NULL) {
             continue;
         }
-        rotator->stale = true;
         if (unlinkat(rotator->dir_fd, file->text, 0) != 0 && errno != ENOENT) {
             (void)amy__err_sys(err, errno, "'%s' cannot be removed",
                                file->text);
+            rotator->kept = true; /* until the next scan */
             continue;
         }
+        rotator->stale = true;
         amy__log(&rotator->log, AMY_LOG_INFO,
                  "logs: removed directory=%s file=%s bytes=%llu why=%s",
                  rotator->directory, file->text,
@@ -178,17 +183,16 @@ remove_judged(struct amy_logrotate *rotator, uint64_t *ret_bytes,
 }
 
 static size_t
-remove_as_user(struct amy_logrotate *rotator, uint64_t *ret_bytes)
+remove_as_user(struct amy_logrotate *rotator, uint64_t *ret_bytes,
+               struct amy_error *err)
 {
-    struct amy_error err = AMY_ERROR_INIT;
     struct amy__as_user saved;
     size_t removed = 0;
 
-    if (amy__as_user_begin(rotator->uid, rotator->gid, &saved, &err) == 0) {
-        removed = remove_judged(rotator, ret_bytes, &err);
+    if (amy__as_user_begin(rotator->uid, rotator->gid, &saved, err) == 0) {
+        removed = remove_judged(rotator, ret_bytes, err);
         amy__as_user_end(&saved);
     }
-    amy__logrotate_note(rotator, rotator->old_problem, "-", err.msg);
     return removed;
 }
 
@@ -203,7 +207,114 @@ any_judged(const struct amy_logrotate *rotator)
     return false;
 }
 
-/* Not packed before all writers are elsewhere, so not removed either. */
+/* ---- what is still written to ---- */
+
+static bool
+is_released(const struct amy_logrotate *rotator,
+            const struct amy__waiting *waiting)
+{
+    const struct amy__rotated *log = rotator->logs[waiting->log];
+
+    return log->kind != AMY_LOGROTATE_GIVEN || waiting->serial == 0 ||
+           log->released > waiting->serial;
+}
+
+static bool
+is_ours_plain(const struct amy__logplan_file *file)
+{
+    return !file->others && file->name.kind == AMY__LOGNAME_ROTATED &&
+           file->name.packing == AMY__LOGNAME_PLAIN;
+}
+
+/* As far as we know without asking. */
+static bool
+is_known_written(const struct amy_logrotate *rotator,
+                 const struct amy__logplan_file *file)
+{
+    for (size_t i = 0; is_ours_plain(file) && i < rotator->waiting_count; i++) {
+        const struct amy__waiting *waiting = &rotator->waiting[i];
+
+        if (is_same_file(waiting, file->log, &file->name)) {
+            return waiting->written || !is_released(rotator, waiting);
+        }
+    }
+    return false;
+}
+
+/* Where the system does not tell, limits come first. */
+static bool
+is_written_now(const struct amy_logrotate *rotator,
+               const struct amy__logplan_file *file)
+{
+    AMY_CLEANUP(amy__close_p)
+    int fd = openat(rotator->dir_fd, file->text,
+                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+    return fd >= 0 && amy__logpack_is_written(fd, NULL) > 0;
+}
+
+/* What was judged is asked once more: nothing that a program still writes goes.
+ * @return some of them stay */
+static bool
+spare_written(struct amy_logrotate *rotator)
+{
+    struct amy__as_user saved;
+    size_t asked = 0;
+    bool found = false;
+
+    if (amy__as_user_begin(rotator->uid, rotator->gid, &saved, NULL) < 0) {
+        return false; /* nothing can be removed either */
+    }
+    for (size_t i = 0; i < rotator->scan.count; i++) {
+        struct amy__logplan_file *file = &rotator->scan.files[i];
+
+        if (!is_ours_plain(file) || file->verdict == AMY__LOGPLAN_STAYS) {
+            continue;
+        }
+        file->written = asked++ < REMOVE_MAX && is_written_now(rotator, file);
+        if (file->written || asked > REMOVE_MAX) {
+            file->verdict = AMY__LOGPLAN_STAYS;
+        }
+        found = found || file->written;
+    }
+    amy__as_user_end(&saved);
+    return found;
+}
+
+static void
+judge(struct amy_logrotate *rotator)
+{
+    int64_t now_ms = amy__wall_ms(rotator->opts.borrow_clock);
+    unsigned rounds = 0;
+
+    do {
+        amy__logplan_sweep(&rotator->limits, rotator->scan.files,
+                           rotator->scan.count, now_ms);
+    } while (any_judged(rotator) && spare_written(rotator) &&
+             ++rounds < ROUNDS_MAX);
+}
+
+/* Why the limits do not hold; "": they do. */
+static void
+tell_problem(struct amy_logrotate *rotator, struct amy_error *err)
+{
+    for (size_t i = 0; i < rotator->scan.count && err->msg[0] == '\0'; i++) {
+        if (rotator->scan.files[i].held) {
+            (void)amy__err(err, AMY_EBUSY,
+                           "the limits do not hold: '%s' is still written to",
+                           rotator->scan.files[i].text);
+        }
+    }
+    if (err->msg[0] == '\0' && rotator->scan.cut) {
+        (void)amy__err(err, AMY_ELIMIT,
+                       "the limits may not hold: more than %u entries",
+                       AMY__LOGSCAN_ENTRIES_MAX);
+    }
+    amy__logrotate_note(rotator, rotator->old_problem, "-", err->msg);
+}
+
+/* ---- looking through them ---- */
+
 static void
 mark_busy(struct amy_logrotate *rotator)
 {
@@ -219,6 +330,7 @@ mark_busy(struct amy_logrotate *rotator)
         rotator->old_files++;
         file->busy = file->name.kind == AMY__LOGNAME_ROTATED &&
                      is_packing(rotator, file->log, &file->name);
+        file->written = is_known_written(rotator, file);
     }
 }
 
@@ -241,21 +353,22 @@ amy__logrotate_scan(struct amy_logrotate *rotator)
         return;
     }
     rotator->stale = false;
+    rotator->kept = false;
     mark_busy(rotator);
-    amy__logplan_sweep(&rotator->limits, rotator->scan.files,
-                       rotator->scan.count,
-                       amy__wall_ms(rotator->opts.borrow_clock));
+    judge(rotator);
     if (rotator->find_plain) {
         find_leftovers(rotator);
     }
     if (any_judged(rotator)) {
-        (void)remove_as_user(rotator, &bytes);
+        (void)remove_as_user(rotator, &bytes, &err);
     }
+    tell_problem(rotator, &err);
 }
 
 void
 amy__logrotate_free_disk(struct amy_logrotate *rotator, uint64_t bytes)
 {
+    struct amy_error err = AMY_ERROR_INIT;
     int64_t now_ms = mono_ms(rotator);
     uint64_t freed = 0;
     size_t removed = 0;
@@ -263,7 +376,8 @@ amy__logrotate_free_disk(struct amy_logrotate *rotator, uint64_t bytes)
     amy__logrotate_scan(rotator);
     if (amy__logplan_free(rotator->scan.files, rotator->scan.count, bytes) >
         0) {
-        removed = remove_as_user(rotator, &freed);
+        removed = remove_as_user(rotator, &freed, &err);
+        tell_problem(rotator, &err);
     }
     if (rotator->full_told_ms == 0 ||
         now_ms - rotator->full_told_ms >= TOLD_EVERY_MS) {
@@ -293,6 +407,7 @@ put_off(struct amy_logrotate *rotator, struct amy__waiting *waiting, int rc,
     char text[AMY__LOGNAME_SIZE] = "";
     bool is_late = rc != AMY_EBUSY || now_ms - waiting->since_ms >= PATIENCE_MS;
 
+    waiting->written = rc == AMY_EBUSY;
     waiting->again_ms = now_ms + (is_late ? RETRY_LATE_MS : RETRY_SOON_MS);
     if (rc == AMY_EIO) {
         waiting->again_ms = now_ms + RETRY_FAILED_MS;
@@ -306,16 +421,6 @@ put_off(struct amy_logrotate *rotator, struct amy__waiting *waiting, int rc,
                  "logs: stays plain for now: %s directory=%s file=%s", why,
                  rotator->directory, text);
     }
-}
-
-static bool
-is_released(const struct amy_logrotate *rotator,
-            const struct amy__waiting *waiting)
-{
-    const struct amy__rotated *log = rotator->logs[waiting->log];
-
-    return log->kind != AMY_LOGROTATE_GIVEN || waiting->serial == 0 ||
-           log->released > waiting->serial;
 }
 
 /* 0: it is being packed; else why not, and it waits or is forgotten. */

@@ -68,7 +68,7 @@ static bool
 may_go(const struct amy__logplan_file *file)
 {
     return file->name.kind != AMY__LOGNAME_CURRENT && !file->name.partial &&
-           !file->busy && file->verdict == AMY__LOGPLAN_STAYS;
+           !file->busy && !file->written && file->verdict == AMY__LOGPLAN_STAYS;
 }
 
 /* One file in two guises: plain, and packed by somebody who died then. */
@@ -87,8 +87,11 @@ mark_old(const struct amy__logplan_limits *limits,
     for (size_t i = 0; i < count; i++) {
         int64_t age_ms = now_ms - files[i].wall_ms;
 
-        if (!files[i].others && may_go(&files[i]) &&
-            age_ms > limits->max_age_ms) {
+        if (files[i].others || age_ms <= limits->max_age_ms) {
+            continue;
+        }
+        files[i].held = files[i].written;
+        if (may_go(&files[i])) {
             files[i].verdict = AMY__LOGPLAN_TOO_OLD;
         }
     }
@@ -109,7 +112,11 @@ mark_many(const struct amy__logplan_limits *limits,
             continue;
         }
         kept[file->log] += again ? 0U : 1U;
-        if (kept[file->log] > limits->keep && may_go(file)) {
+        if (kept[file->log] <= limits->keep) {
+            continue;
+        }
+        file->held = file->held || file->written;
+        if (may_go(file)) {
             file->verdict = AMY__LOGPLAN_TOO_MANY;
         }
     }
@@ -131,24 +138,44 @@ mark_much(struct amy__logplan_file *files, size_t count, uint64_t bytes,
     return bytes;
 }
 
+static void
+mark_total(const struct amy__logplan_limits *limits,
+           struct amy__logplan_file *files, size_t count)
+{
+    uint64_t bytes = 0;
+    uint64_t written = 0;
+
+    for (size_t i = 0; i < count; i++) {
+        if (files[i].written) {
+            written += files[i].bytes;
+        } else if (files[i].verdict == AMY__LOGPLAN_STAYS) {
+            bytes += files[i].bytes;
+        }
+    }
+    bytes = mark_much(files, count, bytes, limits->total_bytes, true);
+    bytes = mark_much(files, count, bytes, limits->total_bytes, false);
+    for (size_t i = 0; i < count && bytes + written > limits->total_bytes;
+         i++) {
+        files[i].held = files[i].held || files[i].written;
+    }
+}
+
 void
 amy__logplan_sweep(const struct amy__logplan_limits *limits,
                    struct amy__logplan_file *files, size_t count,
                    int64_t now_ms)
 {
-    uint64_t bytes = 0;
-
     if (count == 0) {
         return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        files[i].verdict = AMY__LOGPLAN_STAYS;
+        files[i].held = false;
     }
     qsort(files, count, sizeof(*files), compare_files);
     mark_old(limits, files, count, now_ms);
     mark_many(limits, files, count);
-    for (size_t i = 0; i < count; i++) {
-        bytes += files[i].verdict == AMY__LOGPLAN_STAYS ? files[i].bytes : 0;
-    }
-    bytes = mark_much(files, count, bytes, limits->total_bytes, true);
-    (void)mark_much(files, count, bytes, limits->total_bytes, false);
+    mark_total(limits, files, count);
 }
 
 size_t

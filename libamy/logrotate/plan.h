@@ -47,15 +47,19 @@ struct amy__logplan_file {
     uint64_t bytes;  /* on disk */
     int64_t wall_ms; /* when its last line was written */
     uint64_t inode;
-    bool others; /* somebody else rotates this log: only the total counts */
-    bool busy;   /* may still be written to, or is being packed: it stays */
+    bool others;  /* somebody else rotates this log: only the total counts */
+    bool busy;    /* being packed: it stays */
+    bool written; /* still written to: it stays, and nothing goes for it */
+    bool held;    /* ret: a limit does not hold for its sake */
     enum amy__logplan_verdict verdict;
     char *text; /* its name; the owner of the list frees it */
 };
 
 /* Sort the files, oldest first, and say which go: what is too old, then what is
  * too many, then, while it is too much, the oldest packed ones and then the
- * oldest of the others. The file that is written never goes. */
+ * oldest of the others. The file that is written never goes, nor does an old
+ * one that is still written to: no other one could make up for that. May be
+ * called again when more is known. */
 void amy__logplan_sweep(const struct amy__logplan_limits *limits,
                         struct amy__logplan_file *files, size_t count,
                         int64_t now_ms);

@@ -607,6 +607,89 @@ test_a_full_disk_takes_old_packed_files_but_the_newest(void **state)
     expect(NAME, "line\n");
 }
 
+/* Though limits ask for it: what is written after it would be lost. Others do
+ * not go in its place. */
+static void
+test_no_limit_removes_what_is_still_written(void **state)
+{
+    int other = -1;
+
+    (void)state;
+    put("access.log-20261120T000000Z.gz", "packed");
+    start_given();
+    say("one\n");
+    other = open(path_of(NAME), O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(other >= 0);
+    scene.opts.total_bytes = 8;
+    assert_int_equal(amy_logrotate_now(scene.rotator, NAME, NULL), 0);
+    let_it_look();
+    assert_int_equal(amy_logrotate_set(scene.rotator, &scene.opts, NULL), 0);
+    run_until(has_problem, STAMP "' is still written to");
+    assert_true(exists(NAME STAMP));
+    assert_true(exists("access.log-20261120T000000Z.gz"));
+    assert_int_equal(write(other, "two\n", 4), 4);
+    close(other);
+    scene.opts.total_bytes = 1024;
+    assert_int_equal(amy_logrotate_set(scene.rotator, &scene.opts, NULL), 0);
+    run_until(is_gone, NAME STAMP);
+    expect(NAME STAMP ".gz", "one\ntwo\n");
+    run_until(has_problem, "");
+}
+
+/* Nothing waits where nothing is packed: who writes is asked all the same. */
+static void
+test_what_is_written_stays_where_nothing_is_packed(void **state)
+{
+    int other = -1;
+
+    (void)state;
+    put("access.log-20261120T000000Z", "written");
+    put("access.log-20261121T000000Z", "old");
+    other = open(path_of("access.log-20261120T000000Z"), O_WRONLY | O_CLOEXEC);
+    assert_true(other >= 0);
+    scene.opts.packing = AMY_LOGROTATE_PLAIN;
+    scene.opts.max_age_ms = DAY_MS;
+    start_given();
+    run_until(is_gone, "access.log-20261121T000000Z");
+    run_until(has_problem, "20261120T000000Z' is still written to");
+    assert_true(exists("access.log-20261120T000000Z"));
+    close(other);
+    amy_logrotate_poll(scene.rotator);
+    assert_int_equal(amy_logrotate_set(scene.rotator, &scene.opts, NULL), 0);
+    run_until(is_gone, "access.log-20261120T000000Z");
+    run_until(has_problem, "");
+}
+
+static void
+set_append_only(const char *name, bool on)
+{
+    char command[400] = "";
+
+    (void)snprintf(command, sizeof(command), "chattr %ca '%s'", on ? '+' : '-',
+                   path_of(name));
+    if (system(command) != 0) {
+        skip(); /* not root, or no such file system */
+    }
+}
+
+static void
+test_a_file_that_cannot_be_removed_stops_no_rotation(void **state)
+{
+    (void)state;
+    put("access.log-20261020T000000Z.gz", "stuck");
+    set_append_only("access.log-20261020T000000Z.gz", true);
+    scene.opts.size_bytes = 10;
+    scene.opts.max_age_ms = DAY_MS;
+    start_given();
+    run_until(has_problem, "cannot be removed");
+    say("0123456789\n");
+    run_until(is_given, "2");
+    set_append_only("access.log-20261020T000000Z.gz", false);
+    assert_int_equal(amy_logrotate_set(scene.rotator, &scene.opts, NULL), 0);
+    run_until(is_gone, "access.log-20261020T000000Z.gz");
+    run_until(has_problem, "");
+}
+
 /* Nobody reads them, and one look at all of them is short. */
 static void
 test_ten_thousand_files_and_a_hundred_gigabytes_hold_nobody_up(void **state)
@@ -683,6 +766,9 @@ main(void)
         TEST(test_limits_hold_and_foreign_files_stay),
         TEST(test_a_log_opened_by_its_name_is_renamed_and_packed),
         TEST(test_a_full_disk_takes_old_packed_files_but_the_newest),
+        TEST(test_no_limit_removes_what_is_still_written),
+        TEST(test_what_is_written_stays_where_nothing_is_packed),
+        TEST(test_a_file_that_cannot_be_removed_stops_no_rotation),
         TEST(test_ten_thousand_files_and_a_hundred_gigabytes_hold_nobody_up),
         TEST(test_faulty_calls_are_refused),
     };
