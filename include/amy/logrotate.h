@@ -167,7 +167,8 @@ struct amy_logrotate_file {
     const char *name; /**< of the log, "access.log" */
     int fd;           /**< O_WRONLY | O_APPEND; the rotator's, valid until the
                            next one of this log: duplicate it. -1: it is NAMED
-                           and was renamed; time to tell who writes it */
+                           and was renamed; time to tell who writes it. Told
+                           again when somebody goes on with the old one */
     uint32_t reserved;
     uint64_t serial; /**< for amy_logrotate_release(); grows */
 };

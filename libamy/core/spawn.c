@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +22,7 @@
 
 #define TARGET_MAX 4096
 #define OOM_MAX 1000
+#define KILL_MS 1000 /* for the end of a child after SIGKILL */
 
 /* Everything the plan needs that is allocated or opened for it. */
 struct work {
@@ -405,4 +407,22 @@ amy__child_reap(const struct amy__child *child,
         .core = info.si_code == CLD_DUMPED,
     };
     return 1;
+}
+
+void
+amy__child_end(const struct amy__child *child, bool group)
+{
+    struct pollfd end = {.fd = child->pidfd, .events = POLLIN};
+    struct amy__child_exit ignored = {0};
+
+    if (child->pidfd < 0) {
+        return;
+    }
+    if (group) {
+        (void)amy__child_signal_group(child, SIGKILL, NULL);
+    } else {
+        (void)amy__child_signal(child, SIGKILL, NULL);
+    }
+    (void)poll(&end, 1, KILL_MS);
+    (void)amy__child_reap(child, &ignored, NULL);
 }

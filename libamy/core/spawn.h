@@ -80,5 +80,8 @@ struct amy__child_exit {
  * when somebody else has reaped it. */
 int amy__child_reap(const struct amy__child *child,
                     struct amy__child_exit *ret_exit, struct amy_error *err);
+/* SIGKILL, with `group` to its process group, and reaped: it gets a second for
+ * its end. pidfd < 0 is a no-op. */
+void amy__child_end(const struct amy__child *child, bool group);
 
 #endif

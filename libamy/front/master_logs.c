@@ -81,12 +81,14 @@ on_file(struct amy_logrotate *rotator, const struct amy_logrotate_file *file,
     size_t i = index_of(file->name);
     int fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
 
-    (void)rotator;
     if (i == AMY__FRONT_LOGS || fd < 0) {
         amy__log(&site->front->log, AMY_LOG_ERROR,
                  "no descriptor left for a log site=%s file=%s", site->name,
                  file->name);
-        return; /* the file before goes on; a reload tries again */
+        if (i < AMY__FRONT_LOGS) {
+            amy__logrotate_give_again(rotator, file->name);
+        }
+        return; /* the file before goes on until then */
     }
     amy__close(&site->logs[i].fd);
     site->logs[i] = (struct amy__front_log){

@@ -162,8 +162,8 @@ end_torn_line(const struct amy__rotated *log, int fd, off_t size)
     amy__close(&reader);
 }
 
-static void
-give_out(struct amy__rotated *log)
+void
+amy__rotated_give(struct amy__rotated *log)
 {
     struct amy_logrotate *rotator = log->rotator;
     struct amy_logrotate_file file = {.struct_size = sizeof(file),
@@ -171,6 +171,7 @@ give_out(struct amy__rotated *log)
                                       .fd = log->fd,
                                       .serial = ++log->serial};
 
+    log->give_again = false;
     rotator->opts.on_file(rotator, &file, rotator->opts.user);
 }
 
@@ -199,7 +200,7 @@ take_file(struct amy__rotated *log)
     log->fd = amy__take_fd(&fd);
     end_torn_line(log, log->fd, st.st_size);
     see(log, &st);
-    give_out(log);
+    amy__rotated_give(log);
 }
 
 void
@@ -224,6 +225,9 @@ amy__rotated_look(struct amy__rotated *log)
             take_file(log);
         } else {
             see(log, &st);
+            if (log->give_again) {
+                amy__rotated_give(log);
+            }
         }
         log->missing_ms = 0;
     } else if (is_there && S_ISREG(st.st_mode)) {
@@ -324,7 +328,7 @@ amy__rotated_rotate(struct amy__rotated *log, const char *why,
     log->missing_ms = INT64_MIN / 2; /* we know who took it away */
     amy__rotated_look(log);
     if (log->kind == AMY_LOGROTATE_NAMED && rotator->opts.on_file != NULL) {
-        give_out(log);
+        amy__rotated_give(log);
     }
     return 0;
 }

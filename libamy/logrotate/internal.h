@@ -23,6 +23,8 @@ struct amy__rotated {
     int fd;             /* GIVEN: the file that was given out; or -1 */
     dev_t dev;          /* of the file that is written */
     ino_t inode;        /* 0: none was seen */
+    int64_t tell_ms;    /* NAMED: monotonic, its writers not told before this */
+    bool give_again;    /* who was given the file could not take it */
     bool seen;          /* at the last look its name led there */
     int64_t begun_ms;   /* wall; below 0: not known yet */
     uint64_t serial;    /* of the file that was given out; 0: none was */
@@ -68,6 +70,7 @@ struct amy_logrotate {
     bool stale;         /* the scan is not what is there */
     bool find_plain;    /* some that are to be packed may not wait yet */
     int64_t scanned_ms; /* monotonic */
+    int64_t scan_took_ms;
     bool kept;          /* one that was to go could not be removed */
     uint64_t old_bytes; /* of the scan */
     uint64_t old_files;
@@ -100,6 +103,8 @@ void amy__logrotate_note(struct amy_logrotate *rotator, char *problem,
 /* current.c: the file that is written. */
 /* Open it if it is not what was given out, and give it out. */
 void amy__rotated_look(struct amy__rotated *log);
+/* Tell who writes, with the file there is. */
+void amy__rotated_give(struct amy__rotated *log);
 /* Is it due? Rotate. */
 void amy__rotated_check(struct amy__rotated *log);
 int amy__rotated_rotate(struct amy__rotated *log, const char *why,

@@ -62,13 +62,35 @@ missing_bytes(const struct amy_logrotate *rotator)
     return free_bytes < reserve ? reserve - free_bytes : 0;
 }
 
+/* Whoever may write to the directory can make events without end, and files
+ * without number: a tenth of the time at most goes into looking through it. */
+static bool
+may_scan(const struct amy_logrotate *rotator)
+{
+    int64_t age_ms =
+        amy__mono_ms(rotator->opts.borrow_clock) - rotator->scanned_ms;
+    int64_t pause_ms = rotator->opts.look_ms / 2;
+
+    if (pause_ms < rotator->scan_took_ms * 10) {
+        pause_ms = rotator->scan_took_ms * 10;
+    }
+    if (pause_ms > SCAN_MS) {
+        pause_ms = SCAN_MS;
+    }
+    return rotator->hurry || rotator->scanned_ms == 0 || age_ms >= pause_ms;
+}
+
 static void
 look_at_old(struct amy_logrotate *rotator)
 {
     int64_t age_ms =
         amy__mono_ms(rotator->opts.borrow_clock) - rotator->scanned_ms;
-    uint64_t missing = missing_bytes(rotator);
+    uint64_t missing = 0;
 
+    if (!may_scan(rotator)) {
+        return; /* the timer comes back to it */
+    }
+    missing = missing_bytes(rotator);
     if (missing > 0) {
         amy__logrotate_free_disk(rotator, missing);
         rotator->disk_full = false;
@@ -100,7 +122,7 @@ look(struct amy_logrotate *rotator)
             amy__rotated_look(rotator->logs[i]);
             amy__rotated_check(rotator->logs[i]);
         }
-        if (rotator->stale) {
+        if (rotator->stale && may_scan(rotator)) {
             amy__logrotate_scan(rotator);
         }
         amy__logrotate_pack_next(rotator);
@@ -441,6 +463,18 @@ amy_logrotate_release(struct amy_logrotate *rotator, const char *name,
     if (log != NULL && serial <= log->serial && serial > log->released) {
         log->released = serial;
         amy__defer_ask(rotator->defer);
+    }
+}
+
+void
+amy__logrotate_give_again(struct amy_logrotate *rotator, const char *name)
+{
+    struct amy__rotated *log = NULL;
+
+    AMY_CHECK(rotator, LOGROTATE_MAGIC);
+    log = find(rotator, name);
+    if (log != NULL) {
+        log->give_again = true;
     }
 }
 

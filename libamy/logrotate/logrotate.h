@@ -17,4 +17,8 @@ int amy__logrotate_create(const struct amy_logrotate_options *opts,
                           struct amy_logrotate **ret_rotator,
                           struct amy_error *err);
 
+/* From inside on_file: the descriptor could not be taken. It is given again, as
+ * a later serial, at the next look. */
+void amy__logrotate_give_again(struct amy_logrotate *rotator, const char *name);
+
 #endif

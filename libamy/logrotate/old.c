@@ -22,6 +22,9 @@
 #define PATIENCE_MS 300000
 #define RETRY_SOON_MS 1000
 #define RETRY_LATE_MS 600000
+/* Who opens a log by its name may have missed that it was renamed: told again
+ * after this, then as rarely. */
+#define TELL_SOON_MS 10000
 #define RETRY_FAILED_MS 60000
 
 static int64_t
@@ -334,14 +337,13 @@ mark_busy(struct amy_logrotate *rotator)
     }
 }
 
-void
-amy__logrotate_scan(struct amy_logrotate *rotator)
+static void
+scan(struct amy_logrotate *rotator)
 {
     struct amy__logscan_log logs[AMY__LOGPLAN_LOGS_MAX];
     struct amy_error err = AMY_ERROR_INIT;
     uint64_t bytes = 0;
 
-    rotator->scanned_ms = mono_ms(rotator);
     for (uint32_t i = 0; i < rotator->log_count; i++) {
         logs[i] = (struct amy__logscan_log){
             amy__span_of(rotator->logs[i]->base),
@@ -363,6 +365,16 @@ amy__logrotate_scan(struct amy_logrotate *rotator)
         (void)remove_as_user(rotator, &bytes, &err);
     }
     tell_problem(rotator, &err);
+}
+
+void
+amy__logrotate_scan(struct amy_logrotate *rotator)
+{
+    int64_t begun_ms = mono_ms(rotator);
+
+    scan(rotator);
+    rotator->scanned_ms = mono_ms(rotator);
+    rotator->scan_took_ms = rotator->scanned_ms - begun_ms;
 }
 
 void
@@ -398,6 +410,21 @@ packing_of(const struct amy_logrotate *rotator)
                                                        : AMY__LOGNAME_GZIP;
 }
 
+/* A program that was starting, or whose command failed, goes on with the old
+ * file for good unless somebody tells it. */
+static void
+tell_again(struct amy_logrotate *rotator, const struct amy__waiting *waiting)
+{
+    struct amy__rotated *log = rotator->logs[waiting->log];
+    int64_t now_ms = mono_ms(rotator);
+
+    if (log->kind == AMY_LOGROTATE_NAMED && rotator->opts.on_file != NULL &&
+        now_ms - waiting->since_ms >= TELL_SOON_MS && now_ms >= log->tell_ms) {
+        log->tell_ms = now_ms + RETRY_LATE_MS;
+        amy__rotated_give(log);
+    }
+}
+
 /* Later, and less often when it has waited long; told once. */
 static void
 put_off(struct amy_logrotate *rotator, struct amy__waiting *waiting, int rc,
@@ -420,6 +447,9 @@ put_off(struct amy_logrotate *rotator, struct amy__waiting *waiting, int rc,
         amy__log(&rotator->log, AMY_LOG_WARN,
                  "logs: stays plain for now: %s directory=%s file=%s", why,
                  rotator->directory, text);
+    }
+    if (rc == AMY_EBUSY) {
+        tell_again(rotator, waiting);
     }
 }
 

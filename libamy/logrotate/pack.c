@@ -12,14 +12,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #define NICE 19
-#define KILL_MS 1000 /* for the end of a child after SIGKILL */
 
 enum step {
     STEP_NONE = 0,
@@ -140,6 +138,9 @@ start_step(struct amy__logpack *pack, enum step step, struct amy_error *err)
     if (rc == 0) {
         rc = amy__io_create(pack->base, pack->child.pidfd, AMY__IO_READ,
                             on_child, pack, &pack->io, err);
+        if (rc < 0) {
+            amy__child_end(&pack->child, false);
+        }
     }
     pack->step = rc == 0 ? step : STEP_NONE;
     return rc;
@@ -151,18 +152,6 @@ forget_child(struct amy__logpack *pack)
     amy__io_free(pack->io);
     pack->io = NULL;
     amy__close(&pack->child.pidfd);
-}
-
-/* It has nothing to finish: the source is still there. */
-static void
-end_child(struct amy__logpack *pack)
-{
-    struct pollfd end = {.fd = pack->child.pidfd, .events = POLLIN};
-    struct amy__child_exit ignored = {0};
-
-    (void)amy__child_signal(&pack->child, SIGKILL, NULL);
-    (void)poll(&end, 1, KILL_MS);
-    (void)amy__child_reap(&pack->child, &ignored, NULL);
 }
 
 /* ---- between them ---- */
@@ -429,7 +418,8 @@ amy__logpack_free(struct amy__logpack *pack)
         return;
     }
     if (pack->step != STEP_NONE) {
-        end_child(pack);
+        /* It has nothing to finish: the source is still there. */
+        amy__child_end(&pack->child, false);
     }
     clear(pack);
     amy__free(pack);

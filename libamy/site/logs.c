@@ -57,6 +57,18 @@ amy__site_logs_is_ours(struct amy__span name)
     return false;
 }
 
+/* Who rotates the files of others also takes what is written by several. */
+static uint32_t
+kind_of(const struct amy__site_logs_spec *spec, const char *name)
+{
+    if (is_own(spec, name)) {
+        return spec->kind;
+    }
+    return spec->files && strcmp(name, "deploy.log") == 0
+               ? (uint32_t)AMY_LOGROTATE_NAMED
+               : (uint32_t)AMY_LOGROTATE_OTHERS;
+}
+
 static int
 add_files(const struct amy__site *site, bool files,
           struct amy_logrotate *rotator, struct amy_error *err)
@@ -93,10 +105,7 @@ amy__site_logs_create(const struct amy__site *site,
     rc = amy__logrotate_create(&opts, spec->borrow_watch, &rotator, err);
     for (size_t i = 0; rc == 0 && i < sizeof(all_logs) / sizeof(all_logs[0]);
          i++) {
-        rc = amy_logrotate_add(rotator, all_logs[i],
-                               is_own(spec, all_logs[i])
-                                   ? spec->kind
-                                   : (uint32_t)AMY_LOGROTATE_OTHERS,
+        rc = amy_logrotate_add(rotator, all_logs[i], kind_of(spec, all_logs[i]),
                                err);
     }
     rc = rc == 0 ? add_files(site, spec->files, rotator, err) : rc;

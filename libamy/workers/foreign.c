@@ -31,6 +31,7 @@ struct amy__workers_hook {
     struct amy__io *io;
     struct amy__timer *timer;
     bool late;
+    bool again; /* the log was rotated meanwhile */
 };
 
 /* The number in the file, read with the rights of the site's user, who may have
@@ -130,6 +131,7 @@ on_ended(int fd, unsigned what, void *user)
     struct amy__workers_hook *hook = user;
     struct amy__workers_site *site = hook->borrow_site;
     struct amy__child_exit end = {0};
+    char *name = NULL;
 
     (void)fd;
     (void)what;
@@ -143,7 +145,15 @@ on_ended(int fd, unsigned what, void *user)
                  hook->late ? "took too long and was killed" : "failed",
                  site->domain, hook->name, end.code, end.signal);
     }
+    if (hook->again) {
+        name = hook->name;
+        hook->name = NULL;
+    }
     free_hook(hook);
+    if (name != NULL) {
+        amy__workers_foreign_rotated(site, name);
+        amy__free(name);
+    }
 }
 
 /* As the site's user and with nothing of ours, in the site's directory. */
@@ -199,7 +209,8 @@ run_command(struct amy__workers_site *site, const char *name,
         hook = hook->next;
     }
     if (hook != NULL) {
-        return amy__err(err, AMY_ESTATE, "the last command still runs");
+        hook->again = true; /* at its end: it may have been too early */
+        return 0;
     }
     hook = amy__calloc(1, sizeof(*hook));
     if (hook == NULL) {
@@ -213,7 +224,7 @@ run_command(struct amy__workers_site *site, const char *name,
     if (rc == 0) {
         rc = watch_hook(hook, err);
         if (rc < 0) {
-            (void)amy__child_signal_group(&hook->child, SIGKILL, NULL);
+            amy__child_end(&hook->child, true);
         }
     }
     if (rc < 0) {
@@ -229,10 +240,7 @@ void
 amy__workers_foreign_end(struct amy__workers_site *site)
 {
     while (site->hooks != NULL) {
-        struct amy__child_exit ignored = {0};
-
-        (void)amy__child_signal_group(&site->hooks->child, SIGKILL, NULL);
-        (void)amy__child_reap(&site->hooks->child, &ignored, NULL);
+        amy__child_end(&site->hooks->child, true);
         free_hook(site->hooks);
     }
 }

@@ -5,6 +5,7 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "logrotate/logrotate.h"
 #include "site/logs.h"
 #include "site/told.h"
 #include "workers/internal.h"
@@ -337,7 +338,8 @@ on_log_file(struct amy_logrotate *rotator,
     }
     fd = fcntl(file->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0) {
-        return; /* the file before goes on */
+        amy__logrotate_give_again(rotator, file->name);
+        return; /* the file before goes on until then */
     }
     amy__workers_output_set_file(site->output, fd);
     amy_logrotate_release(rotator, file->name, file->serial);

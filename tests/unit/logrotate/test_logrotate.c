@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -32,6 +33,9 @@ struct scene {
     unsigned given;
     unsigned told;  /* of a log that its writers open */
     bool keep_back; /* do not release */
+    bool refuse;    /* no descriptor left */
+    unsigned warnings;
+    int64_t skip_ms; /* that the rotator believes to have passed */
     int64_t wall_ms;
 };
 static struct scene scene;
@@ -44,13 +48,19 @@ mono_ms(void *user)
 }
 
 static int64_t
+skipped_ms(void *user)
+{
+    return mono_ms(user) + scene.skip_ms;
+}
+
+static int64_t
 wall_ms(void *user)
 {
     (void)user;
     return scene.wall_ms;
 }
 
-static const struct amy_clock test_clock = {sizeof(test_clock), mono_ms,
+static const struct amy_clock test_clock = {sizeof(test_clock), skipped_ms,
                                             wall_ms, NULL};
 
 static void
@@ -64,6 +74,10 @@ on_file(struct amy_logrotate *rotator, const struct amy_logrotate_file *file,
         return;
     }
     assert_string_equal(file->name, NAME);
+    if (s->refuse) {
+        amy__logrotate_give_again(rotator, NAME);
+        return;
+    }
     assert_true(file->serial > s->serial);
     if (s->fd >= 0) {
         close(s->fd);
@@ -690,6 +704,113 @@ test_a_file_that_cannot_be_removed_stops_no_rotation(void **state)
     run_until(has_problem, "");
 }
 
+static void
+count_warnings(enum amy_log_level level, const char *line, void *user)
+{
+    (void)line;
+    (void)user;
+    scene.warnings += level == AMY_LOG_WARN ? 1 : 0;
+}
+
+/* As with a quota: renamed it is, but there is no room for a new one. */
+static void
+test_a_new_file_that_cannot_be_made_is_told_once(void **state)
+{
+    const struct amy_log log = {.struct_size = sizeof(log),
+                                .fn = count_warnings};
+    struct rlimit before = {0};
+    struct rlimit none = {0};
+
+    (void)state;
+    scene.opts.size_bytes = 10;
+    scene.opts.log = &log;
+    start_given();
+    let_it_look();
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    none.rlim_max = before.rlim_max;
+    say("0123456789\n");
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    run_until(has_problem, "not written");
+    let_it_look();
+    assert_true(has_problem("not written"));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_true(scene.warnings <= 3); /* this, its listing and its packing */
+    assert_int_equal(view().rotations, 1);
+    run_until(is_given, "2");
+    run_until(has_problem, "");
+    say("next\n");
+    expect(NAME, "next\n");
+}
+
+static void
+test_a_file_that_could_not_be_taken_is_given_again(void **state)
+{
+    (void)state;
+    scene.refuse = true;
+    start_given();
+    let_it_look();
+    assert_int_equal(scene.given, 0);
+    scene.refuse = false;
+    run_until(is_given, "1");
+    let_it_look();
+    assert_int_equal(scene.given, 1);
+}
+
+static bool
+was_told(const char *times)
+{
+    return scene.told >= (unsigned)strtoul(times, NULL, 10);
+}
+
+/* It may have been starting when it was told first. */
+static void
+test_who_goes_on_with_the_old_file_is_told_again(void **state)
+{
+    int other = -1;
+
+    (void)state;
+    scene.opts.size_bytes = 4;
+    put("backup.log", "123\n");
+    other = open(path_of("backup.log"), O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_true(other >= 0);
+    start();
+    assert_int_equal(amy_logrotate_add(scene.rotator, "backup.log",
+                                       AMY_LOGROTATE_NAMED, NULL),
+                     0);
+    run_until(was_told, "1");
+    let_it_look();
+    assert_int_equal(scene.told, 1);
+    scene.skip_ms += 11000;
+    run_until(was_told, "2");
+    scene.skip_ms += 11000;
+    let_it_look();
+    assert_int_equal(scene.told, 2);
+    scene.skip_ms += 600000;
+    run_until(was_told, "3");
+    close(other);
+    scene.skip_ms += 600000;
+    run_until(is_gone, "backup.log" STAMP);
+    assert_int_equal(scene.told, 3);
+}
+
+/* Events alone, of which the logs' user can make any number. */
+static void
+test_events_do_not_make_it_scan_without_pause(void **state)
+{
+    (void)state;
+    scene.opts.look_ms = 60000;
+    scene.opts.max_age_ms = DAY_MS;
+    start_given();
+    (void)event_base_loop(scene.base, EVLOOP_NONBLOCK);
+    (void)event_base_loop(scene.base, EVLOOP_NONBLOCK);
+    put("access.log-20261020T000000Z.gz", "old");
+    assert_int_equal(unlink(path_of(NAME)), 0);
+    run_until(is_given, "2");
+    assert_true(exists("access.log-20261020T000000Z.gz"));
+    amy_logrotate_poll(scene.rotator);
+    assert_true(is_gone("access.log-20261020T000000Z.gz"));
+}
+
 /* Nobody reads them, and one look at all of them is short. */
 static void
 test_ten_thousand_files_and_a_hundred_gigabytes_hold_nobody_up(void **state)
@@ -769,6 +890,10 @@ main(void)
         TEST(test_no_limit_removes_what_is_still_written),
         TEST(test_what_is_written_stays_where_nothing_is_packed),
         TEST(test_a_file_that_cannot_be_removed_stops_no_rotation),
+        TEST(test_a_new_file_that_cannot_be_made_is_told_once),
+        TEST(test_a_file_that_could_not_be_taken_is_given_again),
+        TEST(test_who_goes_on_with_the_old_file_is_told_again),
+        TEST(test_events_do_not_make_it_scan_without_pause),
         TEST(test_ten_thousand_files_and_a_hundred_gigabytes_hold_nobody_up),
         TEST(test_faulty_calls_are_refused),
     };
