@@ -64,6 +64,13 @@ utf8_length(const unsigned char *p, size_t n)
     return 0;
 }
 
+/* U+0080 to U+009F: a terminal may obey them. */
+static bool
+is_c1_control(const unsigned char *p, size_t n)
+{
+    return n > 1 && p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f;
+}
+
 /* One character as JSON has it, into at most 6 bytes; how many of the text it
  * took. */
 static size_t
@@ -87,6 +94,9 @@ escape_one(const unsigned char *p, size_t n, char buf[8], size_t *ret_n)
     } else if (*p < 0x80) {
         buf[0] = (char)*p;
         *ret_n = 1;
+    } else if (is_c1_control(p, n)) {
+        *ret_n = (size_t)snprintf(buf, 8, "\\u%04x", p[1]);
+        length = 2;
     } else {
         length = utf8_length(p, n);
         memcpy(buf, length == 0 ? REPLACEMENT : (const char *)p,

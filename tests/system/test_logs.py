@@ -3,6 +3,7 @@ by the real gzip and zstd; tracebacks of several workers stay whole."""
 
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
@@ -103,6 +104,24 @@ def test_json_has_the_fields(served):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
     worker = json.loads(logs(served, "--json", "--component", "workers", "-n", "1")[0])
     assert worker["pool"] == "raise" and worker["pid"] > 1 and 0 <= worker["position"] < 3
+
+
+def test_terminal_is_sent_no_control_characters(served):
+    """Neither C0 nor C1, in UTF-8 or as single bytes; other characters stay."""
+    log = served.tiny.logs / "deploy.log"
+    log.write_bytes(b"2026-11-26T12:00:00Z \x1b[1m \xc2\x9b2m \x9b3m \xe0\x80\x9b \xc3\xa9\xe2\x82\xac.\n")
+    ours, theirs = pty.openpty()
+    try:
+        subprocess.run(served.amyctl_argv("logs", TINY, "--component", "deploy"), stdout=theirs,
+                       env=clean_environment(NO_COLOR="1", TERM="xterm"), check=True, timeout=SOON_S)
+        shown = os.read(ours, 4096)
+        assert b" ?[1m ??2m ?3m ??? \xc3\xa9\xe2\x82\xac.\r\n" in shown, shown
+        (line,) = logs(served, "--component", "deploy", "--json")
+        assert r"\u001b[1m \u009b2m" in line
+    finally:
+        os.close(theirs)
+        os.close(ours)
+        log.unlink()
 
 
 def test_since_and_until_choose(served):

@@ -209,6 +209,24 @@ test_any_bytes_are_valid_json(void **state)
     amy__json_free(json);
 }
 
+/* U+009B begins a command of a terminal. */
+static void
+test_no_control_character_is_raw_in_json(void **state)
+{
+    static const char text[] = "\x1b\x7f\xc2\x80\xc2\x9b\x9b\xc2\xa0.";
+    const struct amy_log_line line = {.struct_size = sizeof(line),
+                                      .component = AMY_LOG_COMPONENT_WORKERS,
+                                      .text = text,
+                                      .text_bytes = sizeof(text) - 1};
+    char buf[1024];
+    size_t n = amy_log_line_json(&line, buf, sizeof(buf) - 1);
+
+    (void)state;
+    buf[n] = '\0';
+    assert_non_null(strstr(buf, "\"\\u001b\\u007f\\u0080\\u009b\xef\xbf\xbd"
+                                "\xc2\xa0.\""));
+}
+
 static void
 test_what_does_not_fit_is_cut_and_says_so(void **state)
 {
@@ -238,6 +256,7 @@ main(void)
         cmocka_unit_test(test_workers_line_as_json),
         cmocka_unit_test(test_message_goes_without_the_time_that_is_told),
         cmocka_unit_test(test_any_bytes_are_valid_json),
+        cmocka_unit_test(test_no_control_character_is_raw_in_json),
         cmocka_unit_test(test_what_does_not_fit_is_cut_and_says_so),
     };
 
