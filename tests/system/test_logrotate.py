@@ -250,9 +250,9 @@ def test_a_program_is_told_to_open_its_log_anew(new_host, django_venv):
 
 
 def test_a_command_tells_a_program_to_open_its_log_anew(new_host, django_venv):
-    """As the site's user, in the site's directory; one that fails is named."""
+    """As the site's user, in the site's directory; once more for a rotation while it ran."""
     host = new_host()
-    told = "id -un > logs/told; kill -USR1 $(cat logs/app.pid)"
+    told = "id -un > logs/told; kill -USR1 $(cat logs/app.pid); sleep 2"
     yaml = FOREIGN_YAML.replace("signal: USR1, pid_file: logs/app.pid",
                                 f'command: [/bin/sh, -c, "{told}"]')
     site = deploy_tiny(host, TINY, django_venv, yaml)

@@ -417,6 +417,29 @@ test_child_is_signalled_and_reaped_once(void **state)
 }
 
 static void
+test_child_that_is_ended_is_no_zombie(void **state)
+{
+    struct shell shell;
+    struct amy__child child = {0};
+    struct amy__child_exit how = {0};
+    const struct amy__child none = {.pidfd = -1};
+
+    (void)state;
+    shell_init(&shell, "trap '' TERM; sleep 600 & wait");
+    shell.plan.new_session = true;
+    assert_int_equal(amy__spawn(&shell.plan, &child, NULL), 0);
+    amy__child_end(&child, true);
+    assert_int_equal(amy__child_reap(&child, &how, NULL), AMY_EIO);
+    close(child.pidfd);
+    shell_init(&shell, "exec sleep 600");
+    assert_int_equal(amy__spawn(&shell.plan, &child, NULL), 0);
+    amy__child_end(&child, false);
+    assert_int_equal(amy__child_reap(&child, &how, NULL), AMY_EIO);
+    close(child.pidfd);
+    amy__child_end(&none, true);
+}
+
+static void
 test_child_dies_with_its_parent(void **state)
 {
     struct shell shell;
@@ -466,6 +489,7 @@ main(void)
         cmocka_unit_test(test_spawn_enters_the_directory_as_the_new_user),
         cmocka_unit_test(test_spawn_without_privilege_cannot_change_ids),
         cmocka_unit_test(test_child_is_signalled_and_reaped_once),
+        cmocka_unit_test(test_child_that_is_ended_is_no_zombie),
         cmocka_unit_test(test_child_dies_with_its_parent),
     };
 
