@@ -22,6 +22,7 @@
 #define MARK_MAX 256U
 /* A full buffer of lines shall fit a pipe at once, as JSON, too. */
 #define PIPE_ROOM (1 << 20)
+#define LEAST_PAGE 4096 /* larger ones are multiples */
 
 struct amy_log_writer {
     uint32_t magic;
@@ -178,12 +179,14 @@ amy_log_writer_set_fd(struct amy_log_writer *writer, int fd)
 /* SIGKILL cuts a write(2) between two pages, and the next one is appended to
  * half a line. The position of the open file tells: those who append have no
  * use for it and share it, write(2) moves it, and we set it back behind whole
- * lines. */
+ * lines. One that is just about to do so seldom ends at a page. */
 static void
 begin_writing(struct amy_log_writer *writer)
 {
     if (writer->appends) {
-        writer->torn = writer->torn || lseek(writer->fd, 0, SEEK_CUR) > 0 ||
+        off_t at = lseek(writer->fd, 0, SEEK_CUR);
+
+        writer->torn = writer->torn || (at > 0 && at % LEAST_PAGE == 0) ||
                        ends_within_a_line(writer->fd);
     }
 }

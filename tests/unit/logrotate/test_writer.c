@@ -238,19 +238,27 @@ test_end_that_another_process_tore_is_ended(void **state)
     assert_string_equal(read_back(f), "half a li\nwhole\nmore\n");
 }
 
-/* One open file, as the rotator hands it out: nobody can read it. */
+/* One open file, as the rotator hands it out: nobody can read it. A write that
+ * was killed ends at a page; one that did not is whole, and its writer about to
+ * say so. */
 static void
 test_end_that_a_killed_process_tore_is_ended(void **state)
 {
     struct fixture *f = *state;
     int fd = append(f, O_WRONLY);
+    char half[4096 - 8];
+    char end[32] = "";
 
+    memset(half, 'x', sizeof(half));
     amy_log_writer_set_fd(f->writer, dup(fd));
     say(f->writer, "one\n");
-    assert_int_equal(write(fd, "half a li", 9), 9);
-    say(f->writer, "two\n");
+    assert_int_equal(write(fd, "two\n", 4), 4);
+    assert_int_equal(write(fd, half, sizeof(half)), sizeof(half));
     say(f->writer, "three\n");
-    assert_string_equal(read_back(f), "one\nhalf a li\ntwo\nthree\n");
+    assert_int_equal(write(fd, "four\n", 5), 5);
+    say(f->writer, "five\n");
+    assert_true(pread(f->fd, end, sizeof(end) - 1, 4094) > 0);
+    assert_string_equal(end, "xx\nthree\nfour\nfive\n");
     (void)close(fd);
 }
 
