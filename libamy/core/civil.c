@@ -163,7 +163,7 @@ amy__stamp_parse(struct amy__span name, int64_t *ret_wall_ms,
     unsigned sequence = 1;
 
     if (name.n < 16 || name.p[8] != 'T' || name.p[15] != 'Z' ||
-        !digits(name.p, 4, 0, 9999, &m.year) ||
+        !digits(name.p, 4, 1970, 9999, &m.year) ||
         !digits(name.p + 4, 2, 1, 12, &m.month) ||
         !digits(name.p + 6, 2, 1, 31, &m.day) ||
         !digits(name.p + 9, 2, 0, 23, &m.hour) ||
