@@ -83,10 +83,9 @@ AMY_API void amy_log_writer_free(struct amy_log_writer *writer);
 /**
  * From now on write to this file; what was collected still goes to the old one.
  *
- * @param fd  open with O_APPEND, the writer's from now on; -1: nowhere. A line
- * that a process left unfinished when it was killed in a write is ended before
- * the next one: where the processes share the open file (dup, fork,
- * SCM_RIGHTS), whose position is the writers' own, or it can be read (O_RDWR).
+ * @param fd  open with O_APPEND, the writer's from now on; -1: nowhere. Where
+ * it can be read (O_RDWR) and ends within a line, as a process killed in a
+ * write may leave it, that line is ended first.
  *
  * Blocks: as write(2) does on a regular file.  Since: 0.1
  */

@@ -22,13 +22,11 @@
 #define MARK_MAX 256U
 /* A full buffer of lines shall fit a pipe at once, as JSON, too. */
 #define PIPE_ROOM (1 << 20)
-#define LEAST_PAGE 4096 /* larger ones are multiples */
 
 struct amy_log_writer {
     uint32_t magic;
     int fd;
-    bool torn;        /* the file ends within a line, or may do so */
-    bool appends;     /* fd is a file opened with O_APPEND, and no pipe */
+    bool torn;        /* the file ends within a line */
     uint64_t lost;    /* in all */
     uint64_t pending; /* lost and not yet told */
     struct amy_log log;
@@ -147,56 +145,34 @@ amy__log_writer_is_open(const struct amy_log_writer *writer)
     return writer->fd >= 0;
 }
 
-/* Where it can be read. */
+/* What this writer left there, when it is the same file opened anew; or what a
+ * process left that was killed within a large write. */
 static bool
-ends_within_a_line(int fd)
+ends_within_a_line(const struct amy_log_writer *writer, int fd)
 {
+    struct stat before = {0};
     struct stat now = {0};
     char last = '\n';
 
-    return fstat(fd, &now) == 0 && now.st_size > 0 &&
-           pread(fd, &last, 1, now.st_size - 1) == 1 && last != '\n';
+    if (fd < 0 || fstat(fd, &now) != 0) {
+        return false;
+    }
+    if (writer->torn && fstat(writer->fd, &before) == 0 &&
+        before.st_dev == now.st_dev && before.st_ino == now.st_ino) {
+        return true;
+    }
+    return now.st_size > 0 && pread(fd, &last, 1, now.st_size - 1) == 1 &&
+           last != '\n';
 }
 
 void
 amy_log_writer_set_fd(struct amy_log_writer *writer, int fd)
 {
-    struct stat before = {0};
-    struct stat now = {0};
-    bool is_file = fd >= 0 && fstat(fd, &now) == 0;
-
     AMY_CHECK(writer, WRITER_MAGIC);
     amy_log_writer_flush(writer);
-    writer->torn = writer->torn && is_file && /* the same, opened anew */
-                   fstat(writer->fd, &before) == 0 &&
-                   before.st_dev == now.st_dev && before.st_ino == now.st_ino;
-    writer->appends =
-        is_file && S_ISREG(now.st_mode) && (fcntl(fd, F_GETFL) & O_APPEND) != 0;
+    writer->torn = ends_within_a_line(writer, fd);
     amy__close(&writer->fd);
     writer->fd = fd;
-}
-
-/* SIGKILL cuts a write(2) between two pages, and the next one is appended to
- * half a line. The position of the open file tells: those who append have no
- * use for it and share it, write(2) moves it, and we set it back behind whole
- * lines. One that is just about to do so seldom ends at a page. */
-static void
-begin_writing(struct amy_log_writer *writer)
-{
-    if (writer->appends) {
-        off_t at = lseek(writer->fd, 0, SEEK_CUR);
-
-        writer->torn = writer->torn || (at > 0 && at % LEAST_PAGE == 0) ||
-                       ends_within_a_line(writer->fd);
-    }
-}
-
-static void
-end_writing(const struct amy_log_writer *writer)
-{
-    if (writer->appends && !writer->torn) {
-        (void)lseek(writer->fd, 0, SEEK_SET);
-    }
 }
 
 /* Write as much as goes; bytes written, and errno where not all were. */
@@ -324,7 +300,6 @@ write_as_is(struct amy_log_writer *writer, const char *text, size_t n)
         amy__log_writer_lose(writer, count_lines(text, n), NULL);
         return;
     }
-    begin_writing(writer);
     errno = 0;
     done = mend(writer) ? write_some(writer->fd, text, n) : 0;
     if (done < n) {
@@ -335,7 +310,6 @@ write_as_is(struct amy_log_writer *writer, const char *text, size_t n)
                  (unsigned long long)writer->pending);
         writer->pending = 0;
     }
-    end_writing(writer);
 }
 
 /* As many lines a write as PIPE_BUF has room for. */

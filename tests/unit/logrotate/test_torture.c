@@ -48,7 +48,6 @@ struct scene {
     int fd;
     uint64_t serial;
     _Atomic uint64_t *shared;
-    bool found_half;
 };
 static struct scene scene;
 
@@ -271,23 +270,6 @@ pack_all(void)
 
 /* ---- what is there ---- */
 
-/* A write(2) that SIGKILL cut; at most one. */
-static bool
-is_half_of_the_killed(const char *line)
-{
-    char whole[128] = "";
-    size_t n = strlen(line);
-    int size = snprintf(whole, sizeof(whole), "1 0 %llu " PADDING "\n",
-                        (unsigned long long)scene.lives[1][0].seen);
-
-    if (scene.found_half || n < 2 || n >= (size_t)size || line[n - 1] != '\n' ||
-        strncmp(line, whole, n - 1) != 0) {
-        return false;
-    }
-    scene.found_half = true;
-    return true;
-}
-
 static void
 read_line(const char *line)
 {
@@ -296,9 +278,6 @@ read_line(const char *line)
     unsigned long long n = 0;
     int end = 0;
 
-    if (strcmp(line, "\n") == 0 || is_half_of_the_killed(line)) {
-        return;
-    }
     if (sscanf(line, "%u %u %llu " PADDING "\n%n", &w, &i, &n, &end) != 3 ||
         end == 0 || line[end] != '\0' || w >= WRITERS || i >= LIVES) {
         fail_msg("torn: '%s'", line);

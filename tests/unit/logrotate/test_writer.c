@@ -13,7 +13,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -238,30 +237,6 @@ test_end_that_another_process_tore_is_ended(void **state)
     assert_string_equal(read_back(f), "half a li\nwhole\nmore\n");
 }
 
-/* One open file, as the rotator hands it out: nobody can read it. A write that
- * was killed ends at a page; one that did not is whole, and its writer about to
- * say so. */
-static void
-test_end_that_a_killed_process_tore_is_ended(void **state)
-{
-    struct fixture *f = *state;
-    int fd = append(f, O_WRONLY);
-    char half[4096 - 8];
-    char end[32] = "";
-
-    memset(half, 'x', sizeof(half));
-    amy_log_writer_set_fd(f->writer, dup(fd));
-    say(f->writer, "one\n");
-    assert_int_equal(write(fd, "two\n", 4), 4);
-    assert_int_equal(write(fd, half, sizeof(half)), sizeof(half));
-    say(f->writer, "three\n");
-    assert_int_equal(write(fd, "four\n", 5), 5);
-    say(f->writer, "five\n");
-    assert_true(pread(f->fd, end, sizeof(end) - 1, 4094) > 0);
-    assert_string_equal(end, "xx\nthree\nfour\nfive\n");
-    (void)close(fd);
-}
-
 static void
 test_bad_options_are_refused(void **state)
 {
@@ -446,100 +421,6 @@ test_four_processes_tear_nothing_and_keep_their_order(void **state)
     (void)unlink(path);
 }
 
-/* ---- some of them killed ---- */
-
-#define KILLS 50
-#define LINE_BYTES 131 /* does not divide a page */
-
-static _Noreturn void
-write_letters(int fd, char letter, int lines)
-{
-    struct amy_log_writer_options opts = AMY_LOG_WRITER_OPTIONS_INIT;
-    struct amy_log_writer *writer = NULL;
-    char line[LINE_BYTES];
-
-    opts.name = "x";
-    opts.buffer_bytes = 65536;
-    if (amy_log_writer_create(&opts, &writer, NULL) < 0) {
-        _exit(1);
-    }
-    amy_log_writer_set_fd(writer, fd);
-    memset(line, letter, sizeof(line));
-    line[sizeof(line) - 1] = '\n';
-    for (int i = 0; i < lines; i++) {
-        amy_log_writer_write(writer, line, sizeof(line));
-    }
-    amy_log_writer_free(writer);
-    _exit(0);
-}
-
-/* Lines of the living one that are whole. */
-static int
-count_whole(int fd)
-{
-    FILE *file = fdopen(fd, "r");
-    char line[4 * LINE_BYTES];
-    int whole = 0;
-
-    assert_non_null(file);
-    while (fgets(line, sizeof(line), file) != NULL) {
-        whole += line[0] == 'b' && strlen(line) == LINE_BYTES ? 1 : 0;
-    }
-    (void)fclose(file);
-    return whole;
-}
-
-/* Two write as fast as they can; one is killed, in the middle of a write. */
-static int
-kill_one(int round)
-{
-    char path[] = "/tmp/amy-writers-XXXXXX";
-    int fd = mkstemp(path);
-    int shared = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
-    const int lines = 20000;
-    struct stat now = {0};
-    int status = -1;
-    pid_t victim = fork();
-    pid_t other = 0;
-
-    if (victim == 0) {
-        write_letters(shared, 'a', INT_MAX);
-    }
-    other = fork();
-    if (other == 0) {
-        write_letters(shared, 'b', lines);
-    }
-    assert_true(fd >= 0 && shared >= 0 && victim > 0 && other > 0);
-    (void)unlink(path);
-    while (now.st_size < 100000 + round * 1000) {
-        assert_int_equal(fstat(fd, &now), 0);
-    }
-    assert_int_equal(kill(victim, SIGKILL), 0);
-    assert_int_equal(waitpid(victim, NULL, 0), victim);
-    assert_int_equal(waitpid(other, &status, 0), other);
-    assert_int_equal(status, 0);
-    (void)close(shared);
-    return lines - count_whole(fd);
-}
-
-/* Without looking it is a line in nearly every second round. Some remain: who
- * looked already waits in the kernel for the very write that is cut. */
-static void
-test_killed_process_hardly_ever_tears_a_line_of_another(void **state)
-{
-    int torn = 0;
-
-    (void)state;
-    for (int round = 0; round < KILLS; round++) {
-        int lines = kill_one(round);
-
-        assert_in_range(lines, 0, 1);
-        torn += lines;
-    }
-    print_message("%d of %d\n", torn, KILLS);
-    assert_in_range(torn, 0, KILLS / 5);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -552,13 +433,10 @@ main(void)
         TEST(test_without_a_file_lines_are_lost),
         TEST(test_torn_line_is_ended_before_the_next),
         TEST(test_end_that_another_process_tore_is_ended),
-        TEST(test_end_that_a_killed_process_tore_is_ended),
         TEST(test_bad_options_are_refused),
         TEST(test_json_lines_name_their_site_and_time),
         TEST(test_full_pipe_holds_nobody_up_and_tears_nothing),
         cmocka_unit_test(test_four_processes_tear_nothing_and_keep_their_order),
-        cmocka_unit_test(
-            test_killed_process_hardly_ever_tears_a_line_of_another),
     };
 
     return cmocka_run_group_tests_name("logrotate/writer", tests, NULL, NULL);
