@@ -94,8 +94,9 @@ AMY_API void amy_log_writer_set_fd(struct amy_log_writer *writer, int fd);
 /**
  * Write one or more whole lines.
  *
- * @param text  ends with a newline; lines are never torn by those of another
- *              process that appends to the same file
+ * @param text  ends with a newline; lines are not mixed with those of another
+ *              process that appends to the same file; SIGKILL within
+ *              the call may leave half of one
  *
  * Without a file the lines are lost.  Blocks: as write(2).  Since: 0.1
  */

@@ -32,6 +32,7 @@ while True:
 """
 RAISE_YAML = TINY_YAML.replace("gate:", """\
   - {{name: raise, command: [python, raiser.py], count: 3, replace: stop-first}}
+logs: {{compress: none}}    # the tests pack what they rotate
 gate:""")
 
 
