@@ -12,8 +12,9 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* A process that does not acknowledge in time shows the built-in page. */
-#define ACK_MS 1000
+/* A process that does not acknowledge in time shows the built-in page. Long
+ * enough for one that a busy machine does not let run. */
+#define ACK_MS 3000
 #define MEMORY "gates.json"
 #define MEMORY_MAX ((size_t)1024 * 1024)
 

@@ -178,8 +178,9 @@ gate(struct amy__visit *v, const struct amy__request_head *head,
             (struct amy__span){head->path.p + skip, head->path.n - skip});
         return true;
     }
+    /* A page that is newer than the word is about to be the one. */
     amy__visit_page(v, 503,
-                    word == domain->gate_serial ? domain->gate_page
+                    domain->gate_serial >= word ? domain->gate_page
                                                 : v->front->built_in_gate,
                     v->vhost->site->retry_after_s);
     return true;
