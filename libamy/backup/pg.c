@@ -6,11 +6,11 @@
 #include "core/clock.h"
 #include "core/digest.h"
 #include "core/error.h"
+#include "core/library.h"
 #include "core/str.h"
 
 #include <libpq-fe.h>
 
-#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -60,10 +60,7 @@ struct amy__pg {
 static int
 load(struct api *ret, struct amy_error *err)
 {
-    const struct {
-        const char *name;
-        void *at;
-    } wanted[] = {
+    const struct amy__library_symbol wanted[] = {
         {"PQconninfoParse", &ret->conninfo_parse},
         {"PQconndefaults", &ret->defaults},
         {"PQconninfoFree", &ret->conninfo_free},
@@ -88,23 +85,9 @@ load(struct api *ret, struct amy_error *err)
         {"PQdb", &ret->database},
         {"PQbackendPID", &ret->process},
     };
-    /* Never closed: it stays for the next one, and for what it has begun. */
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
 
-    if (library == NULL) {
-        return amy__err(err, AMY_EUNSUPPORTED,
-                        "there is no " LIBRARY ": install libpq5");
-    }
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        void *symbol = dlsym(library, wanted[i].name);
-
-        if (symbol == NULL) {
-            return amy__err(err, AMY_EUNSUPPORTED, LIBRARY " has no %s",
-                            wanted[i].name);
-        }
-        memcpy(wanted[i].at, &symbol, sizeof(symbol));
-    }
-    return 0;
+    return amy__library_load(LIBRARY, "libpq5", wanted,
+                             sizeof(wanted) / sizeof(wanted[0]), err);
 }
 
 /* --- targets --- */

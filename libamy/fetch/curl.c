@@ -3,8 +3,8 @@
 #include "fetch/curl.h"
 
 #include "core/error.h"
+#include "core/library.h"
 
-#include <dlfcn.h>
 #include <string.h>
 
 #define LIBRARY "libcurl.so.4"
@@ -29,10 +29,7 @@ check_version(const struct amy__curl *curl, struct amy_error *err)
 int
 amy__curl_load(struct amy__curl *ret, struct amy_error *err)
 {
-    const struct {
-        const char *name;
-        void *at;
-    } wanted[] = {
+    const struct amy__library_symbol wanted[] = {
         {"curl_global_init", &ret->global_init},
         {"curl_global_cleanup", &ret->global_cleanup},
         {"curl_version_info", &ret->version_info},
@@ -52,21 +49,8 @@ amy__curl_load(struct amy__curl *ret, struct amy_error *err)
         {"curl_slist_append", &ret->list_append},
         {"curl_slist_free_all", &ret->list_free},
     };
-    /* Never closed: it stays for the next one, and for its threads. */
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    int rc = amy__library_load(LIBRARY, "libcurl4", wanted,
+                               sizeof(wanted) / sizeof(wanted[0]), err);
 
-    if (library == NULL) {
-        return amy__err(err, AMY_EUNSUPPORTED,
-                        "there is no " LIBRARY ": install libcurl4");
-    }
-    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++) {
-        void *symbol = dlsym(library, wanted[i].name);
-
-        if (symbol == NULL) {
-            return amy__err(err, AMY_EUNSUPPORTED, LIBRARY " has no %s",
-                            wanted[i].name);
-        }
-        memcpy(wanted[i].at, &symbol, sizeof(symbol));
-    }
-    return check_version(ret, err);
+    return rc == 0 ? check_version(ret, err) : rc;
 }
