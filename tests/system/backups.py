@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 from urllib.parse import quote
 
-from hosting import venv
+from hosting import users, venv
 from hosting.host import binaries, sanitizer_options
 from hosting.services import Postgres
 from hosting.site import make_directory
@@ -32,6 +32,37 @@ class TrustingPostgres(Postgres):
     """Its directory is the site's user's alone; a proxy of ours may enter."""
 
     AUTHENTICATION = "trust"
+
+
+def trusting_server(directory):
+    """For a fixture: a server of ours, through which proxies may come."""
+    make_directory(directory, 0o700, users.site_user())
+    server = TrustingPostgres(directory, users.site_user())
+    server.start()
+    yield server
+    server.stop()
+
+
+def proxies(shop):
+    """For a fixture: a function that gives a proxy, which the site uses from now on."""
+    made = []
+
+    def new(change):
+        directory = shop.host.root / f"x{len(made)}"
+        made.append(Proxy(directory, shop.postgres, shop.host.user, change))
+        shop.set_url(shop.url(directory))
+        return made[-1]
+
+    yield new
+    for one in made:
+        one.close()
+
+
+def expect_failed(event, *words):
+    assert event["event"] == "failed", event
+    for word in words:
+        assert word in event["message"], event
+    return event
 
 
 class Shop:

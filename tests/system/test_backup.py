@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from backups import (DOMAIN, GOOD, PASSWORD, Gate, Proxy, Shop, TrustingPostgres,
-                     check_restorable, cut_after, last_event)
-from hosting import users
+from backups import (DOMAIN, GOOD, PASSWORD, Gate, Shop, check_restorable, cut_after,
+                     expect_failed, last_event, proxies, trusting_server)
 from hosting.services import free_port
-from hosting.site import make_directory
 from hosting.users import User, as_user, clean_environment
 from hosting.wait import wait_for
 from support import children_of, command_line, status_of_process
@@ -22,12 +20,7 @@ from support import children_of, command_line, status_of_process
 @pytest.fixture(scope="session")
 def postgres(session_root):
     """A server of ours, through which proxies may come."""
-    directory = session_root / "pg"
-    make_directory(directory, 0o700, users.site_user())
-    server = TrustingPostgres(directory, users.site_user())
-    server.start()
-    yield server
-    server.stop()
+    yield from trusting_server(session_root / "pg")
 
 
 @pytest.fixture
@@ -38,24 +31,7 @@ def shop(new_host, postgres, django_venv):
 @pytest.fixture
 def proxy(shop):
     """A function: a proxy that the site uses from now on."""
-    made = []
-
-    def new(change):
-        directory = shop.host.root / f"x{len(made)}"
-        made.append(Proxy(directory, shop.postgres, shop.host.user, change))
-        shop.set_url(shop.url(directory))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.close()
-
-
-def expect_failed(event, *words):
-    assert event["event"] == "failed", event
-    for word in words:
-        assert word in event["message"], event
-    return event
+    yield from proxies(shop)
 
 
 # ---- the good days

@@ -10,9 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from backups import DOMAIN, Gate, Proxy, Shop, TrustingPostgres, last_event
-from hosting import users
-from hosting.site import make_directory
+from backups import DOMAIN, Gate, Shop, expect_failed, last_event, proxies, trusting_server
 from hosting.wait import wait_for
 from support import processes_below
 
@@ -22,12 +20,7 @@ MIB = 1024 * 1024
 
 @pytest.fixture(scope="module")
 def server(session_root):
-    directory = session_root / "pb"
-    make_directory(directory, 0o700, users.site_user())
-    made = TrustingPostgres(directory, users.site_user())
-    made.start()
-    yield made
-    made.stop()
+    yield from trusting_server(session_root / "pb")
 
 
 @pytest.fixture
@@ -38,24 +31,7 @@ def shop(new_host, server, django_venv):
 @pytest.fixture
 def through(shop):
     """A function: the site comes through a proxy from now on."""
-    made = []
-
-    def new(change):
-        directory = shop.host.root / f"x{len(made)}"
-        made.append(Proxy(directory, shop.postgres, shop.host.user, change))
-        shop.set_url(shop.url(directory))
-        return made[-1]
-
-    yield new
-    for one in made:
-        one.close()
-
-
-def expect_failed(event, *words):
-    assert event["event"] == "failed", event
-    for word in words:
-        assert word in event["message"], event
-    return event
+    yield from proxies(shop)
 
 
 def processes_of(server):

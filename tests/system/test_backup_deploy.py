@@ -9,9 +9,7 @@ import subprocess
 
 import pytest
 
-from backups import DOMAIN, Gate, Proxy, Shop, TrustingPostgres
-from hosting import users
-from hosting.site import make_directory
+from backups import DOMAIN, Gate, Proxy, Shop, trusting_server
 from hosting.users import clean_environment
 
 SOON_S = 60
@@ -20,12 +18,7 @@ NOW = ("backup", "now", DOMAIN, "--for", "deploy")
 
 @pytest.fixture(scope="module")
 def server(session_root):
-    directory = session_root / "pd"
-    make_directory(directory, 0o700, users.site_user())
-    made = TrustingPostgres(directory, users.site_user())
-    made.start()
-    yield made
-    made.stop()
+    yield from trusting_server(session_root / "pd")
 
 
 @pytest.fixture

@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from backups import DOMAIN, Shop, TrustingPostgres, last_event
-from hosting import users
+from backups import DOMAIN, Shop, last_event, trusting_server
 from hosting.certificates import Authority
 from hosting.services import free_port
-from hosting.site import make_directory
 from hosting.wait import wait_for
 from support import command_line, processes
 
@@ -69,12 +67,7 @@ class Hook:
 
 @pytest.fixture(scope="module")
 def server(session_root):
-    directory = session_root / "pw"
-    make_directory(directory, 0o700, users.site_user())
-    made = TrustingPostgres(directory, users.site_user())
-    made.start()
-    yield made
-    made.stop()
+    yield from trusting_server(session_root / "pw")
 
 
 @pytest.fixture
