@@ -137,7 +137,7 @@ show_manifest(const json_t *result)
     char *text =
         json_dumps(json_object_get(result, "manifest"), JSON_INDENT(2));
 
-    (void)printf("%s\n", text == NULL ? "" : text);
+    text_print(TEXT_PLAIN, "%s\n", text == NULL ? "" : text);
     free(text);
 }
 
@@ -216,6 +216,7 @@ show_progress(struct follow *follow, const json_t *progress)
     if (strcmp(follow->stage, text_at(progress, "stage")) != 0) {
         (void)snprintf(follow->stage, sizeof(follow->stage), "%s",
                        text_at(progress, "stage"));
+        text_tame(follow->stage);
         follow->began_ms = now_ms();
     }
     elapsed_ms = now_ms() - follow->began_ms;

@@ -164,39 +164,17 @@ read_options(struct work *work)
 
 /* ---- lines ---- */
 
-/* How many bytes the character at p has; 0: a control character, or no UTF-8.
- */
-static size_t
-printable(const unsigned char *p, size_t n)
-{
-    size_t length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
-
-    if (p[0] < 0x80) {
-        return p[0] == '\t' || (p[0] >= 0x20 && p[0] != 0x7f) ? 1 : 0;
-    }
-    if (p[0] < 0xc2 || p[0] > 0xf4 || n < length ||
-        (p[0] == 0xc2 && p[1] < 0xa0) || (p[0] == 0xe0 && p[1] < 0xa0) ||
-        (p[0] == 0xf0 && p[1] < 0x90)) {
-        return 0; /* U+0080 to U+009F are controls, too */
-    }
-    for (size_t i = 1; i < length; i++) {
-        if ((p[i] & 0xc0U) != 0x80U) {
-            return 0;
-        }
-    }
-    return length;
-}
-
 /* A terminal obeys what a visitor or a worker wrote: no control characters. */
 static void
 print_text(const struct work *work, const struct amy_log_line *line)
 {
-    const unsigned char *p = (const unsigned char *)line->text;
+    const char *p = line->text;
     size_t left = line->text_bytes;
 
     while (left > 0) {
-        size_t n = work->plain_text ? left : printable(p, left);
+        size_t n = *p == '\t' ? 1 : text_printable(p, left);
 
+        n = work->plain_text ? left : n;
         if (n == 0) {
             (void)putchar('?');
             n = 1;

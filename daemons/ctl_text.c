@@ -49,14 +49,62 @@ escape_of(enum text_style style)
     }
 }
 
-/* Nothing that a daemon tells may steer the terminal. */
-static void
-tame(char *text)
+/* RFC 3629: how long a sequence is by its first byte, and what its second one
+ * may be; U+0080 to U+009F, which are controls, are left out. */
+static const struct {
+    unsigned char low;
+    unsigned char high;
+    unsigned char second_low;
+    unsigned char second_high;
+    unsigned char length;
+} sequences[] = {
+    {0xc2, 0xc2, 0xa0, 0xbf, 2}, {0xc3, 0xdf, 0x80, 0xbf, 2},
+    {0xe0, 0xe0, 0xa0, 0xbf, 3}, {0xe1, 0xec, 0x80, 0xbf, 3},
+    {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+    {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4},
+    {0xf4, 0xf4, 0x80, 0x8f, 4},
+};
+#define SEQUENCE_COUNT (sizeof(sequences) / sizeof(sequences[0]))
+
+size_t
+text_printable(const char *text, size_t n)
 {
-    for (char *p = text; *p != '\0'; p++) {
-        if (((unsigned char)*p < 0x20 && *p != '\n') || *p == 0x7f) {
-            *p = '?';
+    const unsigned char *p = (const unsigned char *)text;
+    size_t kind = 0;
+
+    if (p[0] < 0x80) {
+        return p[0] >= 0x20 && p[0] != 0x7f ? 1 : 0;
+    }
+    while (kind < SEQUENCE_COUNT && p[0] > sequences[kind].high) {
+        kind++;
+    }
+    if (kind == SEQUENCE_COUNT || p[0] < sequences[kind].low ||
+        n < sequences[kind].length || p[1] < sequences[kind].second_low ||
+        p[1] > sequences[kind].second_high) {
+        return 0;
+    }
+    for (size_t i = 2; i < sequences[kind].length; i++) {
+        if ((p[i] & 0xc0U) != 0x80U) {
+            return 0;
         }
+    }
+    return sequences[kind].length;
+}
+
+void
+text_tame(char *text)
+{
+    size_t left = strlen(text);
+
+    while (left > 0) {
+        size_t n = *text == '\n' ? 1 : text_printable(text, left);
+
+        if (n == 0) {
+            *text = '?';
+            n = 1;
+        }
+        text += n;
+        left -= n;
     }
 }
 
@@ -82,7 +130,7 @@ text_print(enum text_style style, const char *fmt, ...)
     if (n < 0) {
         return;
     }
-    tame(text);
+    text_tame(text);
     put(style, text);
     free(text);
 }
@@ -233,7 +281,7 @@ table_cell(struct table *table, enum text_style style, const char *fmt, ...)
     if (n < 0) {
         return;
     }
-    tame(text);
+    text_tame(text);
     row->styles[row->count] = style;
     row->cells[row->count++] = text;
 }

@@ -17,10 +17,17 @@ enum text_style {
 };
 
 /* Where text goes from now on; colours when that is a terminal and NO_COLOR is
- * not set. Control characters in what a daemon said are shown as '?'. */
+ * not set. What text_tame() takes out of what a daemon said is shown as '?'. */
 void text_begin(FILE *out);
 void text_print(enum text_style style, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+
+/* How many bytes the character at text has, of which n are there; 0: it is a
+ * control character of ASCII or Unicode, or no UTF-8. A terminal may obey
+ * those, also U+0080 to U+009F. n > 0. */
+size_t text_printable(const char *text, size_t n);
+/* Each byte of such characters becomes '?'; newlines stay. */
+void text_tame(char *text);
 
 /* "3h12m", "26d4h", "450ms": the two largest units. Returns buf. */
 const char *text_duration(int64_t ms, char *buf, size_t size);

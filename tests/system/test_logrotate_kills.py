@@ -2,7 +2,10 @@
 with which it rotates and packs: the next one finishes, and every line is there
 once. promises/logs.md 2, 6, 9."""
 
+import os
+import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from hosting.host import binaries
@@ -86,16 +89,21 @@ def places(program, tmp_path, text, call):
 
 
 def attempts(program, tmp_path, text, call, how, patience_s):
+    any_met = False
     for when in places(program, tmp_path, text, call):
         directory = tmp_path / f"{call}-{when}"
         directory.mkdir()
         scene = Scene(program, directory, text)
         trace = scene.run("strace", "-qq", "-e", f"trace={call}",
                           "-e", f"inject={call}:{how}:when={when}", patience_s=patience_s)
-        assert "(INJECTED)" in trace or "killed by SIGKILL" in trace
+        met = "(INJECTED)" in trace or "killed by SIGKILL" in trace
+        # How often it looks at the directory once all is done is a matter of time.
+        assert met or scene.is_packed(), f"{call} {when}: neither met nor done"
+        any_met = any_met or met
         if (scene.logs / "access.log").exists():
             assert scene.lines() == text, f"{call} {when}: lines are lost or there twice"
         yield scene, when
+    assert any_met, f"no {call} was met"
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -115,3 +123,71 @@ def test_refused_a_call(program, tmp_path, text, call, error):
         scene.run()
         assert scene.is_packed(), f"{call} {when}: left {scene.old()}"
         assert scene.lines() == text, f"{call} {when}"
+
+
+def slow(call, seconds, *more):
+    return ["strace", "-f", "-qq", "-e", f"trace={call}",
+            "-e", f"inject={call}:delay_enter={int(seconds * 1e6)}", *more]
+
+
+# A child of the rotator's, what keeps it long enough to be met at its work, and
+# the files that are there then.
+AT_WORK = [
+    ("zstd", lambda _: slow("read", 0.05), [".partial", "plain"]),
+    ("sync", lambda _: slow("fsync", SOON_S), [".partial", "plain"]),
+    ("sync", lambda logs: slow("fsync", SOON_S, "-P", logs), [".zst", "plain"]),
+]
+
+
+def child_of(pid, name):
+    """A child of the process that runs this program."""
+    for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+        if Path(f"/proc/{child}/comm").read_text().strip() == name:
+            return int(child)
+    return None
+
+
+def is_over(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except FileNotFoundError:
+        return True
+
+
+@pytest.mark.parametrize("at", AT_WORK, ids=["packing", "syncing-the-file", "syncing-the-name"])
+def test_killed_while_its_child_works(program, tmp_path, text, at):
+    """The source is there until the packed bytes and their name are on the disk."""
+    name, prefix, kinds = at
+    scene = Scene(program, tmp_path, text)
+
+    def found():
+        return sorted(file.suffix if file.suffix in {".zst", ".partial"} else "plain"
+                      for file in scene.old())
+
+    with subprocess.Popen([*prefix(scene.logs), program, scene.logs, "access.log"],
+                          stdin=subprocess.PIPE, stderr=subprocess.DEVNULL) as tracer:
+        rotator = wait_for(lambda: child_of(tracer.pid, "logrotate"), SOON_S, "the rotator")
+        child = wait_for(lambda: found() == kinds and child_of(rotator, name), SOON_S,
+                         f"its {name} is at work")
+        os.kill(rotator, signal.SIGKILL)
+        tracer.kill()  # or it would keep the child for the rest of its delay
+    wait_for(lambda: is_over(child), SOON_S, "its child goes with it")
+    assert found() == kinds
+    assert scene.lines() == text
+    scene.run()
+    assert scene.is_packed(), f"left {scene.old()}"
+    assert scene.lines() == text
+
+
+def test_what_cannot_be_synced_is_not_taken_for_packed(program, tmp_path, text):
+    scene = Scene(program, tmp_path, text)
+    with subprocess.Popen(["strace", "-f", "-qq", "-e", "trace=fsync", "-e", "inject=fsync:error=EIO",
+                           program, scene.logs, "access.log"],
+                          stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+        assert any("stays plain for now" in line for line in child.stderr)
+        child.communicate(timeout=SOON_S)
+    (old,) = scene.old()
+    assert old.read_text() == text
+    scene.run()
+    assert scene.is_packed()
+    assert scene.lines() == text
