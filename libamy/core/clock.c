@@ -73,6 +73,7 @@ amy__format_time(int64_t wall_ms, char buf[25])
     int64_t ms = wall_ms % 1000;
     time_t seconds = 0;
     struct tm utc = {0};
+    int year = 0;
 
     if (ms < 0) {
         ms += 1000; /* before 1970 the remainder has the wrong sign */
@@ -84,7 +85,12 @@ amy__format_time(int64_t wall_ms, char buf[25])
         (void)snprintf(buf, 25, "0000-01-01T00:00:00.000Z");
         return buf;
     }
-    (void)strftime(buf, 25, "%Y-%m-%dT%H:%M:%S", &utc);
+    year = utc.tm_year + 1900;
+    buf[0] = (char)('0' + year / 1000); /* %Y has less than four digits, too */
+    buf[1] = (char)('0' + year / 100 % 10);
+    buf[2] = (char)('0' + year / 10 % 10);
+    buf[3] = (char)('0' + year % 10);
+    (void)strftime(buf + 4, 21, "-%m-%dT%H:%M:%S", &utc);
     buf[19] = '.';
     buf[20] = (char)('0' + ms / 100);
     buf[21] = (char)('0' + ms / 10 % 10);
