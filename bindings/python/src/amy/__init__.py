@@ -1,0 +1,23 @@
+"""libamy for Python programs.
+
+    amy.gate      the maintenance gate of a site: is it closed, close it, open it
+    amy.status    what the running daemons say of themselves and of each site
+    amy.backup    a site's backups: list, make, verify, restore
+    amy.control   one request to a daemon; what the modules above are made of
+    amy.contrib.django   `manage.py maintenance`, a health view, system checks
+
+Whatever goes wrong in the library is an `amy.Error` with a code that says what
+the caller can do, and a message in words.
+
+Blocking calls let other threads run (they release the GIL) and hear signals. An
+object may be used by one thread at a time, and not at all in a child after
+fork(): it raises Code.ESTATE there, and leaves the parent's alone.
+"""
+
+from amy import _native
+from amy.errors import Code, Error, Source
+
+__all__ = ["Code", "Error", "Source", "__version__"]
+
+#: The version of the libamy that is loaded, e.g. "0.1.0".
+__version__: str = _native.VERSION
