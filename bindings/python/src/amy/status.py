@@ -211,9 +211,8 @@ class Host:
 def read(*, run_directory: Path = RUN_DIRECTORY, timeout_s: float = 10.0) -> Host:
     """Ask all three daemons, within `timeout_s` altogether.
 
-    A daemon that does not answer is one with an `error`; not every host has
-    amy-backup. Raises Error when neither amy-front nor amy-workers answers: that
-    of amy-front.
+    A daemon that does not answer is one with an `error`: not every host has all
+    of them. Raises Error when none answers: that of amy-front.
     """
     deadline = time.monotonic() + timeout_s
     answers: dict[str, Json] = {}
@@ -225,7 +224,7 @@ def read(*, run_directory: Path = RUN_DIRECTORY, timeout_s: float = 10.0) -> Hos
                 timeout_s=max(0.001, deadline - time.monotonic()))
         except Error as error:
             errors[name] = error
-    if "front" in errors and "workers" in errors:
+    if not answers:
         raise errors["front"]
     daemons = {name: _daemon(name, answers.get(name), errors.get(name))
                for name in ("front", "workers", "backup")}
