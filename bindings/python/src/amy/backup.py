@@ -28,7 +28,7 @@ from pathlib import Path as FilePath
 from typing import Any, Protocol
 
 from amy import _native, control
-from amy.control import RUN_DIRECTORY, Path
+from amy.control import Path
 from amy.errors import Code, Error
 
 __all__ = ["Backups", "Progress", "Set", "Sets", "Verdict", "in_directory", "of_site"]
@@ -179,7 +179,7 @@ class Backups:
         return _set(self._run(spec, on_progress)["set"])
 
 
-def of_site(site: str, *, run_directory: Path = RUN_DIRECTORY) -> Backups:
+def of_site(site: str, *, run_directory: Path | None = None) -> Backups:
     """A site's backups by way of amy-backup, under whose schedule they are."""
 
     def run(spec: Mapping[str, Any], on_progress: OnProgress | None) -> Mapping[str, Any]:

@@ -43,12 +43,12 @@ def site_path(site: str, rest: str) -> str:
 
 
 def ask(daemon: str, method: str, path: str, body: Mapping[str, Any] | None = None, *,
-        run_directory: Path = RUN_DIRECTORY, timeout_s: float = 10.0) -> dict[str, Any]:
+        run_directory: Path | None = None, timeout_s: float = 10.0) -> dict[str, Any]:
     """Ask a daemon, and return what it answers with a status of 2xx.
 
     daemon         "front", "workers" or "backup"
     body           sent as JSON, at most 64 KiB
-    run_directory  where its socket is
+    run_directory  where its socket is; None: RUN_DIRECTORY
     timeout_s      for all of it, more than 0
 
     Raises Error: ECONN or ENOTFOUND (the daemon does not run), EDENIED,
@@ -58,7 +58,8 @@ def ask(daemon: str, method: str, path: str, body: Mapping[str, Any] | None = No
     if not timeout_s > 0:
         raise Error(Code.EINVAL, "control: timeout_s is not more than 0")
     text = None if body is None else json.dumps(body)
-    status, raw = _native.ask(daemon, method, path, text, run_directory,
+    status, raw = _native.ask(daemon, method, path, text,
+                              RUN_DIRECTORY if run_directory is None else run_directory,
                               max(1, round(timeout_s * 1000)))
     answer = _object_of(daemon, raw)
     if 200 <= status < 300:

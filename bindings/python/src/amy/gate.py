@@ -21,7 +21,7 @@ from datetime import datetime, timezone
 from types import TracebackType
 
 from amy import _native, control, status
-from amy.control import RUN_DIRECTORY, Path
+from amy.control import Path
 
 __all__ = ["Gate", "View", "close", "open", "state"]
 
@@ -113,7 +113,7 @@ class Gate:
         self._gate.open(by)
 
 
-def state(site: str, *, run_directory: Path = RUN_DIRECTORY) -> status.Gate:
+def state(site: str, *, run_directory: Path | None = None) -> status.Gate:
     """What amy-front says of a site's gate: closed or not, since when, by whom.
 
     Raises Error: ENOTFOUND (no such site, or amy-front never ran), ECONN.
@@ -121,7 +121,7 @@ def state(site: str, *, run_directory: Path = RUN_DIRECTORY) -> status.Gate:
     return status.front_site(site, run_directory=run_directory).require_gate()
 
 
-def close(site: str, *, run_directory: Path = RUN_DIRECTORY, timeout_s: float = 60.0) -> None:
+def close(site: str, *, run_directory: Path | None = None, timeout_s: float = 60.0) -> None:
     """Have amy-front close a site; returns when every visitor is shown the page.
 
     Raises Error: EDENIED (root, group amy-admin and the site's user may),
@@ -130,11 +130,11 @@ def close(site: str, *, run_directory: Path = RUN_DIRECTORY, timeout_s: float = 
     _put(site, "closed", run_directory, timeout_s)
 
 
-def open(site: str, *, run_directory: Path = RUN_DIRECTORY, timeout_s: float = 60.0) -> None:
+def open(site: str, *, run_directory: Path | None = None, timeout_s: float = 60.0) -> None:
     """Have amy-front open a site; the same as `close()` but for the state."""
     _put(site, "open", run_directory, timeout_s)
 
 
-def _put(site: str, word: str, run_directory: Path, timeout_s: float) -> None:
+def _put(site: str, word: str, run_directory: Path | None, timeout_s: float) -> None:
     control.ask("front", "PUT", control.site_path(site, "gate"), {"state": word},
                 run_directory=run_directory, timeout_s=timeout_s)

@@ -18,7 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from amy import control
-from amy.control import RUN_DIRECTORY, Path
+from amy.control import Path
 from amy.errors import Code, Error
 
 __all__ = [
@@ -208,7 +208,7 @@ class Host:
         raise Error(Code.ENOTFOUND, f"there is no site {name!r}")
 
 
-def read(*, run_directory: Path = RUN_DIRECTORY, timeout_s: float = 10.0) -> Host:
+def read(*, run_directory: Path | None = None, timeout_s: float = 10.0) -> Host:
     """Ask all three daemons, within `timeout_s` altogether.
 
     A daemon that does not answer is one with an `error`: not every host has all
@@ -232,7 +232,7 @@ def read(*, run_directory: Path = RUN_DIRECTORY, timeout_s: float = 10.0) -> Hos
                 tuple(_sites(answers)))
 
 
-def front_site(name: str, *, run_directory: Path = RUN_DIRECTORY,
+def front_site(name: str, *, run_directory: Path | None = None,
                timeout_s: float = 10.0) -> Site:
     """What amy-front alone says of one site. Raises Error: ENOTFOUND, ECONN."""
     answer = control.ask("front", "GET", "/v1/status", run_directory=run_directory,
