@@ -70,6 +70,9 @@ start(struct daemon *daemon, void *user)
 
     wiring->daemon = daemon;
     rc = amy_scheduler_create(&opts, &wiring->scheduler, &err);
+    if (rc == 0 && amy_scheduler_logs_to_stdout(wiring->scheduler)) {
+        daemon_log_json(daemon);
+    }
     if (rc == 0) {
         rc = amy_scheduler_start(wiring->scheduler, &err);
     }

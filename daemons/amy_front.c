@@ -7,6 +7,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -87,6 +88,9 @@ start(struct daemon *daemon, void *user)
     }
     opts.program = program;
     rc = amy_front_create(&opts, &wiring->front, &err);
+    if (rc == 0 && amy_front_logs_to_stdout(wiring->front)) {
+        daemon_log_json(daemon);
+    }
     if (rc == 0) {
         rc = amy_front_start(wiring->front, &err);
     }
@@ -202,10 +206,12 @@ static int
 be_front_process(char **argv)
 {
     struct child child = {.daemon = NULL};
+    const char *log = getenv("AMY_LOG"); /* the master's, see amy/front.h */
     const struct daemon_spec spec = {
-        .name = "amy-front process",
+        .name = "amy-front-process",
         .purpose = "serves what amy-front hands to it",
         .is_child = true,
+        .json_log = log != NULL && strcmp(log, "json") == 0,
         .user = &child,
         .start = start_child,
         .stop = stop_child,

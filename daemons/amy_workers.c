@@ -58,6 +58,9 @@ start(struct daemon *daemon, void *user)
 
     wiring->daemon = daemon;
     rc = amy_workers_create(&opts, &wiring->workers, &err);
+    if (rc == 0 && amy_workers_logs_to_stdout(wiring->workers)) {
+        daemon_log_json(daemon);
+    }
     if (rc == 0) {
         rc = amy_workers_start(wiring->workers, &err);
     }

@@ -28,7 +28,8 @@ struct daemon {
     const struct daemon_spec *spec;
     struct daemon_paths paths;
     bool only_check;
-    struct amy_log log;
+    struct log_sink sink;
+    struct amy_log log; /* into it */
     struct event_base *base;
     struct event *signals[SIGNAL_COUNT];
     struct event *reload_again;
@@ -57,6 +58,12 @@ const struct amy_log *
 daemon_log(const struct daemon *daemon)
 {
     return &daemon->log;
+}
+
+void
+daemon_log_json(struct daemon *daemon)
+{
+    log_to_stdout(&daemon->sink);
 }
 
 static void format_line(char *line, size_t size, const char *fmt, va_list args)
@@ -407,7 +414,10 @@ daemon_main(const struct daemon_spec *spec, int argc, char **argv)
         init_duty();
     }
     (void)sigaction(SIGPIPE, &ignore, NULL);
-    daemon.log = daemon_log_to_stderr();
+    daemon.log = log_begin(&daemon.sink, spec->name);
+    if (spec->json_log) {
+        daemon_log_json(&daemon);
+    }
     code = run(&daemon);
     close_loop(&daemon);
     return code;

@@ -1,5 +1,5 @@
 /* What all daemons of libamy share: arguments, the event base, signals, the
- * log on stderr, sd_notify(3), duty as PID 1, the exit code. Nothing about
+ * log, sd_notify(3), duty as PID 1, the exit code. Nothing about
  * sites, HTTP or workers: that is the library's. */
 #ifndef DAEMON_H
 #define DAEMON_H
@@ -33,6 +33,7 @@ struct daemon_spec {
     /* A process that a master started: no arguments, no sd_notify, no duty as
      * PID 1; no path is given. */
     bool is_child;
+    bool json_log; /* its log lines go to stdout from the first on */
     void *user;
     /* --check: print everything wrong to stdout; returns an exit code. May be
      * NULL. The base does not run. */
@@ -60,6 +61,9 @@ const struct daemon_paths *daemon_paths(const struct daemon *daemon);
 /* Lines to stderr, with a level prefix ("<4>") under the journal and with the
  * time and level elsewhere; copied by whoever is given it. */
 const struct amy_log *daemon_log(const struct daemon *daemon);
+/* From now on lines go to stdout, as JSON; those that it does not take go to
+ * stderr as before. */
+void daemon_log_json(struct daemon *daemon);
 
 /* READY=1 with STATUS= (sd_notify(3)): after start, and after each reload. */
 void daemon_ready(struct daemon *daemon, const char *fmt, ...)

@@ -1,11 +1,25 @@
-/* The daemons' log: lines on stderr. */
+/* The daemons' log: lines on stderr, or on stdout as JSON. */
 #ifndef DAEMON_LOG_H
 #define DAEMON_LOG_H
 
 #include <amy/log.h>
 
-/* A sink that writes to stderr: with level prefixes ("<4>", sd-daemon(3)) when
- * that is the journal's stream, else with time and level. */
-struct amy_log daemon_log_to_stderr(void);
+#include <stdbool.h>
+
+/* Where lines go. */
+struct log_sink {
+    const char *program; /* the caller's */
+    bool is_journal;
+    bool to_stdout; /* as JSON */
+};
+
+/* To stderr: with level prefixes ("<4>", sd-daemon(3)) when that is the
+ * journal's stream, else with time and level. The sink must outlive the log and
+ * all copies of it. */
+struct amy_log log_begin(struct log_sink *sink, const char *program);
+/* From now on to stdout, a JSON object a line. It is never waited for: what it
+ * does not take goes to stderr. Stdout becomes a description of our own for
+ * that, which children inherit. */
+void log_to_stdout(struct log_sink *sink);
 
 #endif

@@ -4,8 +4,9 @@
  *
  *  A master, which this object is, and front processes, which it starts: the
  *  program given in the options, with the argument --front-process, must make
- * an amy_front_process and run its loop. Sites are found in the webapps
- * directory.
+ *  an amy_front_process and run its loop; AMY_LOG=json in its environment says
+ *  that amy_front_logs_to_stdout() holds. Sites are found in the webapps
+ *  directory.
  */
 #ifndef AMY_FRONT_H
 #define AMY_FRONT_H
@@ -117,6 +118,10 @@ AMY_API AMY_MUST_USE int amy_front_reload(struct amy_front *front,
  *  Loop: the front's base.  Blocks: for opening files.  Since: 0.1 */
 AMY_API AMY_MUST_USE int amy_front_reopen(struct amy_front *front,
                                           struct amy_error *err);
+
+/** Is it `logs: stdout` in amy.yaml: all logs of sites go to standard output as
+ *  JSON lines, and so should the caller's own? Since: 0.1 */
+AMY_API bool amy_front_logs_to_stdout(const struct amy_front *front);
 
 /**
  * Stop: no new connections, requests under way finish, then processes end.

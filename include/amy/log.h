@@ -37,6 +37,9 @@ struct amy_log {
     uint32_t reserved; /**< 0 */
 };
 
+/** "warn" of AMY_LOG_WARN; "?" of what is no level. Thread-safe. Since: 0.1 */
+AMY_API const char *amy_log_level_name(enum amy_log_level level);
+
 #ifdef __cplusplus
 }
 #endif

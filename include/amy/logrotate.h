@@ -124,6 +124,20 @@ AMY_API AMY_MUST_USE int amy_log_writer_set_json(struct amy_log_writer *writer,
                                                  const char *site,
                                                  struct amy_error *err);
 
+/**
+ * Open standard output once more, so that a write never waits for whoever reads
+ * it; who shares the descriptor that we were given does not notice. For
+ * amy_log_writer_set_fd() and for lines of amy_log_message_json(): a pipe takes
+ * up to PIPE_BUF bytes whole or not at all.
+ *
+ * @param err  may be NULL
+ * @return a descriptor, the caller's to close; or AMY_EIO, AMY_EDENIED and what
+ *         else opening may fail of
+ *
+ * Blocks: no.  Since: 0.1  Source: pipe(7), proc(5)
+ */
+AMY_API AMY_MUST_USE int amy_log_open_stdout(struct amy_error *err);
+
 /** Lines lost in all. Since: 0.1 */
 AMY_API uint64_t amy_log_writer_lost(const struct amy_log_writer *writer);
 
@@ -420,6 +434,22 @@ AMY_API const char *amy_log_component_name(uint32_t component);
  */
 AMY_API size_t amy_log_line_json(const struct amy_log_line *line, char *buf,
                                  size_t size);
+
+/**
+ * Write a line of a sink (struct amy_log) as one JSON object and a newline:
+ * time, component (the program), level, message. So a program's own lines fit
+ * into the stream of its sites' logs. What does not fit is cut, as above.
+ *
+ * @param program  such as "amy-front"
+ * @param text     without a newline
+ * @param size     512 at least
+ * @return how many bytes were written, at most size; no NUL follows them
+ *
+ * Thread-safe.  Blocks: no.  Since: 0.1  Source: RFC 8259
+ */
+AMY_API size_t amy_log_message_json(enum amy_log_level level,
+                                    const char *program, int64_t wall_ms,
+                                    const char *text, char *buf, size_t size);
 
 #ifdef __cplusplus
 }

@@ -11,6 +11,7 @@
 #include <amy/export.h>
 #include <amy/log.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -112,6 +113,11 @@ AMY_API AMY_MUST_USE int amy_scheduler_reload(struct amy_scheduler *scheduler,
 AMY_API AMY_MUST_USE int amy_scheduler_stop(struct amy_scheduler *scheduler,
                                             amy_scheduler_done_fn on_done,
                                             void *user, struct amy_error *err);
+
+/** Is it `logs: stdout` in amy.yaml: all logs of sites go to standard output as
+ *  JSON lines, and so should the caller's own? Since: 0.1 */
+AMY_API bool
+amy_scheduler_logs_to_stdout(const struct amy_scheduler *scheduler);
 
 /** The number of sites and of those with a schedule, for a status line; both
  *  pointers may be NULL. Since: 0.1 */

@@ -10,6 +10,7 @@
 #include <amy/export.h>
 #include <amy/log.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -116,6 +117,10 @@ AMY_API AMY_MUST_USE int amy_workers_stop(struct amy_workers *workers, int now,
 
 /** Open the sites' log files anew, after somebody renamed them. Since: 0.1 */
 AMY_API void amy_workers_reopen(struct amy_workers *workers);
+
+/** Is it `logs: stdout` in amy.yaml: all logs of sites go to standard output as
+ *  JSON lines, and so should the caller's own? Since: 0.1 */
+AMY_API bool amy_workers_logs_to_stdout(const struct amy_workers *workers);
 
 /** The number of sites and of workers that are ready, for a status line; both
  *  pointers may be NULL. Since: 0.1 */

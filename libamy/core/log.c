@@ -43,6 +43,25 @@ amy__log(const struct amy_log *log, enum amy_log_level level, const char *fmt,
     log->fn(level, line, log->user);
 }
 
+const char *
+amy_log_level_name(enum amy_log_level level)
+{
+    switch (level) {
+    case AMY_LOG_ERROR:
+        return "error";
+    case AMY_LOG_WARN:
+        return "warn";
+    case AMY_LOG_NOTICE:
+        return "notice";
+    case AMY_LOG_INFO:
+        return "info";
+    case AMY_LOG_DEBUG:
+        return "debug";
+    default:
+        return "?";
+    }
+}
+
 struct amy_log
 amy__log_copy(const struct amy_log *log)
 {

@@ -334,6 +334,13 @@ amy_front_reload(struct amy_front *front, struct amy_error *err)
     return rc;
 }
 
+bool
+amy_front_logs_to_stdout(const struct amy_front *front)
+{
+    AMY_CHECK(front, AMY__FRONT_MAGIC);
+    return front->settings->logs_stdout;
+}
+
 int
 amy_front_reopen(struct amy_front *front, struct amy_error *err)
 {

@@ -185,7 +185,7 @@ fill_stdout(struct amy__front_site *site, struct amy__bundle_site *one,
 {
     for (size_t i = 0; i < AMY__FRONT_LOGS; i++) {
         if (site->logs[i].fd < 0) {
-            int fd = amy__log_open_stdout(err);
+            int fd = amy_log_open_stdout(err);
 
             if (fd < 0) {
                 return fd;

@@ -261,8 +261,11 @@ amy__front_pool_create(struct amy_front *front, struct amy_error *err)
     struct amy_pool_options opts = AMY_POOL_OPTIONS_INIT;
     const char *const argv[] = {front->program, "--front-process", NULL};
     const char *envp[16] = {NULL};
+    size_t count = pick_environment(envp, sizeof(envp) / sizeof(envp[0]) - 1);
 
-    (void)pick_environment(envp, sizeof(envp) / sizeof(envp[0]));
+    if (front->settings->logs_stdout) {
+        envp[count] = "AMY_LOG=json";
+    }
     opts.base = front->opts.base;
     opts.name = "front";
     opts.argv = argv;

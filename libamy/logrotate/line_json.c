@@ -223,23 +223,32 @@ put_worker(struct out *out, const struct amy__log_worker *worker)
 }
 
 static void
-put_head(struct out *out, const struct amy_log_line *line)
+put_head(struct out *out, int64_t wall_ms, const char *component)
 {
-    const char *name = amy_log_component_name(line->component);
+    static const char no_time[] = "{\"time\":null";
     char time[25];
-    char head[96];
+    char head[48];
     int n = 0;
 
-    if (line->wall_ms == AMY_LOG_NO_TIME) {
-        n = snprintf(head, sizeof(head), "{\"time\":null,\"component\":\"%s\"",
-                     name == NULL ? "" : name);
+    if (wall_ms == AMY_LOG_NO_TIME) {
+        put(out, no_time, sizeof(no_time) - 1);
     } else {
-        n = snprintf(
-            head, sizeof(head), "{\"time\":\"%s\",\"component\":\"%s\"",
-            amy__format_time(line->wall_ms, time), name == NULL ? "" : name);
+        n = snprintf(head, sizeof(head), "{\"time\":\"%s\"",
+                     amy__format_time(wall_ms, time));
+        put(out, head, (size_t)n);
     }
-    put(out, head, (size_t)n);
-    put_text(out, "site", amy__span_of(line->site));
+    put_text(out, "component", amy__span_of(component));
+}
+
+static size_t
+finish(struct out *out, const char *begin)
+{
+    if (out->cut) {
+        memcpy(out->at, CUT_END, sizeof(CUT_END) - 1);
+        return (size_t)(out->at - begin) + sizeof(CUT_END) - 1;
+    }
+    memcpy(out->at, "}\n", 2);
+    return (size_t)(out->at - begin) + 2;
 }
 
 /* Ours begin with a time of 24 bytes, which needs not be there twice. */
@@ -264,7 +273,8 @@ amy_log_line_json(const struct amy_log_line *line, char *buf, size_t size)
     struct amy__log_worker worker;
 
     AMY_ASSERT(size >= LEAST);
-    put_head(&out, line);
+    put_head(&out, line->wall_ms, amy_log_component_name(line->component));
+    put_text(&out, "site", amy__span_of(line->site));
     if (line->component == AMY_LOG_COMPONENT_ACCESS &&
         amy__log_line_access(text, &access)) {
         put_access(&out, &access);
@@ -274,10 +284,18 @@ amy_log_line_json(const struct amy_log_line *line, char *buf, size_t size)
     } else {
         put_message(&out, without_time(text));
     }
-    if (out.cut) {
-        memcpy(out.at, CUT_END, sizeof(CUT_END) - 1);
-        return (size_t)(out.at - buf) + sizeof(CUT_END) - 1;
-    }
-    memcpy(out.at, "}\n", 2);
-    return (size_t)(out.at - buf) + 2;
+    return finish(&out, buf);
+}
+
+size_t
+amy_log_message_json(enum amy_log_level level, const char *program,
+                     int64_t wall_ms, const char *text, char *buf, size_t size)
+{
+    struct out out = {buf, buf + size - (sizeof(CUT_END) - 1), false};
+
+    AMY_ASSERT(size >= LEAST);
+    put_head(&out, wall_ms, program);
+    put_text(&out, "level", amy__span_of(amy_log_level_name(level)));
+    put_message(&out, amy__span_of(text));
+    return finish(&out, buf);
 }

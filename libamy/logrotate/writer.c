@@ -112,7 +112,7 @@ amy_log_writer_set_json(struct amy_log_writer *writer, uint32_t component,
 }
 
 int
-amy__log_open_stdout(struct amy_error *err)
+amy_log_open_stdout(struct amy_error *err)
 {
     int fd = open("/proc/self/fd/1",
                   O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);

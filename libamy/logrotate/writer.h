@@ -19,8 +19,4 @@ void amy__log_writer_add(struct amy_log_writer *writer, size_t n);
 void amy__log_writer_lose(struct amy_log_writer *writer, uint64_t lines,
                           const char *why);
 
-/* Standard output as a description of our own that never blocks: who shares
- * the one we were given does not notice. */
-int amy__log_open_stdout(struct amy_error *err);
-
 #endif

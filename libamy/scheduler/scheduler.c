@@ -320,6 +320,13 @@ amy_scheduler_stop(struct amy_scheduler *scheduler,
     return again ? amy__err(err, AMY_EAGAIN, "stopping already") : 0;
 }
 
+bool
+amy_scheduler_logs_to_stdout(const struct amy_scheduler *scheduler)
+{
+    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    return scheduler->settings->logs_stdout;
+}
+
 void
 amy_scheduler_count(const struct amy_scheduler *scheduler, uint32_t *ret_sites,
                     uint32_t *ret_scheduled)

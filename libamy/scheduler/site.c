@@ -514,7 +514,7 @@ log_to_stdout(struct amy__scheduler_site *site, struct amy_error *err)
                                      site->domain, err);
     }
     if (rc == 0) {
-        fd = amy__log_open_stdout(err);
+        fd = amy_log_open_stdout(err);
         rc = fd < 0 ? fd : 0;
     }
     if (rc < 0) {

@@ -171,7 +171,7 @@ int
 amy__workers_output_to_stdout(struct amy__workers_output *output,
                               struct amy_error *err)
 {
-    AMY_CLEANUP(amy__close_p) int fd = amy__log_open_stdout(err);
+    AMY_CLEANUP(amy__close_p) int fd = amy_log_open_stdout(err);
     int rc = fd < 0 ? fd
                     : amy_log_writer_set_json(output->writer,
                                               AMY_LOG_COMPONENT_WORKERS,

@@ -387,6 +387,13 @@ amy_workers_reopen(struct amy_workers *workers)
     }
 }
 
+bool
+amy_workers_logs_to_stdout(const struct amy_workers *workers)
+{
+    AMY_CHECK(workers, WORKERS_MAGIC);
+    return workers->settings->logs_stdout;
+}
+
 void
 amy_workers_count(const struct amy_workers *workers, uint32_t *ret_sites,
                   uint32_t *ret_ready)

@@ -70,6 +70,24 @@ def targets(lines):
     return [line["target"] for line in lines if line["component"] == "access"]
 
 
+def messages(daemon, component):
+    return [line["message"] for line in daemon.told() if line["component"] == component]
+
+
+def test_own_lines_of_the_daemons_are_json_too(piped):
+    """From the moment that the configuration is known; other users' processes, too."""
+    (piped.tiny.directory / "maintenance_on.html").write_text("")
+    wait_for(lambda: any("'maintenance_on.html' is empty" in text
+                         for text in messages(piped.front, "amy-front")), SOON_S, "a warning")
+    line = next(line for line in piped.front.told() if "is empty" in line["message"])
+    assert line["level"] == "warn" and "site" not in line
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
+    assert "is empty" not in (piped.root / "amy-front.log").read_text()
+    os.kill(piped.daemon_status("workers")["sites"][0]["pools"][0]["workers"][0]["pid"],
+            signal.SIGKILL)
+    wait_for(lambda: messages(piped.workers, "amy-workers"), SOON_S, "of another daemon")
+
+
 def test_all_is_told_as_json_and_no_file_is_written(piped):
     assert piped.get(TINY, "/?seen=1", tls=False).status == 200
     assert piped.get(TINY, "/" + "x" * 6000, tls=False).status == 414
@@ -86,8 +104,9 @@ def test_all_is_told_as_json_and_no_file_is_written(piped):
     piped.backup = Piped(piped, "amy-backup")
     wait_for(lambda: piped.daemon_status("backup"), SOON_S, "amy-backup answers")
     piped.amyctl("backup", "now", TINY, check=False)
-    backup, = wait_for(piped.backup.told, SOON_S, "the backup's end is told")
-    assert backup["component"] == "backup" and backup["site"] == TINY
+    backup, = wait_for(lambda: [line for line in piped.backup.told() if line["component"] == "backup"],
+                       SOON_S, "the backup's end is told")
+    assert backup["site"] == TINY
     assert backup["message"].startswith("no backup: ")
     assert not piped.tiny.logs.exists() or list(piped.tiny.logs.iterdir()) == []
 
@@ -124,9 +143,14 @@ def test_reader_that_stops_holds_nobody_up_and_loses_counted_lines(piped):
     def told():
         return [target for target in targets(piped.front.told()) if target.startswith("/?n=")]
 
-    def counted():
-        text = (piped.root / "amy-front.log").read_text()
-        return sum(map(int, re.findall(r"a log is written again .* lost=(\d+)", text)))
+    def own():
+        """Also on standard error, what the other did not take."""
+        return "\n".join([(piped.root / "amy-front.log").read_text(),
+                          *messages(piped.front, "amy-front-process")])
 
+    def counted():
+        return sum(map(int, re.findall(r"a log is written again .* lost=(\d+)", own())))
+
+    assert "a log takes no lines" in own()
     wait_for(lambda: len(told()) + counted() == asked, SOON_S, "each is told, or counted as lost")
     assert 0 < len(told()) < asked and len(set(told())) == len(told())

@@ -41,6 +41,9 @@ on_start(struct daemon *daemon, void *user)
     const struct daemon_paths *paths = daemon_paths(daemon);
 
     (void)user;
+    if (getenv("SAMPLE_JSON") != NULL) {
+        daemon_log_json(daemon);
+    }
     if (getenv("SAMPLE_FAILS") != NULL) {
         daemon_say(daemon, AMY_LOG_ERROR, "cannot start: %s", "no\nreason");
         return -1;

@@ -155,6 +155,39 @@ test_failed_start_is_logged_and_cleared(void **state)
 }
 
 static void
+test_lines_go_to_stdout_as_json_where_that_is_wanted(void **state)
+{
+    static const char *const argv[] = {"/bin/sh", "-c",
+                                       "exec " SAMPLE " 2>/dev/null", NULL};
+    static const char *const env[] = {"SAMPLE_FAILS=1", "SAMPLE_JSON=1", NULL};
+    struct run run;
+    const char *line = NULL;
+
+    (void)state;
+    begin(&run, argv, env);
+    assert_int_equal(end(&run), 1);
+    line = strstr(run.text, "{\"time\":\"20");
+    assert_non_null(line);
+    assert_non_null(strstr(line,
+                           "Z\",\"component\":\"sample\",\"level\":\"error\","
+                           "\"message\":\"cannot start: no reason\"}\n"));
+}
+
+static void
+test_lines_that_stdout_does_not_take_go_to_stderr(void **state)
+{
+    static const char *const argv[] = {"/bin/sh", "-c",
+                                       "exec " SAMPLE " >/dev/full", NULL};
+    static const char *const env[] = {"SAMPLE_FAILS=1", "SAMPLE_JSON=1", NULL};
+    struct run run;
+
+    (void)state;
+    begin(&run, argv, env);
+    assert_int_equal(end(&run), 1);
+    assert_non_null(strstr(run.text, "Z error  cannot start: no reason\n"));
+}
+
+static void
 test_daemon_may_finish_while_it_starts(void **state)
 {
     static const char *const env[] = {"SAMPLE_BRIEF=1", NULL};
@@ -383,6 +416,8 @@ main(void)
         cmocka_unit_test(test_arguments_that_end_at_once),
         cmocka_unit_test(test_check_gives_its_exit_code),
         cmocka_unit_test(test_failed_start_is_logged_and_cleared),
+        cmocka_unit_test(test_lines_go_to_stdout_as_json_where_that_is_wanted),
+        cmocka_unit_test(test_lines_that_stdout_does_not_take_go_to_stderr),
         cmocka_unit_test(test_daemon_may_finish_while_it_starts),
         cmocka_unit_test(test_signals_become_callbacks),
         cmocka_unit_test(test_second_interrupt_stops_at_once),

@@ -244,6 +244,31 @@ test_what_does_not_fit_is_cut_and_says_so(void **state)
     }
 }
 
+static void
+test_message_of_a_program_as_json(void **state)
+{
+    char buf[512];
+    char text[600];
+    size_t n = 0;
+
+    (void)state;
+    n = amy_log_message_json(AMY_LOG_WARN, "amy-front", 0, "a \"b\" site=x\x1b",
+                             buf, sizeof(buf));
+    assert_int_equal(n, strlen("{\"time\":\"1970-01-01T00:00:00.000Z\","
+                               "\"component\":\"amy-front\",\"level\":\"warn\","
+                               "\"message\":\"a \\\"b\\\" site=x\\u001b\"}\n"));
+    assert_memory_equal(buf,
+                        "{\"time\":\"1970-01-01T00:00:00.000Z\","
+                        "\"component\":\"amy-front\",\"level\":\"warn\","
+                        "\"message\":\"a \\\"b\\\" site=x\\u001b\"}\n",
+                        n);
+    memset(text, 'y', sizeof(text));
+    text[sizeof(text) - 1] = '\0';
+    n = amy_log_message_json(AMY_LOG_INFO, "p", 0, text, buf, sizeof(buf));
+    assert_int_equal(n, sizeof(buf));
+    assert_memory_equal(buf + n - 16, "yy\",\"cut\":true}\n", 16);
+}
+
 int
 main(void)
 {
@@ -255,6 +280,7 @@ main(void)
         cmocka_unit_test(test_access_line_as_json),
         cmocka_unit_test(test_workers_line_as_json),
         cmocka_unit_test(test_message_goes_without_the_time_that_is_told),
+        cmocka_unit_test(test_message_of_a_program_as_json),
         cmocka_unit_test(test_any_bytes_are_valid_json),
         cmocka_unit_test(test_no_control_character_is_raw_in_json),
         cmocka_unit_test(test_what_does_not_fit_is_cut_and_says_so),
