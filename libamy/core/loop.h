@@ -53,6 +53,8 @@ void amy__defer_free(struct amy__defer *defer);
 int amy__loop_create(struct event_base **ret_base, struct amy_error *err);
 int amy__loop_run(struct event_base *base, const bool *until,
                   struct amy_error *err);
+/* What is due now, without waiting. */
+void amy__loop_turn(struct event_base *base);
 void amy__loop_free(struct event_base *base);
 
 #endif

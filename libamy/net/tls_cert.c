@@ -46,9 +46,8 @@ amy__tls_err(struct amy_error *err, int code, const char *what)
     return code;
 }
 
-/* Never ask a person: an encrypted key is one we cannot read. */
-static int
-no_password(char *buf, int size, int writing, void *user)
+int
+amy__tls_no_password(char *buf, int size, int writing, void *user)
 {
     (void)buf;
     (void)size;
@@ -73,7 +72,7 @@ read_chain(struct amy__tls_cert *cert, struct amy__span pem,
     if (bio == NULL) {
         return amy__err(err, AMY_ENOMEM, "reading a certificate");
     }
-    x509 = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+    x509 = PEM_read_bio_X509(bio, NULL, amy__tls_no_password, NULL);
     if (x509 == NULL) {
         return amy__tls_err(err, AMY_EPARSE, "no certificate in the PEM file");
     }
@@ -84,7 +83,7 @@ read_chain(struct amy__tls_cert *cert, struct amy__span pem,
     X509_free(x509);
     cert->leaf = SSL_CTX_get0_certificate(cert->ctx);
     for (;;) {
-        x509 = PEM_read_bio_X509(bio, NULL, no_password, NULL);
+        x509 = PEM_read_bio_X509(bio, NULL, amy__tls_no_password, NULL);
         if (x509 == NULL) {
             break;
         }
@@ -109,7 +108,7 @@ amy__tls_cert_add_key(struct amy__tls_cert *cert, struct amy__span pem,
 
     ERR_clear_error();
     if (bio != NULL) {
-        key = PEM_read_bio_PrivateKey(bio, NULL, no_password, NULL);
+        key = PEM_read_bio_PrivateKey(bio, NULL, amy__tls_no_password, NULL);
     }
     if (key == NULL) {
         return amy__tls_err(err, AMY_EPARSE, "no readable private key");

@@ -18,23 +18,37 @@ struct amy__tls_conn {
 };
 
 int
-amy__tls_accept(struct amy__tls *tls, int fd, struct amy__tls_conn **ret_conn,
-                struct amy_error *err)
+amy__tls_conn_over(SSL *ssl, struct amy__tls_conn **ret_conn,
+                   struct amy_error *err)
 {
     struct amy__tls_conn *conn = amy__calloc(1, sizeof(*conn));
 
     if (conn == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a TLS connection");
     }
-    conn->ssl = SSL_new(amy__tls_base(tls));
-    if (conn->ssl == NULL || SSL_set_fd(conn->ssl, fd) != 1) {
-        amy__tls_conn_free(conn);
-        return amy__tls_err(err, AMY_ENOMEM, "making a TLS connection");
-    }
-    (void)SSL_set_app_data(conn->ssl, tls);
-    SSL_set_accept_state(conn->ssl);
+    conn->ssl = ssl;
     *ret_conn = conn;
     return 0;
+}
+
+int
+amy__tls_accept(struct amy__tls *tls, int fd, struct amy__tls_conn **ret_conn,
+                struct amy_error *err)
+{
+    SSL *ssl = SSL_new(amy__tls_base(tls));
+    int rc = 0;
+
+    if (ssl == NULL || SSL_set_fd(ssl, fd) != 1) {
+        SSL_free(ssl);
+        return amy__tls_err(err, AMY_ENOMEM, "making a TLS connection");
+    }
+    (void)SSL_set_app_data(ssl, tls);
+    SSL_set_accept_state(ssl);
+    rc = amy__tls_conn_over(ssl, ret_conn, err);
+    if (rc < 0) {
+        SSL_free(ssl);
+    }
+    return rc;
 }
 
 void
@@ -98,6 +112,20 @@ remember_name(struct amy__tls_conn *conn)
     }
 }
 
+/* Whom a client did not believe, and why. */
+static int
+explain(const struct amy__tls_conn *conn, struct amy_error *err)
+{
+    long verdict = SSL_get_verify_result(conn->ssl);
+    int rc = amy__tls_err(err, AMY_EPROTO, "TLS handshake");
+
+    if (verdict == X509_V_OK) {
+        return rc;
+    }
+    return amy__err(err, AMY_EAUTH, "the server's certificate: %s",
+                    X509_verify_cert_error_string(verdict));
+}
+
 int
 amy__tls_conn_handshake(struct amy__tls_conn *conn, struct amy_error *err)
 {
@@ -114,7 +142,7 @@ amy__tls_conn_handshake(struct amy__tls_conn *conn, struct amy_error *err)
         return rc;
     }
     conn->dead = true;
-    return amy__tls_err(err, AMY_EPROTO, "TLS handshake");
+    return explain(conn, err);
 }
 
 ssize_t
@@ -139,6 +167,12 @@ amy__tls_conn_write(struct amy__tls_conn *conn, struct amy__span data)
     }
     n = outcome(conn, n);
     return n == 0 ? AMY_ECONN : n;
+}
+
+int
+amy__tls_conn_reason(struct amy_error *err)
+{
+    return amy__tls_err(err, AMY_ECONN, "the connection ended");
 }
 
 bool

@@ -3,6 +3,7 @@
 #define AMY_NET_TLS_INTERNAL_H
 
 #include "net/tls.h"
+#include "net/tls_conn.h"
 
 #include <openssl/ssl.h>
 
@@ -31,6 +32,13 @@ SSL_CTX *amy__tls_context(struct amy_error *err);
 int amy__tls_err(struct amy_error *err, int code, const char *what);
 /* SHA-256, hex; "" when it cannot be had. */
 void amy__tls_fingerprint(const X509 *leaf, char ret[65]);
+/* For OpenSSL, which never asks a person: an encrypted key is one we cannot
+ * read. */
+int amy__tls_no_password(char *buf, int size, int writing, void *user);
+/* A connection over an SSL object, which is the connection's from now on.
+ * AMY_ENOMEM: it is still the caller's. */
+int amy__tls_conn_over(SSL *ssl, struct amy__tls_conn **ret_conn,
+                       struct amy_error *err);
 /* The base context: SNI and tickets are decided there. */
 SSL_CTX *amy__tls_base(const struct amy__tls *tls);
 
