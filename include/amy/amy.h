@@ -14,6 +14,7 @@
 #include <amy/log.h>
 #include <amy/logrotate.h>
 #include <amy/pool.h>
+#include <amy/redis.h>
 #include <amy/scheduler.h>
 #include <amy/version.h>
 #include <amy/workers.h>

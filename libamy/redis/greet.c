@@ -1,0 +1,100 @@
+/* Who we are and where we want to be, said first on each connection. */
+/* Not for users' commands. */
+#include "core/digest.h"
+#include "core/error.h"
+#include "redis/internal.h"
+#include "redis/words.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int
+say(struct amy_redis *client, const char *const *argv, size_t argc,
+    struct amy_error *err)
+{
+    const struct amy_redis_command command = {
+        .struct_size = sizeof(command), .argc = argc, .argv = argv};
+    struct amy__redis_greeting *greeting = &client->greeting;
+    size_t n = amy__redis_words_size(&command);
+    int rc = amy__buf_reserve(&client->out, n);
+
+    if (rc < 0) {
+        return amy__err(err, rc, "greeting Redis");
+    }
+    client->out.len +=
+        amy__redis_words_write(&command, client->out.data + client->out.len);
+    greeting->names[greeting->count++] = argv[0];
+    return 0;
+}
+
+static int
+say_login(struct amy_redis *client, struct amy_error *err)
+{
+    const struct amy__redis_url *url = &client->url;
+    const char *password = url->password == NULL ? "" : url->password;
+    const char *both[] = {"AUTH", url->user, password};
+    const char *alone[] = {"AUTH", password};
+
+    if (url->user != NULL) {
+        return say(client, both, 3, err);
+    }
+    return url->password == NULL ? 0 : say(client, alone, 2, err);
+}
+
+/* PING last: what answers it takes commands, and is not loading its data. */
+int
+amy__redis_greet(struct amy_redis *client, struct amy_error *err)
+{
+    char db[16] = "";
+    const char *const select[] = {"SELECT", db};
+    const char *const name[] = {"CLIENT", "SETNAME", client->name};
+    const char *const ping[] = {"PING"};
+    int rc = 0;
+
+    client->greeting = (struct amy__redis_greeting){0};
+    rc = say_login(client, err);
+    (void)snprintf(db, sizeof(db), "%u", (unsigned)client->url.db);
+    if (rc == 0 && client->url.db != 0) {
+        rc = say(client, select, 2, err);
+    }
+    if (rc == 0 && client->name != NULL) {
+        rc = say(client, name, 3, err);
+    }
+    return rc < 0 ? rc : say(client, ping, 1, err);
+}
+
+/* "ERR max number of clients reached" may be the answer to AUTH, too, and says
+ * nothing of the password. Before Redis 6 a wrong one was "ERR invalid
+ * password". */
+static bool
+is_about_login(const char *text)
+{
+    return strstr(text, "password") != NULL || strstr(text, "AUTH") != NULL;
+}
+
+int
+amy__redis_greeted(struct amy_redis *client,
+                   const struct amy_redis_reply *reply, bool *ret_refused,
+                   struct amy_error *err)
+{
+    struct amy__redis_greeting *greeting = &client->greeting;
+    const char *name = greeting->names[greeting->answered++];
+    int code = amy__redis_code_of(reply);
+    const char *text = code == 0 ? "" : amy_redis_reply_text(reply, NULL);
+    bool done = greeting->answered == greeting->count;
+
+    if (code == 0 || strcmp(name, "CLIENT") == 0 ||
+        (code == AMY_EDENIED && strcmp(name, "PING") == 0)) {
+        return done ? 1 : 0;
+    }
+    if (code == AMY_EDENIED || (strcmp(name, "AUTH") == 0 &&
+                                code == AMY_EINVAL && is_about_login(text))) {
+        code = AMY_EAUTH;
+    }
+    *ret_refused = code == AMY_EAUTH ||
+                   (code == AMY_EINVAL && strcmp(name, "SELECT") == 0);
+    if (!*ret_refused) {
+        code = AMY_ECONN;
+    }
+    return amy__err(err, code, "it refuses %s" AMY__SAID "%s", name, text);
+}
