@@ -136,6 +136,15 @@ age_of(const struct amy__scheduler_site *site)
                : amy__wall_ms(scheduler->borrow_clock) - site->facts.good_ms;
 }
 
+/* With none at all, a restart makes nothing younger. */
+static bool
+is_too_old(const struct amy__scheduler_site *site, int64_t age_ms,
+           int64_t limit_ms)
+{
+    return age_ms > limit_ms || (site->facts.good_ms == AMY__MANIFEST_NO_TIME &&
+                                 site->alarms[AMY__ALARM_AGE].on);
+}
+
 /* What another host makes is its to be alarmed about (docs/decisions/0084). */
 static bool
 is_left_to_another(const struct amy__scheduler_site *site, int64_t limit_ms)
@@ -158,7 +167,8 @@ look_at_age(struct amy__scheduler_site *site)
     }
     (void)amy__format_duration(age_ms / 60000 * 60000, age, sizeof(age));
     set_alarm(site, AMY__ALARM_AGE,
-              age_ms > limit_ms && !is_left_to_another(site, limit_ms),
+              is_too_old(site, age_ms, limit_ms) &&
+                  !is_left_to_another(site, limit_ms),
               site->facts.good == NULL ? "there is no verified backup, for %s"
                                        : "the newest verified backup is %s old",
               age);
@@ -187,4 +197,5 @@ amy__scheduler_alarms(struct amy__scheduler_site *site)
             facts->newest_verdict[0] == '\0' ? "gone" : facts->newest_verdict,
             facts->newest_reason[0] == '\0' ? "" : ": ", facts->newest_reason);
     }
+    amy__scheduler_memory_note(site);
 }

@@ -149,6 +149,7 @@ amy__scheduler_hook_ended(struct amy__scheduler_site *site,
         alarm->told = alarm->telling;
         alarm->untold = 0;
         alarm->retry_ms = 0;
+        amy__scheduler_memory_note(site);
         amy__fetch_host(run->spec.url, host, sizeof(host));
         amy__log(&site->borrow_scheduler->log, AMY_LOG_NOTICE,
                  "an alarm's webhook knows site=%s state=%s on=%d host=%s",

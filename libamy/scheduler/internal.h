@@ -114,8 +114,11 @@ struct amy__scheduler_site {
     int64_t look_ms;   /* mono: when to look at the sets again */
     /* mono: when another host was seen to back the database up; 0: never */
     int64_t other_ms;
+    int64_t other_wall_ms; /* the same, for memory.c */
     char failure[256];
     struct amy__alarm alarms[AMY__ALARM_COUNT];
+    struct amy__buf noted; /* what the state directory has of all that */
+    bool unnoted;          /* the last try failed, and that was told */
     bool seen;
 };
 
@@ -170,6 +173,12 @@ void amy__scheduler_facts_clear(struct amy__scheduler_facts *facts);
 
 /* alarm.c: look at what is wrong; tell what is so since now. */
 void amy__scheduler_alarms(struct amy__scheduler_site *site);
+/* memory.c: what of alarms must outlive a restart, so that nobody is told
+ * twice, or never. Read it, of a site that is new; note it, unless it is noted.
+ */
+void amy__scheduler_memory_read(struct amy__scheduler_site *site);
+void amy__scheduler_memory_note(struct amy__scheduler_site *site);
+
 /* hook.c: tell the webhook what it does not know, once it is due. */
 void amy__scheduler_hooks(struct amy__scheduler_site *site);
 /* A run that told it is over. */

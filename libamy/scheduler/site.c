@@ -17,7 +17,6 @@
 #define RUNS_KEPT 8
 #define MINUTE_MS INT64_C(60000)
 #define JITTER_MAX_MS MINUTE_MS
-#define RETRY_FIRST_MS MINUTE_MS
 #define RETRY_MAX_MS (30 * MINUTE_MS)
 #define DEPLOY_KEPT_MS (INT64_C(7) * 24 * 60 * MINUTE_MS)
 #define DRILL_RETRY_MS (60 * MINUTE_MS)
@@ -50,6 +49,7 @@ amy__scheduler_site_free(struct amy__scheduler_site *site)
     amy_logrotate_free(site->rotator);
     amy_log_writer_free(site->log);
     amy__scheduler_facts_clear(&site->facts);
+    amy__buf_clear(&site->noted);
     amy__zone_free(site->zone);
     amy__json_free(site->problems);
     amy__site_unref(site->site);
@@ -234,16 +234,18 @@ is_failure(int code)
     return code < 0 && code != AMY_EAGAIN && code != AMY_EBUSY;
 }
 
-/* How long to wait after so many failures in a row. */
+/* How long to wait after so many failures in a row: twice as long after each,
+ * half an hour at most, or as long as site.yaml says. */
 static int64_t
-wait_after(uint32_t failures)
+wait_after(const struct amy__scheduler_site *site)
 {
-    int64_t wait_ms = RETRY_FIRST_MS;
+    int64_t wait_ms = site->site->backup_retry_ms;
+    int64_t most_ms = wait_ms > RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS;
 
-    for (uint32_t i = 0; i < failures && wait_ms < RETRY_MAX_MS; i++) {
+    for (uint32_t i = 0; i < site->failures && wait_ms < most_ms; i++) {
         wait_ms *= 2;
     }
-    return wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS;
+    return wait_ms < most_ms ? wait_ms : most_ms;
 }
 
 /* A set that is there is not made once more because reading it through, or
@@ -289,13 +291,14 @@ static void
 work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 {
     const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
-    int64_t wait_ms = wait_after(site->failures);
+    int64_t wait_ms = wait_after(site);
 
     if (site->scheduled && run->spec.action == AMY__JOB_DUMP) {
         amy__schedule_end(&site->schedule, &site->state, amy__wall_ms(clock));
     }
     if (amy__json_get_bool(run->result, "elsewhere", false)) {
         site->other_ms = amy__mono_ms(clock);
+        site->other_wall_ms = amy__wall_ms(clock);
     }
     if (run->code == 0) {
         site->failures = 0;
@@ -341,8 +344,8 @@ finish_newest(struct amy__scheduler_site *site)
         return;
     }
     if (site->retry.at_ms == 0) {
-        site->retry.at_ms =
-            amy__mono_ms(site->borrow_scheduler->borrow_clock) + RETRY_FIRST_MS;
+        site->retry.at_ms = amy__mono_ms(site->borrow_scheduler->borrow_clock) +
+                            site->site->backup_retry_ms;
         site->retry.slot_ms = AMY__MANIFEST_NO_TIME;
     }
     site->retry.action = AMY__JOB_VERIFY;
@@ -578,6 +581,7 @@ find_or_make(struct amy_scheduler *scheduler, const char *domain)
         amy__free(site);
         return NULL;
     }
+    amy__scheduler_memory_read(site);
     site->next = scheduler->sites;
     scheduler->sites = site;
     return site;

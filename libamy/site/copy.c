@@ -51,20 +51,21 @@ open_sites(int state_fd, bool make, const char *daemon, int *ret_fd,
     return rc;
 }
 
-static int
-open_copy_dir(int state_fd, bool make, const char *daemon, const char *domain,
-              int *ret_fd, struct amy_error *err)
+int
+amy__site_state_dir(int state_fd, bool make, const char *daemon,
+                    const char *domain, struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p) int sites_fd = -1;
+    int fd = -1;
     int rc = amy__domain_check(amy__span_of(domain), err);
 
     if (rc == 0) {
         rc = open_sites(state_fd, make, daemon, &sites_fd, err);
     }
     if (rc == 0) {
-        rc = step_down(sites_fd, make, domain, ret_fd, err);
+        rc = step_down(sites_fd, make, domain, &fd, err);
     }
-    return rc;
+    return rc < 0 ? rc : fd;
 }
 
 int
@@ -72,12 +73,11 @@ amy__site_save_copy(int state_fd, const char *daemon, const char *domain,
                     struct amy__span yaml, struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p) int fd = -1;
-    int rc = open_copy_dir(state_fd, true, daemon, domain, &fd, err);
 
-    if (rc == 0) {
-        rc = amy__write_file_at(fd, COPY_FILE, yaml.p, yaml.n, COPY_MODE, err);
-    }
-    return rc;
+    fd = amy__site_state_dir(state_fd, true, daemon, domain, err);
+    return fd < 0 ? fd
+                  : amy__write_file_at(fd, COPY_FILE, yaml.p, yaml.n, COPY_MODE,
+                                       err);
 }
 
 int
@@ -85,13 +85,11 @@ amy__site_read_copy(int state_fd, const char *daemon, const char *domain,
                     struct amy__buf *ret_yaml, struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p) int fd = -1;
-    int rc = open_copy_dir(state_fd, false, daemon, domain, &fd, err);
 
-    if (rc == 0) {
-        rc = amy__read_file_at(fd, COPY_FILE, AMY__YAML_MAX_BYTES, ret_yaml,
-                               NULL, err);
-    }
-    return rc;
+    fd = amy__site_state_dir(state_fd, false, daemon, domain, err);
+    return fd < 0 ? fd
+                  : amy__read_file_at(fd, COPY_FILE, AMY__YAML_MAX_BYTES,
+                                      ret_yaml, NULL, err);
 }
 
 int
@@ -101,13 +99,10 @@ amy__site_drop_copy(int state_fd, const char *daemon, const char *domain,
     AMY_CLEANUP(amy__close_p) int sites_fd = -1;
     AMY_CLEANUP(amy__close_p) int fd = -1;
     struct amy_error why = AMY_ERROR_INIT;
-    int rc = open_copy_dir(state_fd, false, daemon, domain, &fd, &why);
 
-    if (rc == AMY_ENOTFOUND) {
-        return 0;
-    }
-    if (rc < 0) {
-        return amy__err(err, rc, "%s", why.msg);
+    fd = amy__site_state_dir(state_fd, false, daemon, domain, &why);
+    if (fd < 0) {
+        return fd == AMY_ENOTFOUND ? 0 : amy__err(err, fd, "%s", why.msg);
     }
     if (unlinkat(fd, COPY_FILE, 0) < 0 && errno != ENOENT) {
         return amy__err_sys(err, errno, "removing the copy of '%s'", domain);

@@ -136,6 +136,7 @@ struct amy__site {
     bool backup_before_deploy;       /* [true] */
     int64_t backup_drill_ms;         /* how often one is restored; 0: never */
     int64_t backup_silence_ms;       /* of the server and its programs [10m] */
+    int64_t backup_retry_ms;         /* after a first failure [1m] */
     char **backup_alarm_command;     /* or NULL */
     char *backup_alarm_webhook;      /* or NULL; a secret */
     int64_t backup_alarm_timeout_ms; /* of the command [60s] */
@@ -199,6 +200,12 @@ int amy__site_each(int webapps_fd, amy__site_name_fn fn, void *user,
 int amy__site_expect_some(int webapps_fd, const char *webapps,
                           amy_problem_fn on_problem, void *user,
                           struct amy_error *err);
+
+/* {state}/{daemon}/sites/{domain}, where a daemon keeps what it must know of a
+ * site after a restart; made if asked to, root's alone. Returns the descriptor.
+ * AMY_ENOTFOUND, AMY_EINVAL (no domain), AMY_EIO ... */
+int amy__site_state_dir(int state_fd, bool make, const char *daemon,
+                        const char *domain, struct amy_error *err);
 
 /* The last accepted copy, kept per daemon in its state directory as
  * {state}/{daemon}/sites/{domain}/site.yaml (a directory each, because a domain

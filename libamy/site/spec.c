@@ -375,6 +375,8 @@ static const struct amy__field backup_fields[] = {
      .max = 366 * DAY},
     {ROW("silence", DURATION, SITE(backup_silence_ms)), .standard = "10m",
      .min = SECOND, .max = DAY},
+    {ROW("retry", DURATION, SITE(backup_retry_ms)), .standard = "1m",
+     .min = SECOND, .max = HOUR},
     {.key = "alarm", .kind = AMY__FIELD_MAP, .fields = alarm_fields},
     {ROW("before_deploy", BOOL, SITE(backup_before_deploy)),
      .standard = "true"},

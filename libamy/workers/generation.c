@@ -7,11 +7,8 @@
 #include "core/str.h"
 #include "workers/internal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #define NUMBER_MAX 24
 
@@ -19,26 +16,7 @@ int
 amy__workers_state_dir(const struct amy_workers *workers, const char *domain,
                        struct amy_error *err)
 {
-    const char *const steps[] = {"workers", "sites", domain};
-    AMY_CLEANUP(amy__close_p) int fd = -1;
-
-    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
-        int above = fd < 0 ? workers->state_fd : fd;
-        int next = -1;
-
-        if (mkdirat(above, steps[i], 0700) != 0 && errno != EEXIST) {
-            return amy__err_sys(err, errno, "making state directory '%s'",
-                                steps[i]);
-        }
-        next = amy__open_beneath(above, steps[i],
-                                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW, 0, err);
-        if (next < 0) {
-            return next;
-        }
-        amy__close(&fd);
-        fd = next;
-    }
-    return amy__take_fd(&fd);
+    return amy__site_state_dir(workers->state_fd, true, "workers", domain, err);
 }
 
 int

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
@@ -472,6 +473,32 @@ def test_a_schedule_makes_the_first_one_at_once(shop):
     shop.host.backup.stop()
     shop.host.start_backup()
     assert len(shop.listed()) == 1
+
+
+def begin_schedule(shop):
+    """Every minute or so, such that the next slot is as far away as can be."""
+    def next_of(seconds):
+        shop.write_yaml(f"{{every: {seconds}s, retry: 1s}}")
+        assert shop.host.control("backup", "POST", f"/v1/sites/{DOMAIN}/reload")[0] == 200
+        return shop.host.daemon_status("backup")["sites"][0]["backup"]["next"]
+
+    next_of(max(range(60, 70), key=next_of))
+
+
+def test_a_backup_that_failed_is_tried_again_by_itself(shop):
+    """For the same slot, when the server is back."""
+    shop.set_url(shop.url(shop.host.root / "nowhere"))
+    shop.host.start_backup()
+    begin_schedule(shop)
+    wait_for(lambda: "job=dump" in shop.host.backup.output(), 60, "a failure")
+    wait_for(lambda: shop.host.daemon_status("backup")["sites"][0]["backup"]["alarms"], 60, "an alarm")
+    back = datetime.now(timezone.utc).isoformat()
+    shop.set_url(shop.url())
+    wait_for(lambda: [one for one in shop.listed() if one["verdict"] in GOOD], 60, "a backup")
+    (one,) = shop.listed()
+    assert one["why"] == "schedule" and one["slot"] < back < one["started"], (one, back)
+    wait_for(lambda: shop.host.daemon_status("backup")["sites"][0]["backup"]["alarms"] == [], 60,
+             "the alarm is over")
 
 
 def test_an_alarm_is_given_once(shop):

@@ -130,6 +130,30 @@ def test_an_alarm_and_its_end_are_told_once(shop, listen):
     expect_secret_is_kept(shop)
 
 
+def restart(shop, listen, how):
+    how()
+    shop.host.start_backup(SSL_CERT_FILE=str(listen.ca))
+
+
+def test_a_restart_tells_nothing_twice_and_no_end_too_late(shop, listen):
+    hook = listen([200])
+    begin(shop, listen, hook.port)
+    fail_once(shop)
+    wait_for(lambda: "webhook knows" in shop.host.backup.output(), SOON_S, "it is known to have heard")
+    restart(shop, listen, shop.host.backup.kill)
+    (alarm,) = shop.host.daemon_status("backup")["sites"][0]["backup"]["alarms"]
+    assert alarm["state"] == "failed" and alarm["message"] == hook.heard[0]["reason"]
+    fail_once(shop)
+    shop.set_url(shop.url())
+    hook.script[:] = [500]  # the end is not heard before the next restart
+    assert shop.ask("dump")["state"] == "done"
+    wait_for(lambda: len(hook.asked) > 1, SOON_S, "it was told")
+    restart(shop, listen, shop.host.backup.stop)
+    hook.script[:] = [200]
+    wait_for(lambda: len(hook.heard) > 1, SOON_S, "the hook heard of the end")
+    assert [(told["state"], told["on"]) for told in hook.heard] == [("failed", True), ("failed", False)]
+
+
 def test_it_is_told_in_the_end(shop, listen):
     """Nobody there; an error; a redirect; a certificate of another name; good."""
     port = free_port()
