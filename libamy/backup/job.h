@@ -122,9 +122,10 @@ int amy__drill(struct amy__job *job, struct amy__manifest *manifest,
                struct amy_error *err);
 /* Remove the directories for sockets that drills which were killed left. */
 void amy__drill_sweep(void);
-/* Did a restore fail for what its host lacks (room, memory, an extension), by
- * PostgreSQL's words? Pure. */
-bool amy__drill_blames_host(const char *said);
+/* Did a restore fail for what its host lacks (room, memory, an extension)? By
+ * the SQLSTATE where there is one; of pg_restore by its words, which are
+ * English whatever the site's language. Pure. */
+bool amy__drill_blames_host(const struct amy_error *why);
 /* restore.c: into a database that is there, and empty. */
 int amy__restore(struct amy__job *job, const struct amy__manifest *manifest,
                  struct amy_error *err);

@@ -21,6 +21,8 @@
 #define LOOK_MS 100
 #define PATH_SIZE 4096
 #define DATABASE "restored"
+/* No role of a site's: roles.sql would give that one's preferences to us. */
+#define USER "amy-drill"
 #define SOCKETS "/tmp"
 #define SOCKET_PREFIX "amy-drill-"
 
@@ -139,8 +141,7 @@ aim(struct scratch *scratch, const char *database, struct amy_error *err)
 
     rc =
         rc < 0 ? rc : amy__pg_target_set(&scratch->target, "port", "5432", err);
-    rc = rc < 0 ? rc
-                : amy__pg_target_set(&scratch->target, "user", "postgres", err);
+    rc = rc < 0 ? rc : amy__pg_target_set(&scratch->target, "user", USER, err);
     rc = rc < 0 ? rc
                 : amy__pg_target_set(&scratch->target, "dbname", database, err);
     amy__pg_environment_free(scratch->environment);
@@ -181,7 +182,7 @@ make_cluster(struct scratch *scratch, struct amy_error *err)
                           "-A",
                           "trust",
                           "-U",
-                          "postgres",
+                          USER,
                           "-E",
                           "UTF8",
                           "--locale=C.UTF-8",
@@ -360,8 +361,22 @@ clear(struct scratch *scratch)
     amy__pg_target_clear(&scratch->target);
 }
 
+/* Of a connection, of resources, of an operator, of the system: by class. */
+static bool
+state_blames_host(const char *sqlstate)
+{
+    static const char *const classes[] = {"08", "53", "57", "58"};
+
+    for (size_t i = 0; i < sizeof(classes) / sizeof(classes[0]); i++) {
+        if (strncmp(sqlstate, classes[i], 2) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool
-amy__drill_blames_host(const char *said)
+amy__drill_blames_host(const struct amy_error *why)
 {
     static const char *const words[] = {
         "No space left on device", "Disk quota exceeded",
@@ -374,8 +389,11 @@ amy__drill_blames_host(const char *said)
         "could not create locale", "server closed the connection",
         "terminating connection",  "connection to server"};
 
+    if (why->source == AMY_SOURCE_SQL) {
+        return state_blames_host(why->sqlstate);
+    }
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
-        if (strstr(said, words[i]) != NULL) {
+        if (strstr(why->msg, words[i]) != NULL) {
             return true;
         }
     }
@@ -392,7 +410,7 @@ is_fault_of_the_set(const struct scratch *scratch, int rc,
         return false;
     }
     return rc == AMY_EPARSE ||
-           (scratch->restoring && !amy__drill_blames_host(why->msg));
+           (scratch->restoring && !amy__drill_blames_host(why));
 }
 
 static int

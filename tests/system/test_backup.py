@@ -130,6 +130,18 @@ def test_a_drill_stays_away_from_the_sites_server(shop):
     assert event["event"] == "done" and event["set"]["verdict"] == "restored", event
 
 
+def test_what_a_role_prefers_is_no_fault_of_the_set(shop):
+    """The roles are made in the throw-away cluster as they are on the server."""
+    shop.query("CREATE ROLE postgres SUPERUSER LOGIN; ALTER ROLE postgres SET statement_timeout = 1;"
+               "ALTER ROLE postgres SET default_transaction_read_only = on", "postgres")
+    try:
+        assert shop.run("dump")["event"] == "done"
+        event = shop.run("drill")
+    finally:
+        shop.query("DROP ROLE postgres", "postgres")
+    assert event["event"] == "done" and event["set"]["verdict"] == "restored", event
+
+
 def test_roles_come_without_passwords_where_those_are_denied(shop):
     """As RDS does, whose master is no superuser."""
     role = f"r_{shop.database}"

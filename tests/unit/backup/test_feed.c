@@ -3,8 +3,10 @@
 #include "amy_test.h"
 
 #include "backup/job.h"
+#include "core/error.h"
 
 #include <limits.h>
+#include <stdio.h>
 
 static void
 test_a_large_database_has_time_for_its_indexes(void **state)
@@ -21,21 +23,52 @@ test_there_is_an_end_whatever_a_manifest_says(void **state)
     assert_int_equal(amy__feed_patience_ms(UINT64_MAX), INT_MAX);
 }
 
+static bool
+says(const char *words)
+{
+    struct amy_error why = AMY_ERROR_INIT;
+
+    (void)amy__err(&why, AMY_EIO, "%s", words);
+    return amy__drill_blames_host(&why);
+}
+
+/* What the cluster itself answered, in whatever language. */
+static void
+test_a_state_says_more_than_words(void **state)
+{
+    static const char *const of_host[] = {"53100", "53200", "57P01",
+                                          "58030", "58P01", "08006"};
+    static const char *const of_set[] = {"23505", "22P02", "42P01", "XX001"};
+    struct amy_error why = AMY_ERROR_INIT;
+
+    (void)state;
+    (void)amy__err(&why, AMY_EIO, "FEHLER: could not write, sagt jemand");
+    why.source = AMY_SOURCE_SQL;
+    for (size_t i = 0; i < sizeof(of_host) / sizeof(of_host[0]); i++) {
+        (void)snprintf(why.sqlstate, sizeof(why.sqlstate), "%s", of_host[i]);
+        assert_true(amy__drill_blames_host(&why));
+    }
+    for (size_t i = 0; i < sizeof(of_set) / sizeof(of_set[0]); i++) {
+        (void)snprintf(why.sqlstate, sizeof(why.sqlstate), "%s", of_set[i]);
+        assert_false(amy__drill_blames_host(&why));
+    }
+}
+
 static void
 test_what_a_host_lacks_is_no_fault_of_the_set(void **state)
 {
     (void)state;
-    assert_true(amy__drill_blames_host(
+    assert_true(says(
         "pg_restore failed with status 1; it said: pg_restore: error: COPY "
         "failed for table \"item\": ERROR:  could not extend file "
         "\"base/16384/16390\": No space left on device"));
-    assert_true(amy__drill_blames_host(
-        "pg_restore: error: could not execute query: ERROR:  extension "
-        "\"postgis\" is not available"));
-    assert_true(amy__drill_blames_host(
-        "pg_restore: error: could not execute query: server closed the "
-        "connection unexpectedly"));
-    assert_false(amy__drill_blames_host(
+    assert_true(
+        says("pg_restore: error: could not execute query: ERROR:  extension "
+             "\"postgis\" is not available"));
+    assert_true(
+        says("pg_restore: error: could not execute query: server closed the "
+             "connection unexpectedly"));
+    assert_false(says(
         "pg_restore: error: could not execute query: ERROR:  could not create "
         "unique index \"item_pkey\""));
 }
@@ -46,6 +79,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_large_database_has_time_for_its_indexes),
         cmocka_unit_test(test_there_is_an_end_whatever_a_manifest_says),
+        cmocka_unit_test(test_a_state_says_more_than_words),
         cmocka_unit_test(test_what_a_host_lacks_is_no_fault_of_the_set),
     };
 

@@ -51,6 +51,40 @@ test_what_a_variable_says_is_a_word_beside_a_service_only(void **state)
     amy__pg_target_clear(&target);
 }
 
+static unsigned
+count_of(char *const *environment, const char *start)
+{
+    unsigned n = 0;
+
+    for (; *environment != NULL; environment++) {
+        n += strncmp(*environment, start, strlen(start)) == 0;
+    }
+    return n;
+}
+
+/* Verdicts and progress go by their words, whatever language the site has. */
+static void
+test_programs_speak_english(void **state)
+{
+    static const char *const names[] = {"LANG", "LANGUAGE", "LC_ALL",
+                                        "LC_MESSAGES"};
+    struct amy__pg_target target = {.count = 0};
+    char **environment = NULL;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_int_equal(setenv(names[i], "de_DE.UTF-8", 1), 0);
+    }
+    environment = amy__pg_environment(&target);
+    assert_non_null(environment);
+    assert_int_equal(count_of(environment, "LC_ALL=C.UTF-8"), 1);
+    assert_int_equal(count_of(environment, "L"), 1);
+    amy__pg_environment_free(environment);
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_int_equal(unsetenv(names[i]), 0);
+    }
+}
+
 int
 main(void)
 {
@@ -58,6 +92,7 @@ main(void)
         cmocka_unit_test(test_no_secret_is_among_the_words),
         cmocka_unit_test(
             test_what_a_variable_says_is_a_word_beside_a_service_only),
+        cmocka_unit_test(test_programs_speak_english),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
