@@ -9,6 +9,7 @@
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/str.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -312,6 +313,39 @@ dump_roles(struct dump *dump, struct amy_error *err)
 
 /* --- all of it --- */
 
+static void
+ask_text(const struct dump *dump, const char *sql, char *buf, size_t size)
+{
+    if (amy__pg_ask(dump->pg, sql, NULL, buf, size, NULL) < 0) {
+        buf[0] = '\0';
+    }
+}
+
+/* What a server must have so that the set can be restored there. */
+static void
+ask_what_it_takes(struct dump *dump)
+{
+    struct amy__manifest *manifest = dump->manifest;
+    char count[24] = "";
+    uint64_t large_objects = 0;
+
+    /* Servers before 15 keep no version of the collation. */
+    ask_text(dump,
+             "SELECT datcollate || coalesce(' ' ||"
+             " (to_jsonb(d) ->> 'datcollversion'), '')"
+             " FROM pg_database d WHERE datname = current_database()",
+             manifest->collation, sizeof(manifest->collation));
+    ask_text(dump,
+             "SELECT string_agg(extname || ' ' || extversion, ', '"
+             " ORDER BY extname) FROM pg_extension WHERE extname <> 'plpgsql'",
+             manifest->extensions, sizeof(manifest->extensions));
+    ask_text(dump, "SELECT count(*) FROM pg_largeobject_metadata", count,
+             sizeof(count));
+    if (amy__parse_u64(amy__span_of(count), INT64_MAX, &large_objects)) {
+        manifest->large_objects = (int64_t)large_objects;
+    }
+}
+
 /* What can be known before; the log's position is that just before the
  * snapshot, and a standby has none of its own. */
 static void
@@ -326,12 +360,11 @@ ask_about(struct dump *dump)
                    amy__pg_encoding(dump->pg));
     (void)snprintf(manifest->database, sizeof(manifest->database), "%s",
                    amy__pg_database(dump->pg));
-    if (amy__pg_ask(dump->pg,
-                    "SELECT CASE WHEN pg_is_in_recovery() THEN"
-                    " pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END",
-                    NULL, manifest->lsn, sizeof(manifest->lsn), NULL) < 0) {
-        manifest->lsn[0] = '\0';
-    }
+    ask_what_it_takes(dump);
+    ask_text(dump,
+             "SELECT CASE WHEN pg_is_in_recovery() THEN"
+             " pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END",
+             manifest->lsn, sizeof(manifest->lsn));
 }
 
 /* UINT64_MAX where nobody can tell. */

@@ -176,6 +176,13 @@ amy__job_connect(struct amy__job *job, struct amy__pg **ret_pg,
     if (rc == 0 && amy__job_silence_ms(job) < AMY__PG_PATIENCE_MS) {
         amy__pg_set_patience(*ret_pg, amy__job_silence_ms(job));
     }
+    if (rc == 0) {
+        rc = amy__pg_lift_limits(*ret_pg, err);
+        if (rc < 0) {
+            amy__pg_close(*ret_pg);
+            *ret_pg = NULL;
+        }
+    }
     return rc;
 }
 

@@ -155,10 +155,14 @@ struct key {
 };
 
 #define AT(member) offsetof(struct amy__manifest, member)
+#define SIZE(member) sizeof(((struct amy__manifest *)0)->member)
 #define TEXT_KEY(member)                                                       \
     {                                                                          \
-#member, TEXT, AT(member),                                             \
-            sizeof(((struct amy__manifest *)0)->member), false                 \
+#member, TEXT, AT(member), SIZE(member), false                         \
+    }
+#define ADDED_TEXT(member)                                                     \
+    {                                                                          \
+#member, TEXT, AT(member), SIZE(member), true                          \
     }
 
 static const struct key keys[] = {
@@ -171,8 +175,10 @@ static const struct key keys[] = {
     TEXT_KEY(dump),
     TEXT_KEY(amy),
     TEXT_KEY(lsn),
-    {"encoding", TEXT, AT(encoding),
-     sizeof(((struct amy__manifest *)0)->encoding), true},
+    ADDED_TEXT(encoding),
+    ADDED_TEXT(collation),
+    ADDED_TEXT(extensions),
+    {"large_objects", AMOUNT, AT(large_objects), 0, true},
     {"server_number", AMOUNT, AT(server_number), 0, false},
     {"started", TIME, AT(started_ms), 0, false},
     {"duration_ms", AMOUNT, AT(duration_ms), 0, false},

@@ -46,11 +46,14 @@ struct amy__manifest {
     char why[16]; /* "schedule", "manual", "deploy" */
     char host[256];
     char database[256];
-    char server[64];       /* "15.18 (Debian 15.18-0+deb12u1)" */
-    char dump[128];        /* "pg_dump (PostgreSQL) 15.18" */
-    char amy[32];          /* version of libamy */
-    char lsn[32];          /* of the snapshot; "": the server would not tell */
-    char encoding[32];     /* of the database, and of the names below */
+    char server[64];      /* "15.18 (Debian 15.18-0+deb12u1)" */
+    char dump[128];       /* "pg_dump (PostgreSQL) 15.18" */
+    char amy[32];         /* version of libamy */
+    char lsn[32];         /* of the snapshot; "": the server would not tell */
+    char encoding[32];    /* of the database, and of the names below */
+    char collation[128];  /* and its version, where the server has one */
+    char extensions[512]; /* "citext 1.6, ..."; as many as have room */
+    int64_t large_objects;
     int64_t server_number; /* 150018 */
     int64_t started_ms;
     int64_t duration_ms;

@@ -650,6 +650,19 @@ amy__pg_ask(struct amy__pg *pg, const char *sql, const char *parameter,
     return rc;
 }
 
+int
+amy__pg_lift_limits(struct amy__pg *pg, struct amy_error *err)
+{
+    int rc = amy__pg_ask(pg,
+                         "SELECT set_config(name, '0', false) FROM pg_settings"
+                         " WHERE name IN ('statement_timeout', 'lock_timeout',"
+                         " 'idle_in_transaction_session_timeout',"
+                         " 'idle_session_timeout', 'transaction_timeout')",
+                         NULL, NULL, 0, err);
+
+    return rc < 0 ? rc : 0;
+}
+
 void
 amy__pg_set_patience(struct amy__pg *pg, int patience_ms)
 {

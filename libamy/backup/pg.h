@@ -67,6 +67,9 @@ amy__pg_close_p(struct amy__pg **pg)
  *         the SQLSTATE */
 int amy__pg_ask(struct amy__pg *pg, const char *sql, const char *parameter,
                 char *buf, size_t size, struct amy_error *err);
+/* What a role has against its own runaway sessions is not for this one, which
+ * waits while others work. As amy__pg_ask. */
+int amy__pg_lift_limits(struct amy__pg *pg, struct amy_error *err);
 /* How long an answer may take; AMY__PG_PATIENCE_MS at first. */
 #define AMY__PG_PATIENCE_MS 60000
 void amy__pg_set_patience(struct amy__pg *pg, int patience_ms);

@@ -200,12 +200,15 @@ class Proxy:
     """A server on a unix socket in a directory of its own that passes on what
     clients and PostgreSQL say, as `change` says: it is given the bytes from the
     server and how many came before; what it returns goes to the client, None
-    cuts both off."""
+    cuts both off. What clients say goes through `ask` in the
+    same way."""
 
-    def __init__(self, directory, postgres, user, change):
+    def __init__(self, directory, postgres, user, change=lambda data, passed: data,
+                 ask=lambda data: data):
         self.directory = Path(directory)
         self.target = str(postgres.socket)
         self.change = change
+        self.ask = ask
         make_directory(self.directory, 0o755)
         path = self.directory / ".s.PGSQL.5432"
         self.listener = socket.socket(socket.AF_UNIX)
@@ -251,8 +254,11 @@ class Proxy:
     def forward(self, client, server):
         try:
             while data := client.recv(65536):
-                server.sendall(data)
-            server.shutdown(socket.SHUT_WR)
+                asked = self.ask(data)
+                if asked is None:
+                    break
+                server.sendall(asked)
+            server.shutdown(socket.SHUT_WR if not data else socket.SHUT_RDWR)
         except OSError:
             pass
 

@@ -4,13 +4,15 @@ bad for them. Issue: a backup with a verdict."""
 import json
 import os
 import shutil
+import signal
 import subprocess
+import time
 from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
-from backups import (DOMAIN, GOOD, PASSWORD, Gate, Shop, check_restorable, cut_after,
+from backups import (DOMAIN, GOOD, PASSWORD, Gate, Proxy, Shop, check_restorable, cut_after,
                      expect_failed, last_event, proxies, trusting_server)
 from hosting.services import free_port
 from hosting.users import User, as_user, clean_environment
@@ -176,6 +178,44 @@ def test_a_database_without_tables_may_be_full_too(shop, made):
     expect_failed(shop.run("restore", to=target), "not empty")
 
 
+def test_a_restore_that_is_cut_leaves_the_database_empty(shop, proxy):
+    shop.query("INSERT INTO item (t) SELECT repeat(md5(i::text), 10) FROM generate_series(1, 20000) i")
+    shop.run("dump")
+    target = f"{shop.database}_again"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    said = []
+
+    def ask(data):
+        said.append(len(data))
+        return data if sum(said) < 1_000_000 else None  # well among the rows
+
+    cut = Proxy(shop.host.root / "cut", shop.postgres, shop.host.user, ask=ask)
+    shop.set_url(shop.url(cut.directory))
+    expect_failed(shop.run("restore", to=target), "pg_restore")
+    cut.close()
+    shop.set_url(shop.url())
+    assert shop.run("restore", to=target)["event"] == "done"  # it was empty
+    assert shop.counts(target) == shop.counts()
+
+
+def test_large_objects_and_extensions_come_along(shop):
+    shop.query("CREATE EXTENSION citext; CREATE TABLE kept (name citext, picture oid);"
+               "INSERT INTO kept VALUES ('One', lo_from_bytea(77, 'a large one'))")
+    event = shop.run("dump")
+    assert event["set"]["verdict"] == "parsed"
+    manifest = json.loads((shop.sets / event["set"]["name"] / "manifest.json").read_text())
+    assert manifest["large_objects"] == 1 and "citext 1." in manifest["extensions"], manifest
+    assert manifest["collation"].startswith("C.UTF-8"), manifest
+    assert manifest["lsn"] and manifest["duration_ms"] > 0, manifest
+    assert manifest["server"].startswith("15.") and " 15." in manifest["dump"], manifest
+    target = f"{shop.database}_again"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    assert shop.run("restore", to=target)["event"] == "done"
+    found = shop.query("SELECT convert_from(lo_get(picture), 'UTF8') FROM kept WHERE name = 'oNE'", target)
+    assert found == "a large one"
+    assert shop.run("drill")["set"]["verdict"] == "restored"
+
+
 def test_a_note_in_a_set_does_not_stop_what_follows(shop):
     """It is a person's: it stays, and is no reason to dump once more."""
     shop.run("dump")
@@ -281,13 +321,52 @@ def test_a_dump_whose_session_is_ended_leaves_nothing(shop, proxy):
     assert shop.names() == []
 
 
+def test_a_pg_dump_that_is_killed_leaves_nothing(shop, proxy):
+    gate = Gate()
+    proxy(gate)
+    child = shop.start("dump")
+    assert gate.reached.wait(60)
+    (program,) = [pid for pid in children_of(child.pid) if "pg_dump" in command_line(pid)]
+    assert os.getpriority(os.PRIO_PROCESS, program) >= 10  # the site comes first
+    assert "--lock-wait-timeout=" in command_line(program)
+    os.kill(program, signal.SIGKILL)
+    expect_failed(last_event(child.communicate(timeout=60)[0]), "pg_dump was ended by signal 9")
+    gate.opened.set()
+    assert shop.names() == []
+
+
+def test_a_roles_limits_are_not_for_backups(shop, proxy):
+    """What a site has against its own runaway sessions ends neither of ours."""
+    gate = Gate()
+    proxy(gate)
+    shop.query("INSERT INTO item (t) SELECT repeat('x', 100) FROM generate_series(1, 50000)")
+    role = f'"{shop.host.user.name}" IN DATABASE {shop.database}'
+    for name in ("statement_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout",
+                 "lock_timeout"):
+        shop.query(f"ALTER ROLE {role} SET {name} = '100ms'")
+    child = shop.start("dump")
+    assert gate.reached.wait(60)
+    since = time.monotonic()
+    wait_for(lambda: time.monotonic() - since > 1.5, 30, "longer than all the limits")
+    gate.opened.set()
+    event = last_event(child.communicate(timeout=60)[0])
+    assert event["event"] == "done" and event["set"]["verdict"] == "parsed", event
+    target = f"{shop.database}_again"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    shop.query(f"ALTER ROLE \"{shop.host.user.name}\" IN DATABASE {target} SET idle_session_timeout = '1ms'")
+    event = shop.run("restore", to=target)
+    assert event["event"] == "done", event
+
+
 def test_a_dump_gives_way_to_others_locks(shop, proxy):
     gate = Gate()
     proxy(gate)
     child = shop.start("dump")
     assert gate.reached.wait(60)
     # Waits for the dump's locks, and would wait as long as the gate is closed.
+    began = time.monotonic()
     shop.query("SET lock_timeout = '60s'; ALTER TABLE item ADD z int")
+    assert time.monotonic() - began >= 2.9  # a lock that is had sooner is none of its business
     assert not gate.opened.is_set()
     event = last_event(child.communicate(timeout=60)[0])
     expect_failed(event, "gave way")
@@ -304,6 +383,14 @@ def test_two_hosts_do_not_dump_at_once(shop, proxy, new_host, django_venv):
     other.set_url(shop.url())
     event = expect_failed(other.run("dump"), "already, by amy-backup on ", ", since 20")
     assert event["code"] == -8 and event["elsewhere"]  # AMY_EBUSY: skipped
+    # Had it been held for a day, it would be a failure: the server is asked for less.
+    soon = Proxy(other.host.root / "x", shop.postgres, other.host.user,
+                 ask=lambda data: data.replace(b"interval '1 day'", b"interval '0 day'"))
+    other.set_url(shop.url(soon.directory))
+    event = expect_failed(other.run("dump"), "never given back, by amy-backup on ", ", since 20")
+    assert event["code"] == -17 and "elsewhere" not in event  # AMY_ESTATE
+    soon.close()
+    other.set_url(shop.url())
     gate.opened.set()
     assert last_event(child.communicate(timeout=60)[0])["event"] == "done"
     assert other.run("dump")["event"] == "done"

@@ -30,6 +30,9 @@ make(struct amy__manifest *m)
     SET(m->amy, "0.1.0");
     SET(m->lsn, "0/1A2B3C4D");
     SET(m->encoding, "UTF8");
+    SET(m->collation, "en_US.UTF-8 2.36");
+    SET(m->extensions, "citext 1.6, postgis 3.3");
+    m->large_objects = 7;
     m->started_ms = INT64_C(1795466527123);
     m->duration_ms = 4711;
     m->slot_ms = INT64_C(1795466520000);
@@ -123,6 +126,9 @@ test_what_is_not_as_written_is_refused(void **state)
         {"\"slot\": \"2026", "\"slot\": 2, \"x\": \"2026", "slot"},
         {"\"duration_ms\": 4711", "\"duration_ms\": -1", "duration_ms"},
         {"\"duration_ms\": 4711", "\"duration_ms\": 1.5", "duration_ms"},
+        {"\"large_objects\": 7", "\"large_objects\": -7", "large_objects"},
+        {"\"extensions\": \"citext", "\"extensions\": 1, \"x\": \"citext",
+         "extensions"},
         {"\"pinned\": false", "\"pinned\": null", "pinned"},
         {"\"verdict\": \"parsed\"", "\"verdict\": \"good\"", "verdict"},
         {"\"rows\": 42", "\"rows\": 43", "rows"},
@@ -167,6 +173,8 @@ test_what_is_not_as_written_is_refused(void **state)
         0);
     /* Of an older one. */
     assert_int_equal(read_changed(&out, "\"encoding\"", "\"more\"", NULL), 0);
+    assert_int_equal(read_changed(&out, "\"large_objects\"", "\"more\"", NULL),
+                     0);
     amy__buf_clear(&out);
     amy__manifest_clear(&m);
 }
