@@ -127,6 +127,32 @@ def test_an_error_at_any_call_leaves_no_false_set(shop, calls, call, error, most
     expect_the_next_is_good(shop)
 
 
+def test_a_set_is_on_the_disk_before_it_has_its_name(shop):
+    """A kill cannot tell, only the order of calls can: what a loss of power takes
+    is what was not synced."""
+    child = shop.start("dump", prefix=["strace", "-qq", "-y", "-e", "trace=write,fsync,renameat,renameat2"])
+    out, trace = child.communicate(timeout=120)
+    name = last_event(out)["set"]["name"]
+    lines = trace.decode(errors="replace").splitlines()
+    (renamed,) = [i for i, line in enumerate(lines) if line.startswith("rename")
+                  and f'"{name}.partial"' in line and f'"{name}"' in line]
+
+    def last(call, words):
+        return max(i for i, line in enumerate(lines[:renamed])
+                   if line.startswith(f"{call}(") and words in line.partition(">")[0])
+
+    synced = []
+    for file in ("data.dump.zst", "roles.sql", ".amy-"):  # the manifest, before it is renamed
+        written = last("write", f"{name}.partial/{file}")
+        synced.append(last("fsync", f"{name}.partial/{file}"))
+        assert written < synced[-1], file
+    directory = max(i for i, line in enumerate(lines[:renamed])
+                    if line.startswith("fsync(") and f"/{name}.partial>" in line)
+    assert max(synced) < directory
+    after = next(line for line in lines[renamed + 1:] if line.startswith(("fsync(", "write(")))
+    assert after.startswith("fsync(") and "/DB_backups>" in after, after
+
+
 def test_a_write_that_fails_names_its_file(shop, calls):
     """The disk fills under the data: said so, partial removed, others stay."""
     found = []

@@ -1,0 +1,181 @@
+/* backup.log is rotated while jobs write to it: no line is lost. */
+#include "amy_test.h"
+
+#include <amy/logrotate.h>
+
+#include "backup/job.h"
+#include "core/cleanup.h"
+#include "core/files.h"
+
+#include <event2/event.h>
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define WRITERS 4
+#define LINES 3000
+#define FILE_BYTES 32768
+#define ROTATIONS 5
+
+struct scene {
+    char top[64];
+    int top_fd;
+    struct event_base *base;
+    struct amy_logrotate *rotator;
+    pid_t writers[WRITERS];
+    unsigned char seen[WRITERS][LINES];
+};
+static struct scene scene;
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    scene = (struct scene){.top_fd = -1};
+    (void)snprintf(scene.top, sizeof(scene.top), "/tmp/amy-joblog-XXXXXX");
+    assert_non_null(mkdtemp(scene.top));
+    scene.top_fd = open(scene.top, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    scene.base = event_base_new();
+    return scene.top_fd < 0 || scene.base == NULL ||
+           mkdirat(scene.top_fd, "logs", 0750) != 0;
+}
+
+static int
+tear_down(void **state)
+{
+    int fd = openat(scene.top_fd, "logs", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = fdopendir(fd);
+    struct dirent *entry = NULL;
+
+    (void)state;
+    amy_logrotate_free(scene.rotator);
+    event_base_free(scene.base);
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        (void)unlinkat(fd, entry->d_name, 0);
+    }
+    (void)closedir(dir);
+    (void)unlinkat(scene.top_fd, "logs", AT_REMOVEDIR);
+    amy__close(&scene.top_fd);
+    return rmdir(scene.top);
+}
+
+static void
+start_rotator(void)
+{
+    struct amy_logrotate_options opts = AMY_LOGROTATE_OPTIONS_INIT;
+
+    opts.base = scene.base;
+    opts.directory = "logs";
+    opts.dir_fd_plus_one = scene.top_fd + 1;
+    opts.size_bytes = FILE_BYTES;
+    opts.look_ms = 5;
+    assert_int_equal(amy_logrotate_create(&opts, &scene.rotator, NULL), 0);
+    assert_int_equal(amy_logrotate_add(scene.rotator, "backup.log",
+                                       AMY_LOGROTATE_NAMED, NULL),
+                     0);
+}
+
+/* As jobs do, in a process of its own. */
+static void
+write_lines(int writer)
+{
+    struct amy__job job = {.site_fd = scene.top_fd, .event_fd = -1};
+
+    for (int i = 0; i < LINES; i++) {
+        amy__job_log(&job, "writer %d line %d", writer, i);
+    }
+    _exit(0);
+}
+
+static bool
+all_have_ended(void)
+{
+    bool all = true;
+
+    for (int i = 0; i < WRITERS; i++) {
+        if (scene.writers[i] > 0 &&
+            waitpid(scene.writers[i], NULL, WNOHANG) == scene.writers[i]) {
+            scene.writers[i] = 0;
+        }
+        all = all && scene.writers[i] == 0;
+    }
+    return all;
+}
+
+static struct amy_logrotate_view
+look(void)
+{
+    struct amy_logrotate_view view = {.struct_size = sizeof(view)};
+
+    amy_logrotate_read(scene.rotator, &view);
+    return view;
+}
+
+static unsigned
+read_lines(void)
+{
+    struct amy_log_reader_options opts = AMY_LOG_READER_OPTIONS_INIT;
+    struct amy_log_line line = {.struct_size = sizeof(line)};
+    struct amy_log_reader *reader = NULL;
+    unsigned lines = 0;
+
+    opts.directory = scene.top;
+    opts.components = 1U << AMY_LOG_COMPONENT_BACKUP;
+    assert_int_equal(amy_log_reader_open(&opts, &reader, NULL), 0);
+    while (amy_log_reader_next(reader, &line) > 0) {
+        char text[128] = "";
+        int writer = -1;
+        int i = -1;
+
+        (void)snprintf(text, sizeof(text), "%.*s", (int)line.text_bytes,
+                       line.text);
+        assert_non_null(strstr(text, "writer "));
+        assert_int_equal(
+            sscanf(strstr(text, "writer "), "writer %d line %d", &writer, &i),
+            2);
+        assert_in_range(writer, 0, WRITERS - 1);
+        assert_in_range(i, 0, LINES - 1);
+        assert_int_equal(scene.seen[writer][i]++, 0);
+        lines++;
+    }
+    amy_log_reader_free(reader);
+    return lines;
+}
+
+static void
+test_lines_of_jobs_survive_rotations(void **state)
+{
+    (void)state;
+    start_rotator();
+    for (int i = 0; i < WRITERS; i++) {
+        scene.writers[i] = fork();
+        assert_true(scene.writers[i] >= 0);
+        if (scene.writers[i] == 0) {
+            write_lines(i);
+        }
+    }
+    while (!all_have_ended() || look().waiting > 0) {
+        assert_int_equal(event_base_loop(scene.base, EVLOOP_ONCE), 0);
+    }
+    assert_true(look().rotations >= ROTATIONS);
+    assert_true(look().packed >= ROTATIONS);
+    assert_int_equal(read_lines(), WRITERS * LINES);
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_lines_of_jobs_survive_rotations,
+                                        set_up, tear_down),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
