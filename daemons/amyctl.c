@@ -513,7 +513,7 @@ static const struct command commands[] = {
     {"restart", 1, 2, run_restart, "restart SITE [POOL]",
      "start the workers anew"},
     {"backup", 2, 3, run_backup, "backup WHAT SITE [BACKUP]",
-     "now, list, show, verify, restore, pin, unpin, accept, prune"},
+     "now, check, list, show, verify, restore, pin, unpin, accept, prune"},
     {"logs", 1, 1, run_logs, "logs SITE [-f] [-n N] [OPTION...]",
      "all logs of a site, old and packed ones too, by time"},
 };

@@ -5,6 +5,7 @@
 #include <amy/clock.h>
 
 #include "ctl_ask.h"
+#include "ctl_check.h"
 #include "ctl_text.h"
 
 #include <inttypes.h>
@@ -511,6 +512,7 @@ grant(const struct backup_options *options, const struct wish *wish,
 }
 
 static const struct wish wishes[] = {
+    {"check", NULL, false, false, NULL}, /* no job, only a look */
     {"now", "dump", false, false, show_set},
     {"list", "list", false, false, show_list},
     {"show", "show", false, true, show_manifest},
@@ -552,6 +554,7 @@ usage(void)
         stderr,
         "usage: amyctl backup now SITE [--for deploy] [--verdict "
         "parsed|restored]\n"
+        "       amyctl backup check SITE\n"
         "       amyctl backup list|prune SITE [--dry-run]\n"
         "       amyctl backup show|verify|restore SITE [BACKUP] [--drill] "
         "[--to DATABASE]\n"
@@ -580,7 +583,8 @@ ctl_backup(const struct backup_options *options, int argc, char **argv)
             (void)fprintf(stderr, "amyctl: there is no site '%s'\n", argv[1]);
             return EXIT_FAILURE;
         }
-        return grant(options, wish, argv[1], set);
+        return wish->action == NULL ? ctl_check(options->run, argv[1])
+                                    : grant(options, wish, argv[1], set);
     }
     return usage();
 }

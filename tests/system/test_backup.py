@@ -617,10 +617,35 @@ def test_an_alarm_is_given_once(shop):
     assert (told / "told").read_text() == text
     alarms = shop.host.daemon_status("backup")["sites"][0]["backup"]["alarms"]
     assert [alarm["state"] for alarm in alarms] == ["failed"] and path
+    checked = shop.host.amyctl("backup", "check", DOMAIN, check=False)
+    assert checked.returncode == 1 and "does not exist" in checked.stderr, checked
     shop.set_url(shop.url())
     assert shop.ask("dump")["state"] == "done"
     wait_for(lambda: shop.host.daemon_status("backup")["sites"][0]["backup"]["alarms"] == [], 30,
              "the alarm is over")
+
+
+def test_a_monitor_is_told_whatever_stands_still(shop):
+    """By another process than the one that makes backups."""
+    def check(site=DOMAIN):
+        return shop.host.amyctl("backup", "check", site, check=False)
+
+    shop.host.start_backup()
+    done = check()
+    assert (done.returncode, done.stdout) == (1, "") and "no verified backup" in done.stderr, done
+    assert shop.ask("dump")["state"] == "done"
+    done = wait_for(lambda: (done := check()).returncode == 0 and done, 30, "all is well")
+    assert shop.listed()[0]["name"] in done.stdout and done.stderr == ""
+    assert "no such site" in check("other.localhost").stderr
+    os.kill(shop.host.backup.pid, signal.SIGSTOP)
+    try:
+        done = check()
+        assert done.returncode == 1 and done.stderr, done
+    finally:
+        os.kill(shop.host.backup.pid, signal.SIGCONT)
+    shop.host.backup.stop()
+    done = check()
+    assert done.returncode == 1 and "backup" in done.stderr, done
 
 
 def test_a_daemon_that_is_killed_leaves_no_set_and_the_next_one_sweeps(shop, proxy):
