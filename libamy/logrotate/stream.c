@@ -17,6 +17,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Front processes write once a second, a busy machine's late. The lines of the
+ * other files stand as they belong together: a worker's traceback is one piece
+ * among those of others. */
+#define ACCESS_SETTLES_MS 5000
 #define FLAGS (O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
 
 static const char *
@@ -357,6 +361,9 @@ amy__stream_open(struct amy__stream *stream, const struct amy__log_place *place,
         .live_fd = -1,
         .newest_ms = INT64_MIN,
         .last_ms = AMY_LOG_NO_TIME,
+        .settle = {.window_ms = component == AMY_LOG_COMPONENT_ACCESS
+                                    ? ACCESS_SETTLES_MS
+                                    : 0},
     };
     rc = look(stream, err);
     if (rc == 0) {
@@ -373,6 +380,7 @@ amy__stream_close(struct amy__stream *stream)
     }
     stream->old_count = 0;
     drop_lines(stream);
+    amy__settle_clear(&stream->settle);
     amy__close(&stream->live_fd);
     amy__free(stream->order);
     stream->order = NULL;
@@ -430,6 +438,7 @@ void
 amy__stream_rewind(struct amy__stream *stream)
 {
     drop_lines(stream);
+    amy__settle_clear(&stream->settle);
     stream->index = stream->start;
     stream->has_head = false;
     stream->last_ms = AMY_LOG_NO_TIME;
@@ -437,25 +446,29 @@ amy__stream_rewind(struct amy__stream *stream)
 
 /* ---- lines ---- */
 
+/* It waits until its turn; what there is no memory for is told. */
 static void
-set_head(struct amy__stream *stream, struct amy__span line, bool cut)
+add_line(struct amy__stream *stream, struct amy__span line, bool cut)
 {
+    struct amy_error why = AMY_ERROR_INIT;
     int64_t wall_ms = 0;
     bool timed = amy__log_line_time(line, &wall_ms);
-
-    if (timed) {
-        stream->last_ms = wall_ms;
-    }
-    stream->head = (struct amy_log_line){
-        .struct_size = sizeof(stream->head),
+    struct amy_log_line added = {
+        .struct_size = sizeof(added),
         .component = stream->component,
         .continues = timed ? 0 : 1,
-        .wall_ms = stream->last_ms,
         .text = line.p,
         .text_bytes = line.n,
         .cut = cut ? 1 : 0,
     };
-    stream->has_head = true;
+
+    if (timed) {
+        stream->last_ms = wall_ms;
+    }
+    added.wall_ms = stream->last_ms;
+    if (amy__settle_add(&stream->settle, &added, &why) < 0) {
+        complain(stream, file_name(stream), why.msg);
+    }
 }
 
 /* What writers that had not changed over yet put into renamed files. */
@@ -472,7 +485,7 @@ pull_old(struct amy__stream *stream)
         bool cut = false;
 
         if (amy__lines_next(old->lines, over, &line, &cut, NULL) > 0) {
-            set_head(stream, line, cut);
+            add_line(stream, line, cut);
             return true;
         }
         if (!over) {
@@ -507,10 +520,10 @@ leave_live(struct amy__stream *stream)
     stream->lines = NULL;
 }
 
-bool
-amy__stream_pull(struct amy__stream *stream)
+/* One more line of the files; false: there is none, or none yet. */
+static bool
+read_line(struct amy__stream *stream)
 {
-    stream->has_head = false;
     if (stream->old_count > 0 && pull_old(stream)) {
         return true;
     }
@@ -527,7 +540,7 @@ amy__stream_pull(struct amy__stream *stream)
                                  &cut, &why);
 
         if (rc > 0) {
-            set_head(stream, line, cut);
+            add_line(stream, line, cut);
             return true;
         }
         if (rc < 0) {
@@ -543,6 +556,15 @@ amy__stream_pull(struct amy__stream *stream)
         stream->index++;
     }
     return false;
+}
+
+bool
+amy__stream_pull(struct amy__stream *stream)
+{
+    while (!amy__settle_is_due(&stream->settle) && read_line(stream)) {
+    }
+    stream->has_head = amy__settle_take(&stream->settle, &stream->head);
+    return stream->has_head;
 }
 
 bool

@@ -6,6 +6,7 @@
 
 #include "logrotate/lines.h"
 #include "logrotate/scan.h"
+#include "logrotate/settle.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -52,6 +53,7 @@ struct amy__stream {
     struct amy__stream_old olds[AMY__STREAM_OLD_MAX];
     size_t old_count;
     int64_t last_ms; /* time of the last line that had one */
+    struct amy__settle settle;
     bool has_head;
     struct amy_log_line head; /* valid until the next pull */
 };

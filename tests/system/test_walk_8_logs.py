@@ -25,7 +25,6 @@ def test_requests_jobs_and_backups_are_told_by_time(stage):
                         for line in lines) and lines)
 
     lines = wait_for(told, SOON_S, "the job's and the backup's lines")
-    # Each component in its own order; a traceback or a buffer may be late.
     times = [line["time"] for line in lines if line["component"] == "access"]
     assert times == sorted(times)
     backups = [line for line in lines if line["component"] == "backup"]

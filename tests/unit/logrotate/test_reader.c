@@ -218,6 +218,25 @@ test_line_without_a_time_stays_with_the_one_before(void **state)
                                 "w Traceback\nw   File\nw ValueError\n");
 }
 
+/* As front processes do: each writes what it had within a second. */
+static void
+test_lines_of_several_writers_come_by_their_times(void **state)
+{
+    struct fixture *f = *state;
+
+    say_at(f, "access.log", 2, "one writer's");
+    say_at(f, "access.log", 3, "one writer's");
+    say(f, "access.log", "  more of it\n");
+    say_at(f, "access.log", 2, "another's");
+    say_at(f, "access.log", 3, "another's");
+    say_at(f, "error.log", 2, "between");
+    f->opts.components =
+        1U << AMY_LOG_COMPONENT_ACCESS | 1U << AMY_LOG_COMPONENT_ERROR;
+    assert_string_equal(all(f), "a one writer's\na another's\ne between\n"
+                                "a one writer's\na   more of it\n"
+                                "a another's\n");
+}
+
 static void
 fill_old(const struct fixture *f)
 {
@@ -622,6 +641,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_components_are_merged_by_time),
         TEST(test_line_without_a_time_stays_with_the_one_before),
+        TEST(test_lines_of_several_writers_come_by_their_times),
         TEST(test_old_files_of_all_kinds_are_read_in_order),
         TEST(test_last_lines_reach_into_old_files),
         TEST(test_since_and_until_bound_what_is_given_and_opened),
