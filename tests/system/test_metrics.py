@@ -94,11 +94,14 @@ def test_queue_is_seen_while_requests_wait(running):
     held = [running.connect(TINY, tls=False) for _ in range(3)]
     for connection in held:
         connection.request("GET", "/slow?s=3", {"Host": TINY})
-    wait_for(lambda: value(metrics(running), "amy_pool_queue_length", site=TINY) == 1, SOON_S,
-             "one of three waits for two slots")
-    found = metrics(running)
-    assert value(found, "amy_pool_slots_busy", site=TINY) == 2
-    assert value(found, "amy_pool_queue_oldest_seconds", site=TINY) > 0
+
+    def queued():
+        found = metrics(running)
+        return (value(found, "amy_pool_queue_length", site=TINY) == 1
+                and value(found, "amy_pool_slots_busy", site=TINY) == 2
+                and value(found, "amy_pool_queue_oldest_seconds", site=TINY) > 0)
+
+    wait_for(queued, SOON_S, "one of three waits for two slots")
     for connection in held:
         assert connection.read_response().status == 200
         connection.close()
