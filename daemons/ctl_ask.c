@@ -24,7 +24,7 @@ struct slot {
 };
 
 #define SLOTS_MAX 64
-#define MEANWHILE_MS 250
+#define MEANWHILE_US 250000
 
 static void
 on_done(struct amy_control_request *request,
@@ -84,7 +84,7 @@ on_meanwhile(evutil_socket_t fd, short what, void *user)
 static struct event *
 begin_meanwhile(struct event_base *base, const struct ask_meanwhile *meanwhile)
 {
-    const struct timeval every = {0, MEANWHILE_MS * 1000};
+    const struct timeval every = {0, MEANWHILE_US};
     void *user = (void *)(uintptr_t)meanwhile;
     struct event *timer = NULL;
 

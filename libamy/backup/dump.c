@@ -36,6 +36,7 @@ struct dump {
     uint64_t expected; /* raw bytes that the last one had; 0: none */
     int64_t looked_ms;
     int64_t heard_ms;       /* pg_dump's last bytes */
+    char session[48];       /* how the server calls ours */
     char words[WORDS_SIZE]; /* for its programs, what no variable can say */
 };
 
@@ -158,7 +159,7 @@ start_dump(struct dump *dump, struct amy_error *err)
 /* Its session's name, so that it is found among all; no other process may have
  * it. Goes with what no variable can say. */
 static int
-name_session(struct dump *dump, char name[48], struct amy_error *err)
+name_session(struct dump *dump, struct amy_error *err)
 {
     uint8_t salt[8] = {0};
     char hex[2 * sizeof(salt) + 1] = "";
@@ -168,8 +169,11 @@ name_session(struct dump *dump, char name[48], struct amy_error *err)
         return rc;
     }
     amy__hex(salt, sizeof(salt), hex);
-    (void)snprintf(name, 48, "amy-backup dump %s", hex);
-    rc = amy__pg_target_set(&dump->job->target, "application_name", name, err);
+    (void)snprintf(dump->session, sizeof(dump->session), "amy-backup dump %s",
+                   hex);
+    dump->watch.application = dump->session;
+    rc = amy__pg_target_set(&dump->job->target, "application_name",
+                            dump->session, err);
     if (rc == 0 &&
         !amy__pg_target_words(&dump->job->target, dump->words, WORDS_SIZE)) {
         rc = amy__err(err, AMY_ELIMIT,
@@ -184,10 +188,8 @@ dump_data(struct dump *dump, struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p) int fd = create_file(dump, AMY__SET_DATA, err);
     struct amy__manifest_file *file = NULL;
-    char name[48] = "";
-    int rc = fd < 0 ? fd : name_session(dump, name, err);
+    int rc = fd < 0 ? fd : name_session(dump, err);
 
-    dump->watch.application = name;
     if (rc == 0) {
         rc = amy__zwriter_create(fd, &dump->writer, err);
     }

@@ -52,7 +52,7 @@ struct amy__job_spec {
 
 /* The spec as one line of JSON, and back. AMY_EPARSE, AMY_ENOMEM. */
 int amy__job_spec_write(const struct amy__job_spec *spec, struct amy__buf *out);
-int amy__job_spec_read(struct amy__span json, struct amy__job_spec *ret,
+int amy__job_spec_read(struct amy__span text, struct amy__job_spec *ret,
                        struct amy_error *err);
 const char *amy__job_action_name(enum amy__job_action action);
 

@@ -85,7 +85,7 @@ int amy__manifest_write(const struct amy__manifest *manifest,
 /* `name`: the directory it lies in, which it must name. Every key must be
  * there, of its type and within its bounds, and no other: AMY_EPARSE with the
  * first that is not. ret is cleared by the caller, also on failure. */
-int amy__manifest_read(struct amy__span json, const char *name,
+int amy__manifest_read(struct amy__span text, const char *name,
                        struct amy__manifest *ret, struct amy_error *err);
 
 /* Take a table over into a manifest. 0, AMY_ENOMEM, AMY_ELIMIT. */

@@ -67,8 +67,7 @@ amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
     facts = amy__calloc(sets.count + 1, sizeof(*facts));
     if (rc == 0 && facts == NULL) {
         rc = amy__err(err, AMY_ENOMEM, "pruning");
-    }
-    if (rc == 0) {
+    } else if (rc == 0) {
         for (size_t i = 0; i < sets.count; i++) {
             describe(&sets.items[i], now_ms, &facts[i]);
         }

@@ -6,10 +6,10 @@
 
 #include <string.h>
 
-#define SEARCH_DAYS (40 * 366)
+#define SEARCH_DAYS (INT64_C(40) * 366)
 /* A change of clocks moves an instant by up to a day and more to either side
  * of the day it belongs to. */
-#define SLACK_DAYS 2
+#define SLACK_DAYS INT64_C(2)
 
 static uint64_t
 mix(uint64_t seed, int64_t slot_ms)

@@ -17,8 +17,8 @@
 #define CHANGES_MAX 4096
 #define TYPES_MAX 256
 #define CHARS_MAX 4096
-#define OFFSET_MAX (26 * 3600)        /* RFC 8536, section 3.2 */
-#define FIRST_S (-(INT64_C(1) << 59)) /* the Big Bang, as zic has it */
+#define OFFSET_MAX (INT64_C(26) * 3600) /* RFC 8536, section 3.2 */
+#define FIRST_S (-(INT64_C(1) << 59))   /* the Big Bang, as zic has it */
 /* No zone ever had changes closer than that to both sides of a local time. */
 #define WINDOW_S (2 * OFFSET_MAX)
 

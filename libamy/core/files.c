@@ -179,7 +179,6 @@ open_regular(int dir_fd, const char *name, struct stat *ret_stat,
              struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p) int fd = -1;
-    int taken = -1;
 
     fd = openat(dir_fd, name,
                 O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
@@ -200,9 +199,7 @@ open_regular(int dir_fd, const char *name, struct stat *ret_stat,
     if (!S_ISREG(ret_stat->st_mode)) {
         return refuse_kind(name, ret_stat->st_mode, err);
     }
-    taken = fd;
-    fd = -1;
-    return taken;
+    return amy__take_fd(&fd);
 }
 
 /* To the end of the file, whatever its size was called before. */

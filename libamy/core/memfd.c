@@ -15,7 +15,6 @@ amy__sealed_memfd(const char *name, const void *data, size_t n,
                   struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p) int fd = -1;
-    int taken = -1;
     int rc = 0;
 
     fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -31,9 +30,7 @@ amy__sealed_memfd(const char *name, const void *data, size_t n,
               F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) != 0) {
         return amy__err_sys(err, errno, "sealing memfd '%s'", name);
     }
-    taken = fd;
-    fd = -1;
-    return taken;
+    return amy__take_fd(&fd);
 }
 
 int

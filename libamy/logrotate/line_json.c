@@ -87,8 +87,8 @@ escape_one(const unsigned char *p, size_t n, char buf[8], size_t *ret_n)
         buf[1] = *p == '\n' ? 'n' : 't';
         *ret_n = 2;
     } else if (*p == '\0') { /* JSON allows it, and many who read it do not */
-        memcpy(buf, REPLACEMENT, 3);
-        *ret_n = 3;
+        memcpy(buf, REPLACEMENT, sizeof(REPLACEMENT) - 1);
+        *ret_n = sizeof(REPLACEMENT) - 1;
     } else if (*p < 0x20 || *p == 0x7f) {
         *ret_n = (size_t)snprintf(buf, 8, "\\u%04x", *p);
     } else if (*p < 0x80) {
