@@ -1,0 +1,15 @@
+"""The application's configuration: registers the system checks."""
+
+from django.apps import AppConfig
+
+
+class AmyConfig(AppConfig):
+    """`INSTALLED_APPS = ["amy.contrib.django"]`."""
+
+    name = "amy.contrib.django"
+    label = "amy"
+    verbose_name = "libamy"
+
+    def ready(self) -> None:
+        """Registers the checks by importing them."""
+        from amy.contrib.django import checks  # noqa: F401

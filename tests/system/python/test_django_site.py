@@ -1,0 +1,240 @@
+"""amy.contrib.django in the demo's site, served by the daemons, set up as
+docs/django.md says."""
+
+import json
+import os
+import re
+import signal
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from hosting.site import TOP
+from hosting.users import User
+from hosting.wait import wait_for
+from support import children_of
+
+DOMAIN = "demo.localhost"
+SOON_S = 60
+YAML = """\
+site: demo.localhost
+user: {user}
+health: {{path: /healthz, any_host: true, bake: 300ms}}
+workers:
+  - {{name: web, wsgi: config.wsgi:application, count: 2}}
+database: {{from: DATABASE_URL}}
+gate: {{except: [/healthz]}}
+"""
+MORE = """
+AMY = {{"RUN_DIRECTORY": {run!r}}}
+CACHES = {{"default": {{"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}}}
+"""
+
+
+def page_settings():
+    """The lines that the page asks for."""
+    page = (TOP / "docs/django.md").read_text()
+    return re.search(r"^```python\n(# in settings.py\n.*?)^```", page, re.M | re.S)[1]
+
+
+def install(site, host):
+    """The package into the site's environment, and the page's lines."""
+    packages = next(Path(sys.prefix).glob("lib/python3*/site-packages"))
+    mine = next(site.venv.resolve().glob("lib/python3*/site-packages"))
+    (mine / "amy.pth").write_text(f"{packages}\n")
+    (mine / "yaml").symlink_to(Path(yaml.__file__).parent)
+    with open(site.repo / "config/settings.py", "a") as settings:
+        settings.write(page_settings() + MORE.format(run=str(host.run)))
+
+
+@pytest.fixture(scope="module")
+def host(host_for_module, django_venv, postgres, redis):
+    host = host_for_module
+    site = host.site(DOMAIN)
+    site.deploy_django(postgres.url, redis.url, django_venv)
+    install(site, host)
+    site.write_yaml(YAML.format(user=host.user.name))
+    host.start_workers(ready=False)
+    host.start_front()
+    wait_for(host.workers_are_ready, SOON_S, "all workers are ready")
+    return host
+
+
+@pytest.fixture(scope="module")
+def site(host):
+    return host.sites[DOMAIN]
+
+
+def health(host, **headers):
+    answer = host.get(DOMAIN, "/healthz", headers=headers)
+    assert answer.get("cache-control") == "no-store"
+    assert answer.get("content-length") == str(len(answer.body))
+    return answer.status, json.loads(answer.body)
+
+
+WELL = (200, {"healthy": True, "database": "ok", "cache": "ok"})
+
+
+# ---- checks
+
+
+def test_the_demos_settings_fit(site, host):
+    assert "no issues" in site.manage("check", "--database", "default", user=host.user)
+
+
+def test_a_misfit_stops_a_command(site, host):
+    settings = site.repo / "config/settings.py"
+    before = settings.read_text()
+    settings.write_text(before + 'SECURE_PROXY_SSL_HEADER = ("HTTP_X_SSL", "on")\n')
+    try:
+        with pytest.raises(RuntimeError, match=r"amy\.E001"):
+            site.manage("check", user=host.user)
+    finally:
+        settings.write_text(before)
+
+
+def test_more_connections_than_the_server_takes(site, host):
+    before = site.yaml.read_text()
+    site.write_yaml(before.replace("count: 2", "count: 100"))
+    try:
+        strictly = ("check", "--fail-level", "WARNING")
+        with pytest.raises(RuntimeError, match=r"amy\.W017.* keep up to 101 connections .* takes 97"):
+            site.manage(*strictly, "--database", "default", user=host.user)
+        assert "no issues" in site.manage(*strictly, user=host.user), "nobody asked the server"
+    finally:
+        site.write_yaml(before)
+
+
+# ---- maintenance
+
+
+def test_maintenance_as_the_sites_user(site, host):
+    try:
+        assert site.manage("maintenance", "on", user=host.user) == f"{DOMAIN} is closed for maintenance\n"
+        assert host.get(DOMAIN).status == 503
+        assert health(host) == WELL, "the page of the example leaves it open"
+        told = site.manage("maintenance", "status", user=host.user)
+        assert re.fullmatch(rf"{DOMAIN} is closed since \S+ \S+ UTC by {host.user.name}\n", told), told
+    finally:
+        assert site.manage("maintenance", "off", user=host.user) == f"{DOMAIN} is open\n"
+    assert host.get(DOMAIN).status == 200
+
+
+@pytest.mark.root
+def test_maintenance_as_somebody_else(site, host):
+    with pytest.raises(RuntimeError, match=r"nobody may not do that"):
+        settings = site.venv / "bin/postactivate"
+        settings.chmod(0o644)  # a stranger cannot even read it
+        try:
+            site.manage("maintenance", "on", user=User.named("nobody"))
+        finally:
+            settings.chmod(0o640)
+    assert host.get(DOMAIN).status == 200
+
+
+def test_maintenance_of_a_site_that_is_not_there(site, host):
+    with pytest.raises(RuntimeError, match="other.localhost: no site"):
+        site.manage("maintenance", "on", "--site", "other.localhost", user=host.user)
+
+
+def test_maintenance_without_amy_front(site, host):
+    settings = site.repo / "config/settings.py"
+    before = settings.read_text()
+    settings.write_text(before + f'AMY = {{"RUN_DIRECTORY": {str(host.state)!r}}}\n')
+    try:
+        with pytest.raises(RuntimeError, match="CommandError: amy-front does not run"):
+            site.manage("maintenance", "on", user=host.user)
+    finally:
+        settings.write_text(before)
+
+
+# ---- health
+
+
+def test_well_under_any_name(host):
+    assert health(host) == WELL
+    assert health(host, Host="10.0.0.7") == WELL
+    assert host.get(DOMAIN, "/healthz", method="HEAD").status == 200
+    assert host.get(DOMAIN, "/healthz", method="POST").status == 405
+
+
+def expect_soon(host, wanted, what):
+    """An outcome is kept for a second, and there are two workers."""
+    wait_for(lambda: [health(host) for _ in range(6)] == [wanted] * 6, SOON_S, what)
+
+
+@pytest.mark.parametrize(("server", "check"), [("redis", "cache"), ("postgres", "database")])
+def test_a_server_that_hangs_is_a_503_and_no_worker_that_hangs(host, request, server, check):
+    child = request.getfixturevalue(server).child
+    stop_all(child, signal.SIGSTOP)
+    try:
+        bad = (503, {**WELL[1], "healthy": False, check: "timeout"})
+        wait_for(lambda: health(host) == bad, SOON_S, "it is seen")
+        began = time.monotonic()
+        assert health(host) == bad
+        assert time.monotonic() - began < 20, "2 s, and ten times as much in a test"
+    finally:
+        stop_all(child, signal.SIGCONT)
+    expect_soon(host, WELL, "it is well again")
+
+
+def stop_all(child, number):
+    """PostgreSQL's backends, too: the parent accepts, and they answer."""
+    for pid in [child.pid, *children_of(child.pid)]:
+        os.kill(pid, number)
+
+
+def test_a_reload_asks_it(host):
+    assert host.amyctl("reload", DOMAIN).returncode == 0
+
+
+def test_errors_tell_their_kind_alone(site, host):
+    """With settings that hold a password, as a person would look at it."""
+    script = """
+import os, json
+os.environ["DATABASE_URL"] = "postgresql://somebody:s3cr3t@127.0.0.1:1/x"
+os.environ["AMY_REDIS_URL"] = "redis://:s3cr3t@127.0.0.1:1/0"
+import config.wsgi
+from django.test import Client
+answer = Client().get("/healthz", headers={"host": "any"})
+print(answer.status_code, answer.content.decode())
+"""
+    told = site.run("python", "-c", script, user=host.user)
+    status, _, body = told.strip().partition(" ")
+    assert status == "503"
+    assert json.loads(body) == {"healthy": False, "database": "OperationalError", "cache": "ConnectionError"}
+
+
+def test_own_checks_deadlines_and_what_is_not_asked_twice(site, host):
+    script = """
+import json, threading, time
+import config.wsgi
+from amy.contrib.django.health import Health
+
+calls, gate = [], threading.Event()
+
+def slow():
+    calls.append(1)
+    gate.wait(60)
+
+def broken():
+    raise LookupError("s3cr3t")
+
+health = Health({"slow": slow, "broken": broken, "fine": lambda: None}, 0.2, 0.0)
+print(json.dumps([health.report(), health.report(), len(calls)]))
+gate.set()
+end = time.monotonic() + 60
+while health.report()["slow"] != "ok" and time.monotonic() < end:
+    pass
+print(json.dumps([health.report(), threading.active_count() < 10]))
+kept = Health({"one": lambda: calls.append(1)}, 1.0, 3600.0)
+calls.clear()
+print(json.dumps([kept.report(), kept.report(), len(calls)]))
+"""
+    first, second, third = map(json.loads, site.run("python", "-c", script, user=host.user).splitlines())
+    late = {"slow": "timeout", "broken": "LookupError", "fine": "ok"}
+    assert first == [late, late, 1]
+    assert second == [{**late, "slow": "ok"}, True]
+    assert third == [{"one": "ok"}, {"one": "ok"}, 1]
