@@ -14,18 +14,39 @@ native_state_of(PyObject *module)
     return PyModule_GetState(module);
 }
 
-PyObject *
-native_raise(const struct native_state *state, const struct amy_error *err)
+static PyObject *
+raise(const struct native_state *state, const struct amy_error *err,
+      PyObject *fate)
 {
+    const char *message =
+        err->msg[0] == '\0' ? amy_strerror(err->code) : err->msg;
     PyObject *error = PyObject_CallFunction(
-        state->error_class, "isiILs", err->code,
-        err->msg[0] == '\0' ? amy_strerror(err->code) : err->msg,
-        err->sys_errno, (unsigned)err->source, (long long)err->detail,
-        err->sqlstate);
+        state->error_class, "isiILsOO", err->code, message, err->sys_errno,
+        (unsigned)err->source, (long long)err->detail, err->sqlstate, Py_None,
+        fate);
 
     if (error != NULL) {
         PyErr_SetObject(state->error_class, error);
         Py_DECREF(error);
+    }
+    return NULL;
+}
+
+PyObject *
+native_raise(const struct native_state *state, const struct amy_error *err)
+{
+    return raise(state, err, Py_None);
+}
+
+PyObject *
+native_raise_fate(const struct native_state *state, const struct amy_error *err,
+                  int fate)
+{
+    PyObject *number = PyLong_FromLong(fate);
+
+    if (number != NULL) {
+        (void)raise(state, err, number);
+        Py_DECREF(number);
     }
     return NULL;
 }
@@ -115,13 +136,10 @@ add_codes(PyObject *module)
 }
 
 static int
-add_gate(PyObject *module, struct native_state *state)
+add_type(PyObject *module, PyType_Spec *spec, PyTypeObject **ret_type)
 {
-    state->gate_type = (PyTypeObject *)PyType_FromModuleAndSpec(
-        module, &native_gate_spec, NULL);
-    return state->gate_type == NULL
-               ? -1
-               : PyModule_AddType(module, state->gate_type);
+    *ret_type = (PyTypeObject *)PyType_FromModuleAndSpec(module, spec, NULL);
+    return *ret_type == NULL ? -1 : PyModule_AddType(module, *ret_type);
 }
 
 static int
@@ -136,7 +154,8 @@ fill(PyObject *module)
     state->error_class = PyObject_GetAttrString(errors, "Error");
     Py_DECREF(errors);
     if (state->error_class == NULL || add_codes(module) < 0 ||
-        add_gate(module, state) < 0) {
+        add_type(module, &native_gate_spec, &state->gate_type) < 0 ||
+        add_type(module, &native_redis_spec, &state->redis_type) < 0) {
         return -1;
     }
     return PyModule_AddStringConstant(module, "VERSION", amy_version());
@@ -150,6 +169,7 @@ traverse(PyObject *module, visitproc visit, void *arg)
     if (state != NULL) {
         Py_VISIT(state->error_class);
         Py_VISIT(state->gate_type);
+        Py_VISIT(state->redis_type);
     }
     return 0;
 }
@@ -162,6 +182,7 @@ clear(PyObject *module)
     if (state != NULL) {
         Py_CLEAR(state->error_class);
         Py_CLEAR(state->gate_type);
+        Py_CLEAR(state->redis_type);
     }
     return 0;
 }

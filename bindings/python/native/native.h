@@ -19,6 +19,7 @@ struct event_base;
 struct native_state {
     PyObject *error_class; /* amy.errors.Error */
     PyTypeObject *gate_type;
+    PyTypeObject *redis_type;
 };
 
 struct native_state *native_state_of(PyObject *module);
@@ -26,6 +27,10 @@ struct native_state *native_state_of(PyObject *module);
 /* Raise amy.Error from what the library told. Always NULL. */
 PyObject *native_raise(const struct native_state *state,
                        const struct amy_error *err);
+
+/* The same with what is known of a Redis command: enum amy_redis_fate. */
+PyObject *native_raise_fate(const struct native_state *state,
+                            const struct amy_error *err, int fate);
 
 /* The same for a fault that the extension finds itself. */
 PyObject *native_raise_text(const struct native_state *state, int code,
@@ -70,6 +75,7 @@ int native_loop_run(struct native_loop *loop, int64_t timeout_ms);
 void native_loop_end(struct native_loop *loop);
 
 extern PyType_Spec native_gate_spec;
+extern PyType_Spec native_redis_spec;
 
 PyObject *native_ask(PyObject *module, PyObject *args);
 PyObject *native_backup_job(PyObject *module, PyObject *args);

@@ -12,7 +12,7 @@ import pytest
 from amy import Code, Error, control, gate, status
 from hosting.users import as_user, clean_environment
 from hosting.wait import wait_for
-from support import TINY, TINY_YAML, close_host, deploy_tiny
+from support import TINY, TINY_YAML, deploy_tiny
 
 SOON_S = 60
 

@@ -28,10 +28,11 @@ def host(host_for_module, session_root, django_venv):
 
 
 @pytest.mark.parametrize("block", examples())
-def test_example(host, monkeypatch, block, capsys):
+def test_example(host, redis, monkeypatch, block, capsys):
     monkeypatch.setattr(control, "RUN_DIRECTORY", host.run)
     here = block.replace("nowhere.example.org", "nowhere.localhost").replace("example.org", DOMAIN)
     here = here.replace('"/webapps/', f'"{host.webapps}/')
+    here = here.replace("redis://localhost:6379/0", redis.url)
     exec(compile(here, "example", "exec"), {"__name__": "__main__"})
     printed = capsys.readouterr().out
     assert printed or "print" not in here

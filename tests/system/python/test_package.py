@@ -10,6 +10,7 @@ from pathlib import Path
 import amy
 import pytest
 from amy import Code, Error, _native, gate
+from memory import expect_flat
 
 
 def test_it_is_the_installed_package_and_the_installed_library():
@@ -83,22 +84,6 @@ print("both")
 
 
 # ---- memory
-
-
-def resident_kib():
-    pages = Path("/proc/self/statm").read_text().split()[1]
-    return int(pages) * os.sysconf("SC_PAGESIZE") // 1024
-
-
-def expect_flat(work, times, most_kib=512):
-    """Nothing is kept: what the allocators need at first is had by then."""
-    for _ in range(times // 10):
-        work()
-    before, files = resident_kib(), len(os.listdir("/proc/self/fd"))
-    for _ in range(times):
-        work()
-    assert resident_kib() - before < most_kib, f"grew by {resident_kib() - before} KiB"
-    assert len(os.listdir("/proc/self/fd")) == files
 
 
 def test_nothing_is_kept_of_reads_and_errors(tmp_path):

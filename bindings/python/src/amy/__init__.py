@@ -3,6 +3,7 @@
     amy.gate      the maintenance gate of a site: is it closed, close it, open it
     amy.status    what the running daemons say of themselves and of each site
     amy.backup    a site's backups: list, make, verify, restore
+    amy.redis     a Redis client with one deadline a call
     amy.control   one request to a daemon; what the modules above are made of
     amy.contrib.django   `manage.py maintenance`, a health view, system checks
 
@@ -15,9 +16,9 @@ fork(): it raises Code.ESTATE there, and leaves the parent's alone.
 """
 
 from amy import _native
-from amy.errors import Code, Error, Source
+from amy.errors import Code, Error, Fate, Source
 
-__all__ = ["Code", "Error", "Source", "__version__"]
+__all__ = ["Code", "Error", "Fate", "Source", "__version__"]
 
 #: The version of the libamy that is loaded, e.g. "0.1.0".
 __version__: str = _native.VERSION

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
-__all__ = ["Code", "Error", "Source"]
+__all__ = ["Code", "Error", "Fate", "Source"]
 
 
 class Code(IntEnum):
@@ -40,6 +40,14 @@ class Source(IntEnum):
     CURL = 5  #: libcurl
 
 
+class Fate(IntEnum):
+    """Of a Redis command that failed: did the server act on it?"""
+
+    ANSWERED = 0  #: it said why it did not
+    NOT_RUN = 1  #: no byte of it was sent
+    UNKNOWN = 2  #: it was sent, and no answer came: it may have run, or may yet
+
+
 class Error(Exception):
     """A call of libamy failed.
 
@@ -51,12 +59,13 @@ class Error(Exception):
     detail    that number, e.g. an HTTP status
     sqlstate  PostgreSQL's five characters, or ""
     answer    what a daemon sent along with its refusal: `problems`, `lines` ...
+    fate      of a Redis command, a `Fate`; else None
     """
 
     def __init__(self, code: int, message: str, errno: int = 0, source: int = Source.NONE,
                  detail: int = 0, sqlstate: str = "",
-                 answer: Mapping[str, Any] | None = None) -> None:
-        super().__init__(code, message, errno, source, detail, sqlstate, answer)
+                 answer: Mapping[str, Any] | None = None, fate: int | None = None) -> None:
+        super().__init__(code, message, errno, source, detail, sqlstate, answer, fate)
         self.code: int = Code(code) if code in Code._value2member_map_ else code
         self.message = message
         self.errno = errno
@@ -64,6 +73,7 @@ class Error(Exception):
         self.detail = detail
         self.sqlstate = sqlstate
         self.answer: Mapping[str, Any] = answer or {}
+        self.fate = None if fate is None else Fate(fate)
 
     def __str__(self) -> str:
         name = self.code.name if isinstance(self.code, Code) else str(self.code)

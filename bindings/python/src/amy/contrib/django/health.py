@@ -70,6 +70,27 @@ def check_cache(alias: str) -> None:
     caches[alias].get("amy-health")
 
 
+def check_rq(queue: str) -> None:
+    """By django-rq's own client: what it reaches is what jobs reach."""
+    import django_rq
+
+    connection = django_rq.get_connection(queue)
+    try:
+        connection.ping()
+    finally:
+        connection.close()
+
+
+def _rq_queues() -> list[str]:
+    """One queue for each server of RQ_QUEUES; `default` before others."""
+    servers: dict[str, str] = {}
+    if "django_rq" in settings.INSTALLED_APPS:
+        queues = getattr(settings, "RQ_QUEUES", {})
+        for name in sorted(queues, key=lambda name: (name != "default", name)):
+            servers.setdefault(repr(queues[name]), name)
+    return list(servers.values())
+
+
 def _named(kind: str, aliases: list[str]) -> dict[str, str]:
     """The name of each check: that of `default` is the kind alone."""
     return {kind if alias == "default" else f"{kind}.{alias}": alias for alias in aliases}
@@ -84,6 +105,8 @@ def checks() -> dict[str, Check]:
     for name, alias in _named("cache", list(settings.CACHES)).items():
         if not settings.CACHES[alias]["BACKEND"].startswith(_LOCAL_CACHES):
             found[name] = partial(check_cache, alias)
+    for name, queue in _named("redis", _rq_queues()).items():
+        found[name] = partial(check_rq, queue)
     for name, path in _option("CHECKS", {}).items():
         found[name] = import_string(path)
     return found
