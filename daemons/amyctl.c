@@ -73,7 +73,7 @@ set_ask(struct ask *ask, const char *daemon, const char *method,
 #define STATUS_ASKS 3
 
 /* Ask the daemons how they are. asks[0]: front. EXIT_SUCCESS when at least one
- * of the first two answered. */
+ * answered. */
 static int
 ask_status(const struct options *options, struct ask asks[STATUS_ASKS])
 {
@@ -86,7 +86,8 @@ ask_status(const struct options *options, struct ask asks[STATUS_ASKS])
     if (ask_all(options->run, asks, STATUS_ASKS) < 0) {
         return fail("making an event base failed");
     }
-    if (ask_succeeded(&asks[0]) || ask_succeeded(&asks[1])) {
+    if (ask_succeeded(&asks[0]) || ask_succeeded(&asks[1]) ||
+        ask_succeeded(&asks[2])) {
         return EXIT_SUCCESS;
     }
     ask_complain(&asks[0], options->run, "");

@@ -356,8 +356,9 @@ run_verify(struct amy__job *job, struct amy__manifest *manifest,
         tell_left(job, AMY__JOB_VERIFY);
         return rc;
     }
-    amy__job_log(job, "%s %s %s", manifest->name,
-                 amy__verdict_name(manifest->verdict), manifest->reason);
+    amy__job_log(job, "%s %s%s%s", manifest->name,
+                 amy__verdict_name(manifest->verdict),
+                 manifest->reason[0] == '\0' ? "" : ": ", manifest->reason);
     return manifest->verdict == AMY__VERDICT_DAMAGED
                ? amy__err(err, AMY_EPARSE, "'%s' is damaged: %s",
                           manifest->name, manifest->reason)

@@ -20,31 +20,56 @@ time_at(const struct amy__json *set, const char *key)
 }
 
 static void
+take_newest(const struct amy__json *set, struct amy__scheduler_facts *ret)
+{
+    const char *reason = amy__json_get_text(set, "reason", "");
+
+    (void)snprintf(ret->newest_name, sizeof(ret->newest_name), "%s",
+                   amy__json_get_text(set, "name", ""));
+    (void)snprintf(ret->newest_verdict, sizeof(ret->newest_verdict), "%s",
+                   amy__json_get_text(set, "verdict", ""));
+    (void)snprintf(ret->newest_reason, sizeof(ret->newest_reason), AMY_SPAN_FMT,
+                   AMY_SPAN_ARG(amy__own_words(reason)));
+}
+
+static void
+take_good(const struct amy__json *set, struct amy__scheduler_facts *ret)
+{
+    amy__json_free(ret->good);
+    ret->good = amy__json_copy(set);
+    /* pg_dump's words: its owner sees them in the list. */
+    (void)amy__json_set(ret->good, "warning", amy__json_text(""));
+    ret->good_ms = time_at(set, "started");
+}
+
+static bool
+is_good(const struct amy__json *set)
+{
+    return amy__json_get_bool(set, "verified_set", false);
+}
+
+static bool
+is_ahead(const struct amy__json *set)
+{
+    return amy__json_get_bool(set, "ahead", false);
+}
+
+static void
 read_set(const struct amy__json *set, struct amy__scheduler_facts *ret)
 {
-    bool good = amy__json_get_bool(set, "verified_set", false);
     const char *verdict = amy__json_get_text(set, "verdict", "");
-    const char *reason = amy__json_get_text(set, "reason", "");
 
     ret->sets++;
     ret->bytes += (uint64_t)amy__json_get_int(set, "bytes", 0);
-    if (amy__json_get_bool(set, "ahead", false)) {
+    if (is_ahead(set)) {
         ret->ahead++;
         return;
     }
     if (ret->sets - ret->ahead == 1) {
-        (void)snprintf(ret->newest_name, sizeof(ret->newest_name), "%s",
-                       amy__json_get_text(set, "name", ""));
-        (void)snprintf(ret->newest_verdict, sizeof(ret->newest_verdict), "%s",
-                       verdict);
-        (void)snprintf(ret->newest_reason, sizeof(ret->newest_reason),
-                       AMY_SPAN_FMT, AMY_SPAN_ARG(amy__own_words(reason)));
+        take_newest(set, ret);
     }
-    if (good && ret->good == NULL) {
-        ret->good = amy__json_copy(set);
-        /* pg_dump's words: its owner sees them in the list. */
-        (void)amy__json_set(ret->good, "warning", amy__json_text(""));
-        ret->good_ms = time_at(set, "started");
+    if (is_good(set) && ret->good == NULL) {
+        take_good(set, ret);
     }
     if (ret->slot_ms == AMY__MANIFEST_NO_TIME) {
         ret->slot_ms = time_at(set, "slot");
@@ -52,6 +77,19 @@ read_set(const struct amy__json *set, struct amy__scheduler_facts *ret)
     if (ret->drilled_ms == AMY__MANIFEST_NO_TIME &&
         strcmp(verdict, "restored") == 0) {
         ret->drilled_ms = time_at(set, "verified");
+    }
+}
+
+void
+amy__scheduler_facts_made(const struct amy__json *set,
+                          struct amy__scheduler_facts *ret)
+{
+    if (set == NULL || is_ahead(set)) {
+        return;
+    }
+    take_newest(set, ret);
+    if (is_good(set)) {
+        take_good(set, ret);
     }
 }
 

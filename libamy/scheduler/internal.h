@@ -169,6 +169,10 @@ void amy__scheduler_site_ended(struct amy__scheduler_site *site,
 /* facts.c: what a list of sets tells. */
 void amy__scheduler_facts_read(const struct amy__json *result,
                                struct amy__scheduler_facts *ret);
+/* One was just made: so that who was told so finds it at once in what we tell,
+ * before the next list. */
+void amy__scheduler_facts_made(const struct amy__json *set,
+                               struct amy__scheduler_facts *ret);
 void amy__scheduler_facts_clear(struct amy__scheduler_facts *facts);
 
 /* alarm.c: look at what is wrong; tell what is so since now. */

@@ -301,6 +301,10 @@ work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
         site->other_wall_ms = amy__wall_ms(clock);
     }
     if (run->code == 0) {
+        if (run->spec.action == AMY__JOB_DUMP) {
+            amy__scheduler_facts_made(amy__json_get(run->result, "set"),
+                                      &site->facts);
+        }
         site->failures = 0;
         site->retry = (struct amy__retry){
             .at_ms =

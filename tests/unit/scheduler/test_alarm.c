@@ -48,6 +48,31 @@ test_facts_are_those_of_the_right_sets(void **state)
     amy__scheduler_facts_clear(&stage.site.facts);
 }
 
+/* Whoever was told that it is there asks at once, and the list comes later. */
+static void
+test_what_was_just_made_is_known(void **state)
+{
+    struct stage stage;
+    const struct amy__scheduler_facts *facts = &stage.site.facts;
+
+    (void)state;
+    stage_set(&stage);
+    stage_know(&stage, good_list);
+    stage_end(&stage, AMY__JOB_DUMP, 0,
+              "{\"set\":{\"name\":\"d\",\"verdict\":\"parsed\","
+              "\"verified_set\":true,"
+              "\"started\":\"2026-11-23T20:42:01.000Z\"}}");
+    assert_string_equal(amy__json_get_text(facts->good, "name", ""), "d");
+    assert_int_equal(facts->good_ms, T0 - 6123);
+    assert_string_equal(facts->newest_verdict, "parsed");
+    stage_end(&stage, AMY__JOB_DUMP, 0,
+              "{\"set\":{\"name\":\"e\",\"verdict\":\"suspect\","
+              "\"verified_set\":false,\"reason\":\"2 rows\"}}");
+    assert_string_equal(amy__json_get_text(facts->good, "name", ""), "d");
+    assert_string_equal(facts->newest_reason, "2 rows");
+    amy__scheduler_facts_clear(&stage.site.facts);
+}
+
 static void
 test_a_suspect_set_is_told_once(void **state)
 {
@@ -373,6 +398,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_facts_are_those_of_the_right_sets),
+        cmocka_unit_test(test_what_was_just_made_is_known),
         cmocka_unit_test(test_a_suspect_set_is_told_once),
         cmocka_unit_test(test_age_is_that_of_what_counts),
         cmocka_unit_test(test_a_set_from_the_future_hides_nothing),
