@@ -221,6 +221,7 @@ check_backup(const struct amy__rules *rules, const struct amy__node *root)
         return;
     }
     check_backup_times(rules, backup);
+    amy__rules_copies(rules, backup);
     if (amy__node_get(root, "database") == NULL) {
         place.allowed = "with 'database: {from: DATABASE_URL}'";
         amy__report_error(rules->report, &place, "needs a database");

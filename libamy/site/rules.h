@@ -24,6 +24,8 @@ struct amy__place amy__rules_place(const struct amy__node *map,
 const char *amy__rules_key(char buf[AMY__RULES_KEY_SIZE], const char *list,
                            size_t index, const char *name);
 
+void amy__rules_copies(const struct amy__rules *rules,
+                       const struct amy__node *backup);
 void amy__rules_log_files(const struct amy__rules *rules,
                           const struct amy__node *root);
 

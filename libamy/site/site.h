@@ -85,6 +85,39 @@ struct amy__site_log_file {
     char **command; /* or what has it do so, NULL-terminated; NULL: none */
 };
 
+enum amy__s3_style {
+    AMY__S3_STYLE_AUTO = 0, /* path with an endpoint, else host */
+    AMY__S3_STYLE_HOST,     /* https://bucket.host/key */
+    AMY__S3_STYLE_PATH,     /* https://host/bucket/key */
+};
+
+enum amy__s3_credentials {
+    AMY__S3_ENVIRONMENT = 0, /* of the site */
+    AMY__S3_FILE,            /* that the AWS tools share */
+    AMY__S3_IMDS,            /* of the machine, by its metadata service */
+};
+
+/* Where copies of backups go, and which of them stay there. */
+#define AMY__SITE_COPIES_MAX 4U
+struct amy__site_copy {
+    char *name;
+    char *directory; /* an absolute path; NULL: s3 */
+    char *s3;        /* "bucket" or "bucket/prefix"; NULL: directory */
+    char *region;    /* ["us-east-1"] */
+    char *endpoint;  /* "https://host:port"; NULL: Amazon's */
+    int style;       /* enum amy__s3_style */
+    int credentials; /* enum amy__s3_credentials */
+    char *profile;   /* in the file ["default"] */
+    char *ca_file;   /* PEM; NULL: whom this system trusts */
+    uint32_t keep;   /* [48] */
+    int64_t keep_for_ms;
+    uint32_t hourly; /* thinning */
+    uint32_t daily;
+    uint32_t weekly;
+    uint32_t monthly;
+    int64_t late_ms; /* how old the newest there may get; 0: see age_limit */
+};
+
 struct amy__site {
     unsigned refs;
     char *domain;
@@ -141,6 +174,8 @@ struct amy__site {
     char *backup_alarm_webhook;      /* or NULL; a secret */
     int64_t backup_alarm_timeout_ms; /* of the command [60s] */
     int64_t backup_alarm_age_ms;     /* 0: twice the schedule's distance */
+    struct amy__site_copy *copies;
+    size_t copy_count;
     /* Rotation, as amy_logrotate_options has it. */
     uint64_t logs_size_bytes;  /* [50 MiB] */
     int logs_every;            /* enum amy_logrotate_every */

@@ -378,6 +378,9 @@ static const struct amy__field backup_fields[] = {
     {ROW("retry", DURATION, SITE(backup_retry_ms)), .standard = "1m",
      .min = SECOND, .max = HOUR},
     {.key = "alarm", .kind = AMY__FIELD_MAP, .fields = alarm_fields},
+    {ROW("copies", MAPS, SITE(copies)), .count_offset = SITE(copy_count),
+     .item_size = sizeof(struct amy__site_copy), .max = AMY__SITE_COPIES_MAX,
+     .fields = amy__site_copy_fields},
     {ROW("before_deploy", BOOL, SITE(backup_before_deploy)),
      .standard = "true"},
     END};

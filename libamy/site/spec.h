@@ -11,6 +11,9 @@
 /* Every key of site.yaml; fills a struct amy__site. */
 extern const struct amy__field amy__site_fields[];
 
+/* Of one of backup.copies; fills a struct amy__site_copy. */
+extern const struct amy__field amy__site_copy_fields[];
+
 /* Every key of amy.yaml; fills a struct amy__settings. */
 extern const struct amy__field amy__settings_fields[];
 

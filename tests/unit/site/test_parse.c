@@ -95,7 +95,13 @@ static const char whole[] =
     "gate: {retry_after: 2m, allow: [10.0.0.0/8], except: [/healthz]}\n"
     "database: {from: DATABASE_URL}\n"
     "redis: {from: AMY_REDIS_URL}\n"
-    "backup: {every: 30m, keep: 48, before_deploy: true}\n"
+    "backup:\n"
+    "  every: 30m\n"
+    "  keep: 48\n"
+    "  before_deploy: true\n"
+    "  copies:\n"
+    "  - {name: nas, directory: /mnt/nas, keep: 9, thin: {daily: 30}}\n"
+    "  - {name: away, s3: bucket/shop, credentials: imds, late: 2h}\n"
     "logs: {size: 50MiB, total: 2GiB}\n";
 
 static void
@@ -171,6 +177,17 @@ test_parse_of_the_example_reads_the_rest(void **state)
     assert_string_equal(site->database_from, "DATABASE_URL");
     assert_int_equal(site->backup_every_ms, 30 * 60000);
     assert_int_equal(site->backup_keep, 48);
+    assert_int_equal(site->copy_count, 2);
+    assert_string_equal(site->copies[0].directory, "/mnt/nas");
+    assert_int_equal(site->copies[0].keep, 9);
+    assert_int_equal(site->copies[0].daily, 30);
+    assert_string_equal(site->copies[1].s3, "bucket/shop");
+    assert_string_equal(site->copies[1].region, "us-east-1");
+    assert_int_equal(site->copies[1].credentials, AMY__S3_IMDS);
+    assert_int_equal(site->copies[1].style, AMY__S3_STYLE_AUTO);
+    assert_int_equal(site->copies[1].keep, 48);
+    assert_int_equal(site->copies[1].late_ms, 2 * 3600000);
+    assert_null(site->copies[1].directory);
     assert_int_equal(site->logs_size_bytes, 50 * 1024 * 1024);
     assert_int_equal(site->logs_every, AMY_LOGROTATE_DAILY);
     assert_int_equal(site->logs_keep, 1000);
