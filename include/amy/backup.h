@@ -45,14 +45,22 @@ struct amy_backup_job_options {
  * Do one job, from reading its spec to its last event.
  *
  * The spec is an object with `action` (dump, verify, drill, restore, list,
- * show, pin, unpin, accept, prune, notify), `site`, `from` (the database: the
- * name of a variable of our environment, PG, or service=NAME), and, where they
- * belong, `set`, `why`, `to`, `slot_ms`, `silence_ms`, `dry_run` and the rules
- * of retention (`count`, `age_ms`, `hourly`, `daily`, `weekly`, `monthly`,
- * `deploy_age_ms`). `notify` posts `body` to the https address `url`, and
- * needs neither directory nor database. Events are `progress` (`stage`,
- * `bytes` and `tables`, `of` and `of_tables` as far as is known, else 0) and at
- * last `done` or `failed`.
+ * show, pin, unpin, accept, prune, notify, copy, verify-copy, fetch), `site`,
+ * `from` (the database: the name of a variable of our environment, PG, or
+ * service=NAME), and, where they belong, `set`, `why`, `to`, `slot_ms`,
+ * `silence_ms`, `dry_run` and the rules of retention (`count`, `age_ms`,
+ * `hourly`, `daily`, `weekly`, `monthly`, `deploy_age_ms`). `notify` posts
+ * `body` to the https address `url`, and needs neither directory nor database.
+ *
+ * `copy` brings a place off the host up to date, `verify-copy` reads a set back
+ * there, `fetch` brings one home; none of them needs a database. The place is
+ * the object `copy`: its `name` (up to 31 of a-z, 0-9 and '-'), `directory` (it
+ * must hold a file .amy-copies), and rules of retention of its own. `copies` is
+ * an array of such objects, of which a list, and whatever removes sets, needs
+ * the names and the rules: what a copy is still to get is not removed.
+ *
+ * Events are `progress` (`stage`, `bytes` and `tables`, `of` and `of_tables` as
+ * far as is known, else 0) and at last `done` or `failed`.
  *
  * @param opts  options; zero borrow_clock is the system's
  * @param err   may be NULL

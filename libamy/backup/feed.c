@@ -40,9 +40,9 @@ open_file(const struct amy__job *job, const struct amy__manifest *manifest,
     return fd < 0 ? amy__err_sys(err, errno, "opening '%s'", file) : fd;
 }
 
-static int
-compare(const struct amy__manifest_file *file, uint64_t bytes,
-        const char *sha256, struct amy_error *err)
+int
+amy__feed_compare(const struct amy__manifest_file *file, uint64_t bytes,
+                  const char *sha256, struct amy_error *err)
 {
     if (bytes != file->bytes) {
         return amy__err(err, AMY_EPARSE, "%s has %llu bytes, not %llu",
@@ -71,7 +71,7 @@ check_file(struct amy__job *job, const struct amy__manifest *manifest,
     if (rc == 0) {
         rc = amy__zreader_finish(reader, &bytes, sha256, err);
     }
-    return rc < 0 ? rc : compare(file, bytes, sha256, err);
+    return rc < 0 ? rc : amy__feed_compare(file, bytes, sha256, err);
 }
 
 int
@@ -230,5 +230,5 @@ amy__feed(const struct amy__feed *feed, struct amy_error *err)
     if (rc == 0) {
         rc = amy__zreader_finish(reader, &bytes, sha256, err);
     }
-    return rc < 0 ? rc : compare(file, bytes, sha256, err);
+    return rc < 0 ? rc : amy__feed_compare(file, bytes, sha256, err);
 }

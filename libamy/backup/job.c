@@ -188,16 +188,6 @@ amy__job_connect(struct amy__job *job, struct amy__pg **ret_pg,
 
 /* --- what the last event says --- */
 
-static struct amy__json *
-time_json(int64_t ms)
-{
-    char text[25];
-
-    return ms == AMY__MANIFEST_NO_TIME
-               ? amy__json_null()
-               : amy__json_text(amy__format_time(ms, text));
-}
-
 /* What is so of every set. */
 static struct amy__json *
 name_json(const struct amy__job *job, const char *name)
@@ -217,8 +207,8 @@ set_json(const struct amy__job *job, const struct amy__manifest *m)
     struct amy__json *json = name_json(job, m->name);
 
     (void)amy__json_set(json, "why", amy__json_text(m->why));
-    (void)amy__json_set(json, "started", time_json(m->started_ms));
-    (void)amy__json_set(json, "slot", time_json(m->slot_ms));
+    (void)amy__json_set(json, "started", amy__manifest_time(m->started_ms));
+    (void)amy__json_set(json, "slot", amy__manifest_time(m->slot_ms));
     (void)amy__json_set(json, "duration_ms", amy__json_int(m->duration_ms));
     (void)amy__json_set(json, "bytes",
                         amy__json_int((int64_t)amy__manifest_bytes(m)));
@@ -230,7 +220,7 @@ set_json(const struct amy__job *job, const struct amy__manifest *m)
     (void)amy__json_set(json, "verified_set",
                         amy__json_bool(amy__verdict_is_verified(m->verdict)));
     (void)amy__json_set(json, "reason", amy__json_text(m->reason));
-    (void)amy__json_set(json, "verified", time_json(m->verified_ms));
+    (void)amy__json_set(json, "verified", amy__manifest_time(m->verified_ms));
     (void)amy__json_set(json, "restore_ms", amy__json_int(m->restore_ms));
     (void)amy__json_set(json, "pinned", amy__json_bool(m->pinned));
     (void)amy__json_set(json, "warning", amy__json_text(m->warning));
@@ -251,7 +241,7 @@ broken_json(const struct amy__job *job, const struct amy__set *set)
 /* --- the actions --- */
 
 static int
-run_list(struct amy__job *job)
+run_list(struct amy__job *job, struct amy_error *err)
 {
     struct amy__json *sets = amy__json_array();
 
@@ -267,7 +257,7 @@ run_list(struct amy__job *job)
                         amy__json_int((int64_t)job->sets.foreign));
     (void)amy__json_set(job->result, "partial",
                         amy__json_int((int64_t)job->sets.partial));
-    return 0;
+    return amy__copy_tell(job, err);
 }
 
 /* The one that is named, or the newest that counts. */
@@ -286,8 +276,8 @@ read_named(struct amy__job *job, struct amy__manifest *ret,
     return amy__set_read(job->sets_fd, good->manifest.name, ret, err);
 }
 
-static void
-tell_set(struct amy__job *job, const struct amy__manifest *manifest)
+void
+amy__job_tell_set(struct amy__job *job, const struct amy__manifest *manifest)
 {
     (void)amy__json_set(job->result, "set", set_json(job, manifest));
 }
@@ -417,9 +407,12 @@ run_on_set(struct amy__job *job, struct amy_error *err)
     case AMY__JOB_LIST:
     case AMY__JOB_PRUNE:
     case AMY__JOB_NOTIFY:
+    case AMY__JOB_COPY:
+    case AMY__JOB_VERIFY_COPY:
+    case AMY__JOB_FETCH:
         break;
     }
-    tell_set(job, &manifest);
+    amy__job_tell_set(job, &manifest);
     return rc;
 }
 
@@ -493,7 +486,7 @@ run_dump(struct amy__job *job, struct amy_error *err)
                  (long long)m.duration_ms, m.warning[0] == '\0' ? "" : "; ",
                  m.warning);
     rc = run_verify(job, &m, err);
-    tell_set(job, &m);
+    amy__job_tell_set(job, &m);
     return rc < 0 ? rc : run_prune(job, false, err);
 }
 
@@ -510,7 +503,8 @@ static bool
 changes_sets(const struct amy__job_spec *spec)
 {
     return spec->action != AMY__JOB_LIST && spec->action != AMY__JOB_SHOW &&
-           !is_rehearsal(spec);
+           spec->action != AMY__JOB_COPY &&
+           spec->action != AMY__JOB_VERIFY_COPY && !is_rehearsal(spec);
 }
 
 static int
@@ -542,7 +536,7 @@ run(struct amy__job *job, struct amy_error *err)
     case AMY__JOB_DUMP:
         return run_dump(job, err);
     case AMY__JOB_LIST:
-        return run_list(job);
+        return run_list(job, err);
     case AMY__JOB_PRUNE:
         return run_prune(job, job->spec.dry_run, err);
     case AMY__JOB_VERIFY:
@@ -554,6 +548,10 @@ run(struct amy__job *job, struct amy_error *err)
     case AMY__JOB_ACCEPT:
     case AMY__JOB_NOTIFY:
         break;
+    case AMY__JOB_COPY:
+    case AMY__JOB_VERIFY_COPY:
+    case AMY__JOB_FETCH:
+        return amy__copy_run(job, err);
     }
     return run_on_set(job, err);
 }

@@ -7,6 +7,7 @@
 #include <amy/clock.h>
 #include <amy/error.h>
 
+#include "backup/copyrecord.h"
 #include "backup/pg.h"
 #include "backup/program.h"
 #include "backup/retain.h"
@@ -31,7 +32,32 @@ enum amy__job_action {
     AMY__JOB_UNPIN,
     AMY__JOB_ACCEPT, /* a suspect set is right as it is */
     AMY__JOB_PRUNE,
-    AMY__JOB_NOTIFY, /* tell a webhook; asked for by the scheduler alone */
+    AMY__JOB_NOTIFY,      /* tell a webhook; asked for by the scheduler alone */
+    AMY__JOB_COPY,        /* bring a copy off the host up to date */
+    AMY__JOB_VERIFY_COPY, /* read a set at a copy back */
+    AMY__JOB_FETCH,       /* bring one back into DB_backups */
+};
+
+/* Where copies go; a directory, or a bucket. "": not said. */
+struct amy__copy_spec {
+    char name[AMY__COPY_NAME_SIZE]; /* "": the job is about none */
+    char directory[256];
+    char s3[320]; /* bucket, or bucket/prefix */
+    char region[48];
+    char endpoint[256]; /* https://host; "": Amazon's */
+    char style[8];      /* path, host, or "" */
+    char credentials[16];
+    char profile[64];
+    char ca_file[256];
+    struct amy__retain_rules rules;
+};
+
+#define AMY__COPIES_MAX 4
+
+/* What a look at the sets needs to know of each copy. */
+struct amy__copy_rules {
+    char name[AMY__COPY_NAME_SIZE];
+    struct amy__retain_rules rules;
 };
 
 struct amy__job_spec {
@@ -48,6 +74,9 @@ struct amy__job_spec {
     bool dry_run;
     bool tell_log; /* lines of the log are events, and in no file */
     struct amy__retain_rules rules;
+    struct amy__copy_spec copy;
+    struct amy__copy_rules copies[AMY__COPIES_MAX];
+    size_t copy_count;
 };
 
 /* The spec as one line of JSON, and back. AMY_EPARSE, AMY_ENOMEM. */
@@ -75,6 +104,9 @@ struct amy__job {
 /* Tell how far it is; now and then at most. of: 0 when nobody knows. */
 void amy__job_progress(struct amy__job *job, const char *stage, uint64_t done,
                        uint64_t of);
+/* The last event says what became of this set. */
+void amy__job_tell_set(struct amy__job *job,
+                       const struct amy__manifest *manifest);
 /* A line in the site's logs/backup.log; failures are left at that. */
 void amy__job_log(const struct amy__job *job, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
@@ -110,6 +142,9 @@ int amy__feed(const struct amy__feed *feed, struct amy_error *err);
 /* How long pg_restore may take after its input's end, where it builds indexes
  * without a word: ten minutes, and a second more for each megabyte. */
 int amy__feed_patience_ms(uint64_t raw_bytes);
+/* Is a file with so many bytes and that hash the one meant? 0, AMY_EPARSE */
+int amy__feed_compare(const struct amy__manifest_file *file, uint64_t bytes,
+                      const char *sha256, struct amy_error *err);
 /* Compare every file with the manifest. 0, AMY_EPARSE (which one), AMY_EIO */
 int amy__feed_check(struct amy__job *job, const struct amy__manifest *manifest,
                     struct amy_error *err);
@@ -136,6 +171,14 @@ int amy__restore_compare(struct amy__pg *pg,
 /* notify.c: post the body to the URL, in which nothing of DB_backups or the
  * database has a part. AMY_EIO: it answered, and not with 2xx. */
 int amy__notify(const struct amy__job *job, struct amy_error *err);
+/* copy.c: what the actions copy, verify-copy and fetch do. */
+int amy__copy_run(struct amy__job *job, struct amy_error *err);
+/* Add to the result what is known of each copy. */
+int amy__copy_tell(struct amy__job *job, struct amy_error *err);
+/* Which of these sets a copy is still to get, by its rules and what is known
+ * of it: ret_waits, one for each. */
+int amy__copy_waits(struct amy__job *job, const struct amy__sets *sets,
+                    bool *ret_waits, struct amy_error *err);
 /* prune.c: remove what the rules do not keep. ret_gone: how many. */
 int amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
                struct amy_error *err);

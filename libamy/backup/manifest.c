@@ -193,22 +193,29 @@ static const struct key keys[] = {
 
 /* --- writing; failed makers show in amy__json_write: see amy__json_set --- */
 
+struct amy__json *
+amy__manifest_time(int64_t ms)
+{
+    char text[25];
+
+    return ms == AMY__MANIFEST_NO_TIME
+               ? amy__json_null()
+               : amy__json_text(amy__format_time(ms, text));
+}
+
 static struct amy__json *
 key_json(const struct amy__manifest *manifest, const struct key *key)
 {
     const char *at = (const char *)manifest + key->offset;
     int64_t number = 0;
     bool flag = false;
-    char text[25];
 
     switch (key->kind) {
     case TEXT:
         return amy__json_text(at);
     case TIME:
         memcpy(&number, at, sizeof(number));
-        return number == AMY__MANIFEST_NO_TIME
-                   ? amy__json_null()
-                   : amy__json_text(amy__format_time(number, text));
+        return amy__manifest_time(number);
     case AMOUNT:
         memcpy(&number, at, sizeof(number));
         return amy__json_int(number);

@@ -7,6 +7,7 @@
 
 #include "core/buf.h"
 #include "core/civil.h"
+#include "core/json.h"
 #include "core/str.h"
 
 #include <stdbool.h>
@@ -99,6 +100,9 @@ uint64_t amy__manifest_raw_bytes(const struct amy__manifest *manifest);
 /* The file of that name, or NULL. */
 const struct amy__manifest_file *
 amy__manifest_file(const struct amy__manifest *manifest, const char *name);
+
+/* As manifests and answers have a time; NO_TIME is null. NULL: no memory. */
+struct amy__json *amy__manifest_time(int64_t ms);
 
 const char *amy__verdict_name(enum amy__verdict verdict);
 /* Does it count for retention, alarms and deployments? */

@@ -55,6 +55,27 @@ remove_others(struct amy__job *job, const struct amy__sets *sets,
     return rc;
 }
 
+/* What a copy is still to get stays until it was read back there. */
+static int
+keep_for_copies(struct amy__job *job, const struct amy__sets *sets,
+                struct amy__retain_set *facts, struct amy_error *err)
+{
+    bool *waits = amy__calloc(sets->count + 1, sizeof(*waits));
+    int rc = 0;
+
+    if (waits == NULL) {
+        return amy__err(err, AMY_ENOMEM, "pruning");
+    }
+    rc = amy__copy_waits(job, sets, waits, err);
+    for (size_t i = 0; i < sets->count; i++) {
+        if (waits[i] && facts[i].keep == NULL) {
+            facts[i].keep = "not copied yet";
+        }
+    }
+    amy__free(waits);
+    return rc;
+}
+
 int
 amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
            struct amy_error *err)
@@ -72,6 +93,9 @@ amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
             describe(&sets.items[i], now_ms, &facts[i]);
         }
         amy__retain(&job->spec.rules, facts, sets.count, now_ms);
+        rc = keep_for_copies(job, &sets, facts, err);
+    }
+    if (rc == 0) {
         rc = remove_others(job, &sets, facts, dry_run, ret_list, err);
     }
     amy__free(facts);

@@ -196,7 +196,7 @@ read_entry(const char *entry, void *user, struct amy_error *err)
             is_partial(entry, name) || strcmp(entry, AMY__SETS_SCRATCH) == 0;
 
         sets->partial += ours;
-        sets->foreign += !ours;
+        sets->foreign += !ours && strcmp(entry, AMY__SETS_COPIES) != 0;
         return 0;
     }
     if (sets->count == AMY__SETS_MAX) {
@@ -320,6 +320,33 @@ amy__set_save(int sets_fd, const struct amy__manifest *manifest,
     return write_manifest(fd, manifest, err);
 }
 
+static int
+open_partial(int sets_fd, const char *partial, struct amy_error *err)
+{
+    int fd = openat(sets_fd, partial,
+                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+    return fd < 0 ? amy__err_sys(err, errno, "opening '%s'", partial) : fd;
+}
+
+int
+amy__set_begin_named(int sets_fd, const char *name, struct amy_error *err)
+{
+    char partial[PARTIAL_SIZE] = "";
+    struct stat st = {0};
+
+    if (fstatat(sets_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        return amy__err(err, AMY_EEXIST, "there is a backup '%s' already",
+                        name);
+    }
+    amy__set_abandon(sets_fd, name);
+    partial_name(name, partial);
+    if (mkdirat(sets_fd, partial, 0700) != 0) {
+        return amy__err_sys(err, errno, "making '%s'", partial);
+    }
+    return open_partial(sets_fd, partial, err);
+}
+
 int
 amy__set_begin(int sets_fd, int64_t wall_ms, char ret_name[],
                struct amy_error *err)
@@ -346,10 +373,9 @@ amy__set_begin(int sets_fd, int64_t wall_ms, char ret_name[],
         return amy__err(err, AMY_EEXIST, "this second has %d backups already",
                         AMY__STAMP_SEQUENCE_MAX);
     }
-    fd = openat(sets_fd, partial,
-                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    fd = open_partial(sets_fd, partial, err);
     if (fd < 0) {
-        return amy__err_sys(err, errno, "opening '%s'", partial);
+        return fd;
     }
     (void)snprintf(ret_name, AMY__STAMP_SIZE, "%s", name);
     return fd;
@@ -404,13 +430,11 @@ remove_file(const char *entry, void *user, struct amy_error *err)
 static int
 remove_partial(int sets_fd, const char *partial, struct amy_error *err)
 {
-    AMY_CLEANUP(amy__close_p)
-    int fd = openat(sets_fd, partial,
-                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    AMY_CLEANUP(amy__close_p) int fd = open_partial(sets_fd, partial, err);
     int rc = 0;
 
     if (fd < 0) {
-        return amy__err_sys(err, errno, "opening '%s'", partial);
+        return fd;
     }
     rc = each_entry(fd, remove_file, &fd, err);
     if (rc == 0 && unlinkat(sets_fd, partial, AT_REMOVEDIR) != 0) {

@@ -19,6 +19,9 @@
 #define AMY__SET_DATA "data.dump.zst"
 #define AMY__SET_ROLES "roles.sql"
 #define AMY__SETS_SCRATCH ".scratch" /* a throw-away cluster (scratch.c) */
+#define AMY__SETS_COPIES                                                       \
+    ".copies" /* what is known of copies (copyrecord.h)                        \
+               */
 #define AMY__SETS_MAX 10000
 
 struct amy__set {
@@ -70,6 +73,9 @@ int amy__set_save(int sets_fd, const struct amy__manifest *manifest,
  * descriptor. */
 int amy__set_begin(int sets_fd, int64_t wall_ms, char ret_name[],
                    struct amy_error *err);
+/* The same by a name that is known; what was left over of that name is gone
+ * first. AMY_EEXIST: there is such a set. */
+int amy__set_begin_named(int sets_fd, const char *name, struct amy_error *err);
 /* The commit: manifest, then the rename. The files were synced before. */
 int amy__set_commit(int sets_fd, int set_fd,
                     const struct amy__manifest *manifest,

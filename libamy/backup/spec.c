@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *const actions[] = {"dump",   "verify", "drill", "restore",
-                                      "list",   "show",   "pin",   "unpin",
-                                      "accept", "prune",  "notify"};
+static const char *const actions[] = {
+    "dump",  "verify", "drill", "restore", "list", "show",        "pin",
+    "unpin", "accept", "prune", "notify",  "copy", "verify-copy", "fetch"};
 #define ACTION_COUNT (sizeof(actions) / sizeof(actions[0]))
 
 const char *
@@ -20,31 +20,33 @@ amy__job_action_name(enum amy__job_action action)
     return actions[action];
 }
 
-#define TEXT(member)                                                           \
-    {                                                                          \
-#member, offsetof(struct amy__job_spec, member),                       \
-            sizeof(((struct amy__job_spec *)0)->member)                        \
-    }
-static const struct {
-    const char *key;
+/* A member of a struct that JSON has by the same name. */
+struct member {
+    const char *key; /* NULL: no more */
     size_t offset;
     size_t size;
-} texts[] = {TEXT(site), TEXT(from), TEXT(set), TEXT(why),
-             TEXT(to),   TEXT(url),  TEXT(body)};
-#define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
+};
+#define MEMBER(type, member)                                                   \
+    {                                                                          \
+#member, offsetof(struct type, member),                                \
+            sizeof(((struct type *)0)->member)                                 \
+    }
+#define TEXT(member) MEMBER(amy__job_spec, member)
+#define COPY(member) MEMBER(amy__copy_spec, member)
 
-#define NUMBER(member)                                                         \
-    {                                                                          \
-#member, offsetof(struct amy__retain_rules, member),                   \
-            sizeof(((struct amy__retain_rules *)0)->member)                    \
-    }
-static const struct {
-    const char *key;
-    size_t offset;
-    size_t size;
-} numbers[] = {NUMBER(count),        NUMBER(age_ms), NUMBER(hourly),
-               NUMBER(daily),        NUMBER(weekly), NUMBER(monthly),
-               NUMBER(deploy_age_ms)};
+static const struct member texts[] = {TEXT(site), TEXT(from),  TEXT(set),
+                                      TEXT(why),  TEXT(to),    TEXT(url),
+                                      TEXT(body), {NULL, 0, 0}};
+
+static const struct member copy_texts[] = {
+    COPY(name),     COPY(directory), COPY(s3),          COPY(region),
+    COPY(endpoint), COPY(style),     COPY(credentials), COPY(profile),
+    COPY(ca_file),  {NULL, 0, 0}};
+
+#define NUMBER(member) MEMBER(amy__retain_rules, member)
+static const struct member numbers[] = {
+    NUMBER(count),  NUMBER(age_ms),  NUMBER(hourly),       NUMBER(daily),
+    NUMBER(weekly), NUMBER(monthly), NUMBER(deploy_age_ms)};
 #define NUMBER_COUNT (sizeof(numbers) / sizeof(numbers[0]))
 
 static int64_t
@@ -62,22 +64,59 @@ number_at(const struct amy__retain_rules *rules, size_t i)
     return narrow;
 }
 
+/* Failures show in amy__json_write: see amy__json_set. */
+static void
+write_texts(const struct member *members, const void *record,
+            struct amy__json *json)
+{
+    for (; members->key != NULL; members++) {
+        (void)amy__json_set(
+            json, members->key,
+            amy__json_text((const char *)record + members->offset));
+    }
+}
+
+static void
+write_rules(const struct amy__retain_rules *rules, struct amy__json *json)
+{
+    for (size_t i = 0; i < NUMBER_COUNT; i++) {
+        (void)amy__json_set(json, numbers[i].key,
+                            amy__json_int(number_at(rules, i)));
+    }
+}
+
+static struct amy__json *
+copies_json(const struct amy__job_spec *spec)
+{
+    struct amy__json *list = amy__json_array();
+
+    for (size_t i = 0; i < spec->copy_count; i++) {
+        struct amy__json *json = amy__json_object();
+
+        write_rules(&spec->copies[i].rules, json);
+        (void)amy__json_set(json, "name", amy__json_text(spec->copies[i].name));
+        if (amy__json_add(list, json) < 0) {
+            amy__json_free(list);
+            return NULL;
+        }
+    }
+    return list;
+}
+
 int
 amy__job_spec_write(const struct amy__job_spec *spec, struct amy__buf *out)
 {
     AMY_CLEANUP(amy__json_free_p) struct amy__json *json = amy__json_object();
+    struct amy__json *copy = amy__json_object();
     int rc =
         amy__json_set(json, "action", amy__json_text(actions[spec->action]));
 
-    for (size_t i = 0; i < TEXT_COUNT; i++) {
-        rc |=
-            amy__json_set(json, texts[i].key,
-                          amy__json_text((const char *)spec + texts[i].offset));
-    }
-    for (size_t i = 0; i < NUMBER_COUNT; i++) {
-        rc |= amy__json_set(json, numbers[i].key,
-                            amy__json_int(number_at(&spec->rules, i)));
-    }
+    write_texts(texts, spec, json);
+    write_rules(&spec->rules, json);
+    write_texts(copy_texts, &spec->copy, copy);
+    write_rules(&spec->copy.rules, copy);
+    rc |= amy__json_set(json, "copy", copy);
+    rc |= amy__json_set(json, "copies", copies_json(spec));
     if (spec->slot_ms != AMY__MANIFEST_NO_TIME) {
         rc |= amy__json_set(json, "slot_ms", amy__json_int(spec->slot_ms));
     }
@@ -120,6 +159,69 @@ read_number(const struct amy__json *json, size_t i,
     return wide <= UINT32_MAX;
 }
 
+static int
+read_texts(const struct member *members, const struct amy__json *json,
+           void *record, struct amy_error *err)
+{
+    for (; members->key != NULL; members++) {
+        const char *value = amy__json_get_text(json, members->key, "");
+
+        if (!amy__span_copy(amy__span_of(value),
+                            (char *)record + members->offset, members->size)) {
+            return amy__err(err, AMY_EPARSE, "'%s' of a job is too long",
+                            members->key);
+        }
+    }
+    return 0;
+}
+
+static int
+read_rules(const struct amy__json *json, struct amy__retain_rules *ret,
+           struct amy_error *err)
+{
+    for (size_t i = 0; i < NUMBER_COUNT; i++) {
+        if (!read_number(json, i, ret)) {
+            return amy__err(err, AMY_EPARSE, "'%s' of a job is out of range",
+                            numbers[i].key);
+        }
+    }
+    return 0;
+}
+
+/* A name of a file, too. */
+static bool
+is_copy_name(const char *name)
+{
+    return strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789-") ==
+           strlen(name);
+}
+
+static int
+read_copies(const struct amy__json *json, struct amy__job_spec *ret,
+            struct amy_error *err)
+{
+    const struct amy__json *copy = amy__json_get(json, "copy");
+    const struct amy__json *list = amy__json_get(json, "copies");
+    bool good = amy__json_count(list) <= AMY__COPIES_MAX;
+    int rc = read_texts(copy_texts, copy, &ret->copy, err);
+
+    rc = rc < 0 ? rc : read_rules(copy, &ret->copy.rules, err);
+    good = good && is_copy_name(ret->copy.name);
+    for (size_t i = 0; rc == 0 && good && i < amy__json_count(list); i++) {
+        struct amy__copy_rules *rules = &ret->copies[ret->copy_count++];
+        const struct amy__json *one = amy__json_at(list, i);
+        const char *name = amy__json_get_text(one, "name", "");
+
+        good = name[0] != '\0' && is_copy_name(name) &&
+               amy__span_copy(amy__span_of(name), rules->name,
+                              sizeof(rules->name));
+        rc = read_rules(one, &rules->rules, err);
+    }
+    return rc < 0 || good
+               ? rc
+               : amy__err(err, AMY_EPARSE, "'copies' of a job is faulty");
+}
+
 int
 amy__job_spec_read(struct amy__span text, struct amy__job_spec *ret,
                    struct amy_error *err)
@@ -143,20 +245,7 @@ amy__job_spec_read(struct amy__span text, struct amy__job_spec *ret,
                         "'silence_ms' of a job is out of "
                         "range");
     }
-    for (size_t i = 0; i < TEXT_COUNT; i++) {
-        const char *value = amy__json_get_text(json, texts[i].key, "");
-
-        if (!amy__span_copy(amy__span_of(value), (char *)ret + texts[i].offset,
-                            texts[i].size)) {
-            return amy__err(err, AMY_EPARSE, "'%s' of a job is too long",
-                            texts[i].key);
-        }
-    }
-    for (size_t i = 0; i < NUMBER_COUNT; i++) {
-        if (!read_number(json, i, &ret->rules)) {
-            return amy__err(err, AMY_EPARSE, "'%s' of a job is out of range",
-                            numbers[i].key);
-        }
-    }
-    return 0;
+    rc = read_texts(texts, json, ret, err);
+    rc = rc < 0 ? rc : read_rules(json, &ret->rules, err);
+    return rc < 0 ? rc : read_copies(json, ret, err);
 }
