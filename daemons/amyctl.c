@@ -29,6 +29,7 @@ struct options {
     bool dry_run;
     bool drill;
     const char *to;
+    const char *copy;
     const char *purpose;
     const char *verdict;
     struct logs_options logs;
@@ -484,6 +485,7 @@ run_backup(const struct options *options, int argc, char **argv)
                                     .dry_run = options->dry_run,
                                     .drill = options->drill,
                                     .to = options->to,
+                                    .copy = options->copy,
                                     .purpose = options->purpose,
                                     .verdict = options->verdict};
 
@@ -514,7 +516,8 @@ static const struct command commands[] = {
     {"restart", 1, 2, run_restart, "restart SITE [POOL]",
      "start the workers anew"},
     {"backup", 2, 3, run_backup, "backup WHAT SITE [BACKUP]",
-     "now, check, list, show, verify, restore, pin, unpin, accept, prune"},
+     "now, check, list, show, verify, restore, pin, unpin, accept, prune,\n"
+     "                                   copy, fetch"},
     {"logs", 1, 1, run_logs, "logs SITE [-f] [-n N] [OPTION...]",
      "all logs of a site, old and packed ones too, by time"},
 };
@@ -537,6 +540,9 @@ print_help(void)
         "  --dry-run    backup prune: only say what would go\n"
         "  --drill      backup verify: restore it into a throw-away cluster\n"
         "  --to NAME    backup restore: into this database, which is empty\n"
+        "  --copy NAME, --from NAME\n"
+        "               backup copy, verify, fetch, restore: the copy off the\n"
+        "               host, as site.yaml calls it\n"
         "  --for deploy backup now: the one before a deployment, if the site\n"
         "               wants one\n"
         "  --verdict V  backup now: fails below parsed, or restored\n"
@@ -576,6 +582,7 @@ enum option_id {
     OPTION_DRY_RUN,
     OPTION_DRILL,
     OPTION_TO,
+    OPTION_COPY,
     OPTION_FOR,
     OPTION_VERDICT,
     OPTION_WEBAPPS,
@@ -591,6 +598,8 @@ static const struct option known[] = {
     {"dry-run", no_argument, NULL, OPTION_DRY_RUN},
     {"drill", no_argument, NULL, OPTION_DRILL},
     {"to", required_argument, NULL, OPTION_TO},
+    {"copy", required_argument, NULL, OPTION_COPY},
+    {"from", required_argument, NULL, OPTION_COPY},
     {"for", required_argument, NULL, OPTION_FOR},
     {"verdict", required_argument, NULL, OPTION_VERDICT},
     {"help", no_argument, NULL, OPTION_HELP},
@@ -660,6 +669,9 @@ read_options(struct options *options, int argc, char **argv)
             break;
         case OPTION_TO:
             options->to = optarg;
+            break;
+        case OPTION_COPY:
+            options->copy = optarg;
             break;
         case OPTION_FOR:
             options->purpose = optarg;

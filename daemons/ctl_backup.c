@@ -51,8 +51,50 @@ style_of(const char *verdict)
     return strcmp(verdict, "damaged") == 0 ? TEXT_BAD : TEXT_WARN;
 }
 
+/* What a copy has of that name, or NULL. */
+static const json_t *
+find_set(const json_t *copy, const char *name)
+{
+    const json_t *set = NULL;
+    size_t i = 0;
+
+    json_array_foreach(json_object_get(copy, "sets"), i, set)
+    {
+        if (strcmp(text_at(set, "name"), name) == 0) {
+            return set;
+        }
+    }
+    return NULL;
+}
+
+/* "here, nas, s3": where a set lies; a copy that was not read back has a '?'.
+ */
 static void
-set_row(struct table *table, const json_t *set)
+where_cell(struct table *table, const char *name, bool here,
+           const json_t *copies)
+{
+    const json_t *copy = NULL;
+    char where[256] = "";
+    size_t i = 0;
+
+    (void)snprintf(where, sizeof(where), "%s", here ? "here" : "");
+    json_array_foreach(copies, i, copy)
+    {
+        const json_t *set = find_set(copy, name);
+        size_t n = strlen(where);
+
+        if (set != NULL) {
+            (void)snprintf(
+                where + n, sizeof(where) - n, "%s%s%s", n == 0 ? "" : ", ",
+                text_at(copy, "name"),
+                json_is_string(json_object_get(set, "proven")) ? "" : "?");
+        }
+    }
+    table_cell(table, TEXT_PLAIN, "%s", where);
+}
+
+static void
+set_row(struct table *table, const json_t *set, const json_t *copies)
 {
     char text[32] = "";
     const char *verdict = text_at(set, "verdict");
@@ -70,6 +112,9 @@ set_row(struct table *table, const json_t *set)
                restore_ms == 0 ? "-"
                                : text_duration(restore_ms, text, sizeof(text)));
     table_cell(table, TEXT_PLAIN, "%s", text_at(set, "why"));
+    if (json_array_size(copies) > 0) {
+        where_cell(table, text_at(set, "name"), true, copies);
+    }
     table_cell(table, TEXT_PLAIN, "%s%s%s%s%s",
                json_is_true(json_object_get(set, "pinned")) ? "pinned " : "",
                json_is_true(json_object_get(set, "ahead"))
@@ -80,37 +125,122 @@ set_row(struct table *table, const json_t *set)
                text_at(set, "warning"));
 }
 
+/* Is it among these, or at one of the copies before this one? */
+static bool
+is_shown(const json_t *sets, const json_t *copies, size_t copy,
+         const char *name)
+{
+    const json_t *set = NULL;
+    size_t i = 0;
+
+    json_array_foreach(sets, i, set)
+    {
+        if (strcmp(text_at(set, "name"), name) == 0) {
+            return true;
+        }
+    }
+    for (i = 0; i < copy; i++) {
+        if (find_set(json_array_get(copies, i), name) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What lies at copies alone. */
 static void
-show_table(const json_t *sets)
+copy_rows(struct table *table, const json_t *sets, const json_t *copies)
+{
+    for (size_t i = 0; i < json_array_size(copies); i++) {
+        const json_t *copy = json_array_get(copies, i);
+        const json_t *set = NULL;
+        size_t k = 0;
+
+        json_array_foreach(json_object_get(copy, "sets"), k, set)
+        {
+            char text[32] = "";
+            const char *name = text_at(set, "name");
+
+            if (is_shown(sets, copies, i, name)) {
+                continue;
+            }
+            table_row(table);
+            table_cell(table, TEXT_BOLD, "%s", name);
+            table_cell(table, TEXT_PLAIN, "-");
+            table_cell(table, TEXT_PLAIN, "-");
+            table_cell(table, TEXT_PLAIN, "%s",
+                       text_bytes(int_at(set, "bytes"), text, sizeof(text)));
+            table_cell(table, TEXT_PLAIN, "-");
+            table_cell(table, TEXT_PLAIN, "-");
+            table_cell(table, TEXT_PLAIN, "-");
+            where_cell(table, name, false, copies);
+            table_cell(table, TEXT_PLAIN, "%s", "");
+        }
+    }
+}
+
+/* copies: NULL, or empty: there is nothing to say about where. */
+static void
+show_table(const json_t *sets, const json_t *copies)
 {
     static const char *const heads[] = {"backup", "verdict", "rows",
                                         "size",   "made in", "restored in",
-                                        "why",    ""};
-    struct table *table = table_create("llrrrrll");
+                                        "why",    "where",   ""};
+    bool with_where = json_array_size(copies) > 0;
+    struct table *table = table_create(with_where ? "llrrrrlll" : "llrrrrll");
     const json_t *set = NULL;
     size_t i = 0;
 
     table_row(table);
     for (i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
-        table_cell(table, TEXT_FAINT, "%s", heads[i]);
+        if (with_where || strcmp(heads[i], "where") != 0) {
+            table_cell(table, TEXT_FAINT, "%s", heads[i]);
+        }
     }
     json_array_foreach(sets, i, set)
     {
-        set_row(table, set);
+        set_row(table, set, copies);
     }
+    copy_rows(table, sets, copies);
     table_finish(table, "");
+}
+
+static void
+show_copies(const json_t *result)
+{
+    static const struct {
+        const char *key;
+        const char *word;
+    } each[] = {{"copied", "copied"}, {"removed", "removed"}};
+    bool none = true;
+
+    for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+        const json_t *name = NULL;
+        size_t k = 0;
+
+        json_array_foreach(json_object_get(result, each[i].key), k, name)
+        {
+            text_print(TEXT_PLAIN, "%s %s\n", json_string_value(name),
+                       each[i].word);
+            none = false;
+        }
+    }
+    if (none) {
+        text_print(TEXT_FAINT, "it is up to date\n");
+    }
 }
 
 static void
 show_list(const json_t *result)
 {
     const json_t *sets = json_object_get(result, "sets");
+    const json_t *copies = json_object_get(result, "copies");
     int64_t foreign = int_at(result, "foreign");
 
-    if (json_array_size(sets) == 0) {
+    if (json_array_size(sets) == 0 && json_array_size(copies) == 0) {
         text_print(TEXT_PLAIN, "there are no backups\n");
     } else {
-        show_table(sets);
+        show_table(sets, copies);
     }
     if (foreign > 0) {
         text_print(TEXT_FAINT,
@@ -127,7 +257,7 @@ show_set(const json_t *result)
 
     if (set != NULL) {
         one = json_pack("[O]", set);
-        show_table(one);
+        show_table(one, NULL);
         json_decref(one);
     }
 }
@@ -434,10 +564,11 @@ do_action(const struct backup_options *options, const struct wish *wish,
           json_t **ret_job)
 {
     json_t *body = json_pack(
-        "{s:s, s:s, s:s, s:s, s:b}", "action", action, "set",
+        "{s:s, s:s, s:s, s:{s:s}, s:s, s:b}", "action", action, "set",
         set == NULL ? "" : set, "to", options->to == NULL ? "" : options->to,
-        "why", options->purpose == NULL ? "manual" : options->purpose,
-        "dry_run", options->dry_run ? 1 : 0);
+        "copy", "name", options->copy == NULL ? "" : options->copy, "why",
+        options->purpose == NULL ? "manual" : options->purpose, "dry_run",
+        options->dry_run ? 1 : 0);
     char *text = json_dumps(body, JSON_COMPACT);
     json_t *job = begin_job(options, site, text);
     int code = EXIT_FAILURE;
@@ -495,13 +626,49 @@ insist(const struct backup_options *options, const struct wish *wish,
     return complain(site, why);
 }
 
+/* The action that stands for a wish. */
+static const char *
+action_of(const struct backup_options *options, const struct wish *wish)
+{
+    bool verify = strcmp(wish->word, "verify") == 0;
+
+    return options->drill                    ? "drill"
+           : verify && options->copy != NULL ? "verify-copy"
+                                             : wish->action;
+}
+
+/* Fetched first, if it is to come from a copy. ret_name: which one it is. */
+static int
+fetch_first(const struct backup_options *options, const struct wish *wish,
+            const char *site, const char *set, char *ret_name, size_t size)
+{
+    json_t *job = NULL;
+    int code = do_action(options, wish, "fetch", site, set, &job);
+
+    (void)snprintf(
+        ret_name, size, "%s",
+        text_at(json_object_get(json_object_get(job, "result"), "set"),
+                "name"));
+    json_decref(job);
+    return code;
+}
+
 static int
 grant(const struct backup_options *options, const struct wish *wish,
       const char *site, const char *set)
 {
+    char name[64] = "";
     json_t *job = NULL;
-    int code = do_action(options, wish, options->drill ? "drill" : wish->action,
-                         site, set, &job);
+    int code = EXIT_SUCCESS;
+
+    if (strcmp(wish->word, "restore") == 0 && options->copy != NULL) {
+        code = fetch_first(options, wish, site, set, name, sizeof(name));
+        if (code != EXIT_SUCCESS) {
+            return code;
+        }
+        set = name;
+    }
+    code = do_action(options, wish, action_of(options, wish), site, set, &job);
 
     if (code == EXIT_SUCCESS && strcmp(text_at(job, "state"), "done") == 0 &&
         (options->purpose != NULL || options->verdict != NULL)) {
@@ -522,6 +689,8 @@ static const struct wish wishes[] = {
     {"unpin", "unpin", true, true, show_set},
     {"accept", "accept", true, true, show_set},
     {"prune", "prune", false, false, show_removed},
+    {"copy", "copy", false, false, show_copies},
+    {"fetch", "fetch", false, true, show_set},
 };
 
 static bool
@@ -530,6 +699,20 @@ is_plain(const char *text)
     return text[0] != '\0' && strlen(text) < 254 &&
            strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                         "0123456789.-_") == strlen(text);
+}
+
+/* A copy is named where it must be, and where it may be. */
+static bool
+fits_copy(const struct backup_options *options, const struct wish *wish)
+{
+    if (options->copy == NULL) {
+        return strcmp(wish->word, "copy") != 0 &&
+               strcmp(wish->word, "fetch") != 0;
+    }
+    return !options->drill && (strcmp(wish->word, "copy") == 0 ||
+                               strcmp(wish->word, "fetch") == 0 ||
+                               strcmp(wish->word, "verify") == 0 ||
+                               strcmp(wish->word, "restore") == 0);
 }
 
 /* What it is for, and how good it must be, is asked of `now` alone. */
@@ -558,7 +741,12 @@ usage(void)
         "       amyctl backup list|prune SITE [--dry-run]\n"
         "       amyctl backup show|verify|restore SITE [BACKUP] [--drill] "
         "[--to DATABASE]\n"
-        "       amyctl backup pin|unpin|accept SITE BACKUP\n");
+        "       amyctl backup pin|unpin|accept SITE BACKUP\n"
+        "       amyctl backup copy SITE --copy NAME\n"
+        "       amyctl backup verify SITE [BACKUP] --copy NAME\n"
+        "       amyctl backup fetch SITE [BACKUP] --from NAME\n"
+        "       amyctl backup restore SITE [BACKUP] --from NAME [--to "
+        "DATABASE]\n");
     return EXIT_USAGE;
 }
 
@@ -576,7 +764,7 @@ ctl_backup(const struct backup_options *options, int argc, char **argv)
         if ((set == NULL && wish->needs_set) ||
             (set != NULL && !wish->takes_set) ||
             (options->drill && strcmp(wish->word, "verify") != 0) ||
-            !fits_now(options, wish)) {
+            !fits_now(options, wish) || !fits_copy(options, wish)) {
             return usage();
         }
         if (!is_plain(argv[1])) {

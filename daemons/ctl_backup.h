@@ -8,8 +8,9 @@ struct backup_options {
     const char *run;
     bool json;
     bool dry_run;
-    bool drill;     /* verify: restore it, too */
-    const char *to; /* restore: another database than the site's; or NULL */
+    bool drill;       /* verify: restore it, too */
+    const char *to;   /* restore: another database than the site's; or NULL */
+    const char *copy; /* copy, verify, fetch, restore: which; or NULL */
     const char *purpose; /* now: "deploy", or NULL */
     const char *verdict; /* now: at least this one; NULL: "parsed" for a
                             deployment, else whichever it gets */

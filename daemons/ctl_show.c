@@ -399,6 +399,37 @@ show_alarms(const json_t *backup)
     }
 }
 
+/* "  copy nas: 48 backups, the newest 12m old; 2 missing" */
+static void
+show_copy(const json_t *copy)
+{
+    int64_t newest_ms = text_until(text_at(copy, "newest"));
+    int64_t missing = int_at(copy, "missing");
+    char text[32] = "";
+    char age[32] = "";
+
+    text_print(TEXT_FAINT, "  copy");
+    text_print(TEXT_PLAIN, " %s: ", text_at(copy, "name"));
+    if (newest_ms == INT64_MIN) {
+        text_print(TEXT_WARN, "nothing yet");
+    } else {
+        text_print(TEXT_PLAIN, "%" PRId64 " backups, %s, the newest %s old",
+                   int_at(copy, "sets"),
+                   text_bytes(int_at(copy, "bytes"), text, sizeof(text)),
+                   text_duration(-newest_ms, age, sizeof(age)));
+    }
+    if (missing > 0) {
+        text_print(TEXT_WARN, "; %" PRId64 " missing", missing);
+    }
+    if (json_is_object(json_object_get(copy, "running"))) {
+        text_print(TEXT_WARN, "; under way");
+    }
+    if (text_at(copy, "failed")[0] != '\0') {
+        text_print(TEXT_BAD, "; %s", text_at(copy, "failed"));
+    }
+    text_print(TEXT_PLAIN, "\n");
+}
+
 /* "backup 20261123T160000Z, parsed, 12m old; 48 of 1.2 GiB; next in 18m" */
 static void
 show_backup(const json_t *backup)
@@ -407,7 +438,9 @@ show_backup(const json_t *backup)
     const json_t *running = json_object_get(backup, "running");
     int64_t age_ms = -text_until(text_at(good, "started"));
     int64_t next_ms = text_until(text_at(backup, "next"));
+    const json_t *copy = NULL;
     char text[32] = "";
+    size_t i = 0;
 
     if (backup == NULL) {
         return;
@@ -431,6 +464,10 @@ show_backup(const json_t *backup)
         text_print(TEXT_WARN, "; %s under way", text_at(running, "action"));
     }
     text_print(TEXT_PLAIN, "\n");
+    json_array_foreach(json_object_get(backup, "copies"), i, copy)
+    {
+        show_copy(copy);
+    }
     if (int_at(backup, "ahead") > 0) {
         text_print(TEXT_WARN,
                    "  backup: %" PRId64 " dated in the future do not count: a "

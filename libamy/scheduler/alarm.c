@@ -12,8 +12,10 @@
 
 #define SLACK_MS INT64_C(600000) /* a dump takes its time, too */
 
-static const char *const names[AMY__ALARM_COUNT] = {"too-old", "failed",
-                                                    "suspect"};
+#define DAY_MS INT64_C(86400000)
+
+static const char *const names[AMY__ALARM_COUNT] = {
+    "too-old", "failed", "suspect", "copy-failed", "copy-late"};
 
 const char *
 amy__alarm_name(enum amy__alarm_kind kind)
@@ -174,6 +176,84 @@ look_at_age(struct amy__scheduler_site *site)
               age);
 }
 
+/* How old the newest one at a copy may be; 0: as old as it likes. */
+static int64_t
+copy_limit(const struct amy__scheduler_site *site, size_t i)
+{
+    int64_t limit_ms = age_limit(site);
+
+    if (site->site->copies[i].late_ms > 0) {
+        return site->site->copies[i].late_ms;
+    }
+    return limit_ms == 0 ? 0 : limit_ms + DAY_MS;
+}
+
+/* It lacks something, and what it has is too old. */
+static bool
+is_late(const struct amy__scheduler_site *site, size_t i, int64_t *ret_age_ms)
+{
+    const struct amy_scheduler *scheduler = site->borrow_scheduler;
+    const struct amy__scheduler_copy *copy = &site->copies[i];
+    int64_t limit_ms = copy_limit(site, i);
+
+    *ret_age_ms =
+        copy->newest_ms == AMY__MANIFEST_NO_TIME
+            ? amy__mono_ms(scheduler->borrow_clock) - scheduler->started_mono_ms
+            : amy__wall_ms(scheduler->borrow_clock) - copy->newest_ms;
+    return copy->known && copy->missing > 0 && limit_ms > 0 &&
+           *ret_age_ms > limit_ms;
+}
+
+static void
+look_for_failed_copies(struct amy__scheduler_site *site)
+{
+    const struct amy__scheduler_copy *failed = NULL;
+    bool all_known = true;
+
+    for (size_t i = site->copy_count; i-- > 0;) {
+        const struct amy__scheduler_copy *copy = &site->copies[i];
+
+        failed = copy->failures > 0 ? copy : failed;
+        all_known = all_known && (copy->failures > 0 || copy->ran_ms != 0);
+    }
+    if (failed != NULL || all_known) { /* else it stays as it was */
+        set_alarm(site, AMY__ALARM_COPY_FAILED, failed != NULL, "%s",
+                  failed == NULL ? "it worked again" : failed->failure);
+    }
+}
+
+static void
+look_for_late_copies(struct amy__scheduler_site *site)
+{
+    const struct amy__scheduler_copy *late = NULL;
+    int64_t late_ms = 0;
+    bool all_known = true;
+    char age[64] = "";
+
+    for (size_t i = site->copy_count; i-- > 0;) {
+        int64_t age_ms = 0;
+
+        all_known = all_known && site->copies[i].known;
+        if (is_late(site, i, &age_ms)) {
+            late = &site->copies[i];
+            late_ms = age_ms;
+        }
+    }
+    if (late == NULL) {
+        if (all_known) {
+            set_alarm(site, AMY__ALARM_COPY_LATE, false,
+                      "every copy is up to date");
+        }
+        return;
+    }
+    (void)amy__format_duration(late_ms / 60000 * 60000, age, sizeof(age));
+    set_alarm(site, AMY__ALARM_COPY_LATE, true,
+              late->newest_ms == AMY__MANIFEST_NO_TIME
+                  ? "the copy '%s' has had no backup for %s"
+                  : "the newest backup at the copy '%s' is %s old",
+              late->name, age);
+}
+
 void
 amy__scheduler_alarms(struct amy__scheduler_site *site)
 {
@@ -184,6 +264,9 @@ amy__scheduler_alarms(struct amy__scheduler_site *site)
         return;
     }
     look_at_age(site);
+    look_for_failed_copies(site); /* one state each for all of them: the first
+                                     that is so is named */
+    look_for_late_copies(site);
     failed = site->failures > 0 ||
              (site->drill_failed && site->site->backup_drill_ms > 0);
     set_alarm(site, AMY__ALARM_FAILED, failed, "%s",

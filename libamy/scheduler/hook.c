@@ -14,16 +14,6 @@
 #define RETRY_FIRST_MS INT64_C(1000)
 #define RETRY_MAX_MS INT64_C(1800000)
 
-static struct amy__json *
-time_json(int64_t ms)
-{
-    char text[25];
-
-    return ms == AMY__MANIFEST_NO_TIME
-               ? amy__json_null()
-               : amy__json_text(amy__format_time(ms, text));
-}
-
 /* What it is told; docs/backups.md has it. */
 static int
 write_body(const struct amy__scheduler_site *site, enum amy__alarm_kind kind,
@@ -43,8 +33,10 @@ write_body(const struct amy__scheduler_site *site, enum amy__alarm_kind kind,
     (void)amy__json_set(json, "state", amy__json_text(amy__alarm_name(kind)));
     (void)amy__json_set(json, "on", amy__json_bool(alarm->on));
     (void)amy__json_set(json, "reason", amy__json_text(alarm->message));
-    (void)amy__json_set(json, "since", time_json(alarm->since_wall_ms));
-    rc = amy__json_set(json, "last_good", time_json(site->facts.good_ms));
+    (void)amy__json_set(json, "since",
+                        amy__manifest_time(alarm->since_wall_ms));
+    rc = amy__json_set(json, "last_good",
+                       amy__manifest_time(site->facts.good_ms));
     amy__buf_init(&text, size - 1);
     rc = rc < 0 ? rc : amy__json_write(json, 0, &text);
     if (rc < 0 || !amy__span_copy(amy__buf_span(&text), buf, size)) {

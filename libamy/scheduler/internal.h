@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #define AMY__RUN_ARGS 70
+#define AMY__DEPLOY_KEPT_MS (INT64_C(7) * 86400000)
 
 /* One process under way in a site's name, or what became of it: a job, or the
  * command of an alarm. */
@@ -52,8 +53,10 @@ enum amy__alarm_kind {
     AMY__ALARM_AGE = 0,
     AMY__ALARM_FAILED,
     AMY__ALARM_SUSPECT,
+    AMY__ALARM_COPY_FAILED,
+    AMY__ALARM_COPY_LATE,
 };
-#define AMY__ALARM_COUNT 3
+#define AMY__ALARM_COUNT 5
 
 struct amy__alarm {
     bool on;
@@ -81,6 +84,20 @@ struct amy__scheduler_facts {
     char newest_verdict[16];
     char newest_reason[256];
     struct amy__json *good; /* the newest verified one */
+};
+
+/* One of the copies off the host, in the order of site.yaml. */
+struct amy__scheduler_copy {
+    char name[AMY__COPY_NAME_SIZE];
+    bool known; /* all of the following, by the last look */
+    size_t sets;
+    uint64_t bytes;
+    int64_t newest_ms; /* when the newest one there was made; or NO_TIME */
+    size_t missing;    /* what it is to have and has not */
+    int64_t ran_ms;    /* mono: when it was brought up to date; 0: never */
+    int64_t retry_ms;  /* mono: not before */
+    uint32_t failures; /* in a row */
+    char failure[256];
 };
 
 /* What failed, and is tried again: a dump, or only what was left of one. */
@@ -116,6 +133,8 @@ struct amy__scheduler_site {
     int64_t other_ms;
     int64_t other_wall_ms; /* the same, for memory.c */
     char failure[256];
+    struct amy__scheduler_copy copies[AMY__COPIES_MAX];
+    size_t copy_count;
     struct amy__alarm alarms[AMY__ALARM_COUNT];
     struct amy__buf noted; /* what the state directory has of all that */
     bool unnoted;          /* the last try failed, and that was told */
@@ -174,6 +193,32 @@ void amy__scheduler_facts_read(const struct amy__json *result,
 void amy__scheduler_facts_made(const struct amy__json *set,
                                struct amy__scheduler_facts *ret);
 void amy__scheduler_facts_clear(struct amy__scheduler_facts *facts);
+
+/* copies.c: copies off the host. */
+/* As site.yaml has them now; what is known of those that stay is kept. */
+void amy__scheduler_copies_renew(struct amy__scheduler_site *site);
+/* Add what a look at the sets needs to know of them. */
+void amy__scheduler_copies_rules(const struct amy__site *says,
+                                 struct amy__job_spec *ret);
+/* Which of them a job is about. False: there is none of that name. */
+bool amy__scheduler_copies_name(const struct amy__site *says, const char *name,
+                                struct amy__job_spec *ret);
+void amy__scheduler_copies_read(struct amy__scheduler_site *site,
+                                const struct amy__json *result);
+/* Begin what is due. */
+void amy__scheduler_copies_tick(struct amy__scheduler_site *site);
+void amy__scheduler_copies_ended(struct amy__scheduler_site *site,
+                                 const struct amy__run *run);
+struct amy__json *
+amy__scheduler_copies_json(const struct amy__scheduler_site *site);
+
+/* Begin a job of ours; what it is about is in the spec. */
+int amy__scheduler_begin(struct amy__scheduler_site *site,
+                         const struct amy__job_spec *spec);
+/* Is it a failure that counts, and how long to wait after so many in a row? */
+bool amy__scheduler_is_failure(int code);
+int64_t amy__scheduler_wait_ms(const struct amy__scheduler_site *site,
+                               uint32_t failures);
 
 /* alarm.c: look at what is wrong; tell what is so since now. */
 void amy__scheduler_alarms(struct amy__scheduler_site *site);

@@ -15,16 +15,6 @@
 
 /* Failed sets below show as an answer that says so: see amy__json_set. */
 static struct amy__json *
-time_json(int64_t ms)
-{
-    char text[25];
-
-    return ms == AMY__MANIFEST_NO_TIME
-               ? amy__json_null()
-               : amy__json_text(amy__format_time(ms, text));
-}
-
-static struct amy__json *
 alarms_json(const struct amy__scheduler_site *site)
 {
     struct amy__json *list = amy__json_array();
@@ -40,7 +30,8 @@ alarms_json(const struct amy__scheduler_site *site)
         (void)amy__json_set(
             json, "state",
             amy__json_text(amy__alarm_name((enum amy__alarm_kind)i)));
-        (void)amy__json_set(json, "since", time_json(alarm->since_wall_ms));
+        (void)amy__json_set(json, "since",
+                            amy__manifest_time(alarm->since_wall_ms));
         (void)amy__json_set(json, "message", amy__json_text(alarm->message));
         (void)amy__json_add(list, json);
     }
@@ -68,7 +59,7 @@ backup_json(const struct amy__scheduler_site *site)
     struct amy__json *json = amy__json_object();
 
     (void)amy__json_set(json, "scheduled", amy__json_bool(site->has_schedule));
-    (void)amy__json_set(json, "next", time_json(next_slot(site)));
+    (void)amy__json_set(json, "next", amy__manifest_time(next_slot(site)));
     (void)amy__json_set(json, "known", amy__json_bool(facts->known));
     (void)amy__json_set(json, "sets", amy__json_int((int64_t)facts->sets));
     (void)amy__json_set(json, "bytes", amy__json_int((int64_t)facts->bytes));
@@ -78,6 +69,7 @@ backup_json(const struct amy__scheduler_site *site)
     (void)amy__json_set(json, "good",
                         facts->good == NULL ? amy__json_null()
                                             : amy__json_copy(facts->good));
+    (void)amy__json_set(json, "copies", amy__scheduler_copies_json(site));
     (void)amy__json_set(json, "running",
                         run == NULL ? amy__json_null() : amy__run_json(run));
     (void)amy__json_set(json, "alarms", alarms_json(site));
@@ -193,6 +185,14 @@ on_reload_site(struct amy__control_call *call, void *user)
     amy__control_reply(call, 200, json);
 }
 
+static bool
+is_about_a_copy(const struct amy__job_spec *spec)
+{
+    return spec->action == AMY__JOB_COPY ||
+           spec->action == AMY__JOB_VERIFY_COPY ||
+           spec->action == AMY__JOB_FETCH;
+}
+
 /* What may be asked for; all else of a spec is the site's. */
 static bool
 read_request(const struct amy__scheduler_site *site,
@@ -212,6 +212,10 @@ read_request(const struct amy__scheduler_site *site,
         return false;
     }
     amy__scheduler_spec(site, asked.action, ret);
+    if (is_about_a_copy(ret) &&
+        !amy__scheduler_copies_name(site->site, asked.copy.name, ret)) {
+        return false;
+    }
     memcpy(ret->set, asked.set, sizeof(ret->set));
     memcpy(ret->to, asked.to, sizeof(ret->to));
     ret->dry_run = asked.dry_run;
@@ -224,10 +228,13 @@ read_request(const struct amy__scheduler_site *site,
     return true;
 }
 
+/* Nothing that another job could be hindered by. */
 static bool
 is_look(const struct amy__job_spec *spec)
 {
     return spec->action == AMY__JOB_LIST || spec->action == AMY__JOB_SHOW ||
+           spec->action == AMY__JOB_COPY ||
+           spec->action == AMY__JOB_VERIFY_COPY ||
            (spec->action == AMY__JOB_PRUNE && spec->dry_run);
 }
 
@@ -258,7 +265,8 @@ on_ask(struct amy__control_call *call, void *user)
         return;
     }
     if (!read_request(site, amy__control_body(call), &spec)) {
-        amy__control_refuse(call, 400, "this asks for no action that there is");
+        amy__control_refuse(
+            call, 400, "this asks for no action, or no copy, that there is");
         return;
     }
     if (strcmp(spec.why, "deploy") == 0 && spec.action == AMY__JOB_DUMP &&

@@ -63,6 +63,47 @@ tell_alarms(struct amy__metrics_text *text,
     }
 }
 
+static void
+tell_copies(struct amy__metrics_text *text,
+            const struct amy__scheduler_site *site,
+            const struct amy__label *labels)
+{
+    static const struct amy__metric missing = {
+        "amy_backup_copy_missing", AMY__METRIC_GAUGE,
+        "Backups that a copy off the host is to have, and has not."};
+
+    for (size_t i = 0; i < site->copy_count; i++) {
+        const struct amy__label more[] = {
+            labels[0], {"copy", site->copies[i].name}, {NULL, NULL}};
+
+        if (site->copies[i].known) {
+            amy__metrics_value(text, &missing, more,
+                               (int64_t)site->copies[i].missing);
+        }
+    }
+}
+
+static void
+tell_copy_ages(struct amy__metrics_text *text,
+               const struct amy__scheduler_site *site,
+               const struct amy__label *labels)
+{
+    static const struct amy__metric age = {
+        "amy_backup_copy_age_seconds", AMY__METRIC_GAUGE,
+        "How old the newest backup is that was read back at a copy."};
+    int64_t now_ms = amy__wall_ms(site->borrow_scheduler->borrow_clock);
+
+    for (size_t i = 0; i < site->copy_count; i++) {
+        const struct amy__label more[] = {
+            labels[0], {"copy", site->copies[i].name}, {NULL, NULL}};
+
+        if (site->copies[i].newest_ms != AMY__MANIFEST_NO_TIME) {
+            amy__metrics_seconds(text, &age, more,
+                                 now_ms - site->copies[i].newest_ms);
+        }
+    }
+}
+
 /* Said in any case: that somebody looks after backups at all. */
 static void
 tell_sites(struct amy__metrics_text *text,
@@ -82,8 +123,8 @@ tell_sites(struct amy__metrics_text *text,
 static void
 tell_all(struct amy__metrics_text *text, void *user)
 {
-    static const tell_fn each[] = {tell_age, tell_sets, tell_bytes,
-                                   tell_alarms};
+    static const tell_fn each[] = {tell_age,    tell_sets,   tell_bytes,
+                                   tell_alarms, tell_copies, tell_copy_ages};
     const struct amy_scheduler *scheduler = user;
 
     tell_sites(text, scheduler);

@@ -41,6 +41,8 @@ is_change(const struct amy__run *run)
     return run->command == NULL && run->spec.action != AMY__JOB_LIST &&
            run->spec.action != AMY__JOB_SHOW &&
            run->spec.action != AMY__JOB_NOTIFY &&
+           run->spec.action != AMY__JOB_COPY &&
+           run->spec.action != AMY__JOB_VERIFY_COPY &&
            !(run->spec.action == AMY__JOB_PRUNE && run->spec.dry_run);
 }
 
@@ -125,6 +127,9 @@ amy__run_json(const struct amy__run *run)
                         amy__json_text(amy__job_action_name(run->spec.action)));
     (void)amy__json_set(json, "why", amy__json_text(run->spec.why));
     (void)amy__json_set(json, "state", amy__json_text(state));
+    if (run->spec.copy.name[0] != '\0') {
+        (void)amy__json_set(json, "copy", amy__json_text(run->spec.copy.name));
+    }
     if (run->progress != NULL && !run->over) {
         (void)amy__json_set(json, "progress", amy__json_copy(run->progress));
     }

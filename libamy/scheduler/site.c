@@ -18,7 +18,6 @@
 #define MINUTE_MS INT64_C(60000)
 #define JITTER_MAX_MS MINUTE_MS
 #define RETRY_MAX_MS (30 * MINUTE_MS)
-#define DEPLOY_KEPT_MS (INT64_C(7) * 24 * 60 * MINUTE_MS)
 #define DRILL_RETRY_MS (60 * MINUTE_MS)
 #define LOOK_MS (60 * MINUTE_MS) /* at sets that a person may have removed */
 
@@ -74,12 +73,13 @@ amy__scheduler_spec(const struct amy__scheduler_site *site,
                   .daily = says->backup_daily,
                   .weekly = says->backup_weekly,
                   .monthly = says->backup_monthly,
-                  .deploy_age_ms = DEPLOY_KEPT_MS},
+                  .deploy_age_ms = AMY__DEPLOY_KEPT_MS},
     };
     (void)snprintf(ret->site, sizeof(ret->site), "%s", site->domain);
     (void)snprintf(ret->from, sizeof(ret->from), "%s",
                    says->database_from == NULL ? "" : says->database_from);
     (void)snprintf(ret->why, sizeof(ret->why), "manual");
+    amy__scheduler_copies_rules(says, ret);
 }
 
 /* --- what is due --- */
@@ -111,32 +111,40 @@ makes_sets(enum amy__job_action action)
            action == AMY__JOB_PRUNE;
 }
 
+int
+amy__scheduler_begin(struct amy__scheduler_site *site,
+                     const struct amy__job_spec *spec)
+{
+    struct amy__run *run = NULL;
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = amy__run_start(site, spec, NULL, &run, &err);
+
+    if (rc < 0) {
+        amy__log(&site->borrow_scheduler->log, AMY_LOG_ERROR,
+                 "a job cannot start site=%s job=%s reason=\"%s\"",
+                 site->domain, amy__job_action_name(spec->action), err.msg);
+        (void)snprintf(site->failure, sizeof(site->failure), "%s", err.msg);
+        return rc;
+    }
+    run->internal = true;
+    return 0;
+}
+
 static void
 begin(struct amy__scheduler_site *site, const struct amy__retry *what)
 {
-    struct amy_scheduler *scheduler = site->borrow_scheduler;
     struct amy__job_spec spec;
-    struct amy__run *run = NULL;
-    struct amy_error err = AMY_ERROR_INIT;
 
     amy__scheduler_spec(site, what->action, &spec);
     spec.slot_ms = what->slot_ms;
     memcpy(spec.set, what->set, sizeof(spec.set));
     (void)snprintf(spec.why, sizeof(spec.why), "schedule");
-    if (amy__run_start(site, &spec, NULL, &run, &err) < 0) {
-        amy__log(&scheduler->log, AMY_LOG_ERROR,
-                 "a job cannot start site=%s job=%s reason=\"%s\"",
-                 site->domain, amy__job_action_name(what->action), err.msg);
-        (void)snprintf(site->failure, sizeof(site->failure), "%s", err.msg);
-        if (makes_sets(what->action)) {
-            site->failures++;
-            site->retry = *what;
-            site->retry.at_ms =
-                amy__mono_ms(scheduler->borrow_clock) + RETRY_MAX_MS;
-        }
-        return;
+    if (amy__scheduler_begin(site, &spec) < 0 && makes_sets(what->action)) {
+        site->failures++;
+        site->retry = *what;
+        site->retry.at_ms =
+            amy__mono_ms(site->borrow_scheduler->borrow_clock) + RETRY_MAX_MS;
     }
-    run->internal = true;
 }
 
 /* A slot that failed is tried again, further and further apart, until the next
@@ -213,6 +221,7 @@ amy__scheduler_site_tick(struct amy__scheduler_site *site)
     if (amy__mono_ms(site->borrow_scheduler->borrow_clock) >= site->look_ms) {
         look(site);
     }
+    amy__scheduler_copies_tick(site);
     amy__scheduler_alarms(site);
     amy__scheduler_hooks(site);
 }
@@ -228,21 +237,22 @@ note_failure(struct amy__scheduler_site *site, const char *message)
 }
 
 /* Others' locks and other hosts are no failures of ours. */
-static bool
-is_failure(int code)
+bool
+amy__scheduler_is_failure(int code)
 {
     return code < 0 && code != AMY_EAGAIN && code != AMY_EBUSY;
 }
 
 /* How long to wait after so many failures in a row: twice as long after each,
  * half an hour at most, or as long as site.yaml says. */
-static int64_t
-wait_after(const struct amy__scheduler_site *site)
+int64_t
+amy__scheduler_wait_ms(const struct amy__scheduler_site *site,
+                       uint32_t failures)
 {
     int64_t wait_ms = site->site->backup_retry_ms;
     int64_t most_ms = wait_ms > RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS;
 
-    for (uint32_t i = 0; i < site->failures && wait_ms < most_ms; i++) {
+    for (uint32_t i = 0; i < failures && wait_ms < most_ms; i++) {
         wait_ms *= 2;
     }
     return wait_ms < most_ms ? wait_ms : most_ms;
@@ -291,7 +301,7 @@ static void
 work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 {
     const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
-    int64_t wait_ms = wait_after(site);
+    int64_t wait_ms = amy__scheduler_wait_ms(site, site->failures);
 
     if (site->scheduled && run->spec.action == AMY__JOB_DUMP) {
         amy__schedule_end(&site->schedule, &site->state, amy__wall_ms(clock));
@@ -313,7 +323,7 @@ work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
             .slot_ms = AMY__MANIFEST_NO_TIME};
         return;
     }
-    if (is_failure(run->code)) {
+    if (amy__scheduler_is_failure(run->code)) {
         site->failures++;
         note_failure(site, run->message);
     }
@@ -328,7 +338,7 @@ drill_ended(struct amy__scheduler_site *site, const struct amy__run *run)
     site->drill_ms =
         amy__mono_ms(site->borrow_scheduler->borrow_clock) + DRILL_RETRY_MS;
     if (run->internal) {
-        site->drill_failed = is_failure(run->code);
+        site->drill_failed = amy__scheduler_is_failure(run->code);
     }
     if (site->drill_failed) {
         note_failure(site, run->message);
@@ -364,6 +374,7 @@ list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 
     if (run->code == 0) {
         amy__scheduler_facts_read(run->result, &site->facts);
+        amy__scheduler_copies_read(site, run->result);
         finish_newest(site);
     } else {
         note_failure(site, run->message);
@@ -385,7 +396,9 @@ log_end(const struct amy__scheduler_site *site, const struct amy__run *run)
     const struct amy__json *set = amy__json_get(run->result, "set");
 
     if (run->code < 0) {
-        amy__log(log, is_failure(run->code) ? AMY_LOG_ERROR : AMY_LOG_WARN,
+        amy__log(log,
+                 amy__scheduler_is_failure(run->code) ? AMY_LOG_ERROR
+                                                      : AMY_LOG_WARN,
                  "job failed site=%s job=%s reason=\"" AMY_SPAN_FMT "\"",
                  site->domain, amy__job_action_name(run->spec.action),
                  AMY_SPAN_ARG(amy__own_words(run->message)));
@@ -423,6 +436,9 @@ amy__scheduler_site_ended(struct amy__scheduler_site *site,
     }
     if (run->spec.action == AMY__JOB_DRILL) {
         drill_ended(site, run);
+    }
+    if (run->spec.action == AMY__JOB_COPY) {
+        amy__scheduler_copies_ended(site, run);
     }
     look(site);
 }
@@ -615,6 +631,7 @@ amy__scheduler_renew(struct amy_scheduler *scheduler, const char *domain,
                  why.msg);
         return amy__err(err, rc, "%s", why.msg);
     }
+    amy__scheduler_copies_renew(site);
     rotate_log(site);
     look(site);
     return 0;

@@ -1,0 +1,314 @@
+"""Copies of backups in a second directory: made, read back, thinned out, brought
+home; and everything that is bad for them."""
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+from backups import DOMAIN, Shop, check_restorable, expect_failed, trusting_server
+from hosting.site import make_directory
+from hosting.wait import wait_for
+
+
+SOON_S = 60
+
+
+@pytest.fixture(scope="session")
+def postgres(session_root):
+    yield from trusting_server(session_root / "pg")
+
+
+@pytest.fixture(scope="module")
+def module_shop(host_for_module, postgres, django_venv):
+    return Shop(host_for_module, postgres, django_venv)
+
+
+class Nas:
+    """A directory that stands for a mounted disk."""
+
+    def __init__(self, shop):
+        self.shop = shop
+        self.path = shop.host.root / "nas"
+        make_directory(self.path, 0o700, shop.host.user)
+        self.marker = self.path / ".amy-copies"
+        self.mark()
+
+    def mark(self):
+        self.marker.touch()
+        os.chown(self.marker, self.shop.host.user.uid, self.shop.host.user.gid)
+
+    def sets(self):
+        return sorted(path.name for path in self.path.iterdir() if path.is_dir())
+
+    def run(self, action="copy", rules=None, **more):
+        rules = {"count": 3} if rules is None else rules
+        place = {"name": "nas", "directory": str(self.path), **rules}
+        return self.shop.run(action, copy=place, copies=[{"name": "nas", **rules}], **more)
+
+    def copied(self, **more):
+        event = self.run(**more)
+        assert event["event"] == "done", event
+        return event["copied"]
+
+    def known(self):
+        """What DB_backups remembers of it: names, and whether they were read back."""
+        (copy,) = self.run("list")["copies"]
+        return {entry["name"]: entry["proven"] is not None for entry in copy["sets"]}
+
+
+def lose_sets(shop):
+    for path in shop.sets.iterdir():
+        shutil.rmtree(path)
+
+
+@pytest.fixture
+def shop(module_shop):
+    """Without any set, and without memory of any copy."""
+    lose_sets(module_shop)
+    shutil.rmtree(module_shop.host.root / "nas", ignore_errors=True)
+    return module_shop
+
+
+@pytest.fixture
+def nas(shop):
+    return Nas(shop)
+
+
+def dump(shop, **more):
+    event = shop.run("dump", **more)
+    assert event["event"] == "done", event
+    return event["set"]["name"]
+
+
+def flip(path):
+    """One bit, and nothing that a look at size and time would see."""
+    before = path.stat()
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+# ---- the good days
+
+
+def test_a_set_is_copied_read_back_and_thinned_by_the_copys_own_rules(shop, nas):
+    names = [dump(shop, count=10) for _ in range(3)]
+    assert sorted(nas.copied()) == names == nas.sets()
+    for name in names:
+        check_restorable(nas.path / name)
+    assert nas.known() == dict.fromkeys(names, True)
+    assert nas.copied() == []
+    newest = dump(shop, count=10)
+    event = nas.run(rules={"count": 2})
+    assert event["copied"] == [newest] and event["removed"] == names[:2]
+    assert nas.sets() == [names[2], newest]
+    assert len(shop.listed()) == 4
+
+
+def test_the_newest_goes_first_and_what_the_rules_would_drop_not_at_all(shop, nas):
+    names = [dump(shop, count=10) for _ in range(4)]
+    assert nas.copied(rules={"count": 2}) == [names[3], names[2]]
+
+
+def test_a_set_that_is_not_verified_is_not_copied(shop, nas):
+    dump(shop)
+    (path,) = shop.sets.glob("2*")
+    flip(path / "data.dump.zst")
+    expect_failed(shop.run("verify"), "damaged")
+    assert nas.copied() == []
+    assert nas.sets() == []
+
+
+def test_what_is_said_of_a_set_later_reaches_its_copy(shop, nas):
+    name = dump(shop)
+    nas.copied()
+    assert shop.run("pin", set=name)["event"] == "done"
+    assert nas.copied() == []
+    assert json.loads((nas.path / name / "manifest.json").read_text())["pinned"] is True
+    for _ in range(2):
+        dump(shop)
+    nas.copied(rules={"count": 1})
+    assert name in nas.sets() and len(nas.sets()) == 2
+
+
+# ---- a local set waits for its copy
+
+
+def test_no_local_set_goes_before_its_copy_was_read_back(shop, nas):
+    rules = [{"name": "nas", "count": 3}]
+    names = [dump(shop, count=1, copies=rules) for _ in range(3)]
+    assert [one["name"] for one in shop.listed()] == names[::-1]
+    nas.copied()
+    assert shop.run("prune", count=1, copies=rules)["removed"] == names[:2]
+    assert nas.sets() == names
+
+
+def test_what_the_copy_would_not_keep_does_not_stay_for_it(shop):
+    rules = [{"name": "nas", "count": 2}]
+    names = [dump(shop, count=1, copies=rules) for _ in range(3)]
+    assert [one["name"] for one in shop.listed()] == names[:0:-1]
+
+
+def test_a_copy_that_is_damaged_holds_no_place_and_is_made_again(shop, nas):
+    name = dump(shop)
+    nas.copied()
+    flip(nas.path / name / "data.dump.zst")
+    expect_failed(nas.run("verify-copy", set=name), "copy 'nas'", "hash differs")
+    assert nas.known() == {name: False}
+    (copy,) = nas.run("list")["copies"]
+    assert copy["missing"] == 1 and copy["newest"] is None
+    assert nas.copied() == [name]
+    check_restorable(nas.path / name)
+    assert nas.run("verify-copy")["set"]["name"] == name
+
+
+def test_a_record_that_is_lost_makes_nothing_copied(shop, nas):
+    names = [dump(shop), dump(shop)]
+    nas.copied()
+    flip(nas.path / names[0] / "data.dump.zst")
+    shutil.rmtree(shop.sets / ".copies")
+    assert nas.run("list")["copies"][0]["missing"] == 2
+    assert nas.copied() == [names[0]]  # the other was there, and sound
+    assert nas.known() == dict.fromkeys(names, True)
+    check_restorable(nas.path / names[0])
+
+
+# ---- bad days
+
+
+def test_a_disk_that_is_not_mounted_is_not_filled(shop, nas):
+    dump(shop)
+    nas.marker.unlink()
+    expect_failed(nas.run(), "copy 'nas'", "is its disk mounted?", ".amy-copies")
+    assert list(nas.path.iterdir()) == []
+    nas.path.rmdir()
+    expect_failed(nas.run(), "copy 'nas'", str(nas.path))
+    assert not nas.path.exists()
+
+
+def test_two_at_once_take_turns(shop, nas):
+    dump(shop)
+    with nas.marker.open() as marker:
+        fcntl.flock(marker, fcntl.LOCK_EX)
+        expect_failed(nas.run(), "another host")
+    assert len(nas.copied()) == 1
+
+
+def test_a_full_disk_leaves_no_set(shop, nas):
+    dump(shop)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", nas.path], check=True)
+    try:
+        os.chown(nas.path, shop.host.user.uid, shop.host.user.gid)
+        nas.mark()
+        (nas.path / "ballast").write_bytes(bytes(48 * 1024))
+        expect_failed(nas.run(), "copy 'nas'", "No space left")
+        assert nas.sets() == [] and nas.known() == {}
+    finally:
+        subprocess.run(["umount", nas.path], check=True)
+
+
+def test_what_is_not_ours_is_never_touched(shop, nas):
+    (nas.path / "letters").mkdir()
+    (nas.path / "letters" / "one.txt").write_text("mine")
+    name = dump(shop)
+    nas.copied()
+    other = nas.path / "20200101T000000Z"
+    shutil.copytree(nas.path / name, other)
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest |= {"site": "other.localhost", "name": other.name}
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    dump(shop)
+    nas.copied(rules={"count": 1})
+    assert other.name in nas.sets() and (nas.path / "letters" / "one.txt").exists()
+
+
+def test_a_kill_at_any_time_leaves_no_set_that_looks_copied_and_is_not(shop, nas):
+    """Killed while bytes move: after the first, then ever later."""
+    name = dump(shop)
+    for calls in (3, 6, 12, 20, 30, 45, 60):
+        shutil.rmtree(nas.path / name, ignore_errors=True)
+        place = {"name": "nas", "directory": str(nas.path), "count": 3}
+        child = shop.start("copy", copy=place, prefix=["sh", "-c", f"ulimit -f {calls // 3}; exec \"$@\"", "sh"])
+        child.communicate(timeout=60)
+        for path in nas.path.glob("2*Z"):
+            check_restorable(path)
+    assert nas.run()["event"] == "done"
+    check_restorable(nas.path / name)
+    assert nas.sets() == [name]
+
+
+# ---- the way back
+
+
+def test_a_set_comes_home_from_its_copy_and_is_restored(shop, nas):
+    rows = shop.counts()
+    names = [dump(shop), dump(shop)]
+    nas.copied()
+    lose_sets(shop)
+    event = nas.run("fetch")
+    assert event["event"] == "done" and event["set"]["name"] == names[1], event
+    assert event["set"]["pinned"] is True
+    assert nas.run("fetch", set=names[0])["set"]["name"] == names[0]
+    assert shop.expect_sound() == 2
+    expect_failed(nas.run("fetch", set=names[0]), "already")
+    target = f"{shop.database}_home"
+    shop.query(f"CREATE DATABASE {target}", "postgres")
+    assert shop.run("restore", to=target)["event"] == "done"
+    assert shop.counts(target) == rows
+
+
+def test_a_copy_that_is_damaged_does_not_come_home(shop, nas):
+    name = dump(shop)
+    nas.copied()
+    flip(nas.path / name / "data.dump.zst")
+    lose_sets(shop)
+    expect_failed(nas.run("fetch", set=name), "copy 'nas'", "hash differs")
+    assert shop.names() == []
+
+
+# ---- by the daemon
+
+
+def test_the_daemon_copies_what_is_made_and_tells_of_it(shop, nas):
+    shop.write_yaml("{keep: 3, copies: [{name: nas, directory: %s, keep: 2}]}" % nas.path)
+    host = shop.host
+    host.start_backup()
+    try:
+        name = host.amyctl("backup", "now", DOMAIN).stdout.splitlines()[1].split()[0]
+
+        def copy():
+            return host.daemon_status("backup")["sites"][0]["backup"]["copies"][0]
+
+        wait_for(lambda: copy()["sets"] == 1 and copy()["missing"] == 0, SOON_S,
+                 "the set at its copy")
+        check_restorable(nas.path / name)
+        (line,) = [line for line in host.amyctl("backup", "list", DOMAIN).stdout.splitlines()
+                   if name in line]
+        assert "here, nas" in line
+        host.start_front()
+        host.start_workers(ready=False)
+        wait_for(lambda: "copy nas: 1 backups" in host.amyctl("status", check=False).stdout,
+                 SOON_S, "a line of the status")
+        assert name in host.amyctl("backup", "verify", DOMAIN, "--copy", "nas").stdout
+        shutil.rmtree(shop.sets / name)
+        target = f"{shop.database}_back"
+        shop.query(f"CREATE DATABASE {target}", "postgres")
+        host.amyctl("backup", "restore", DOMAIN, name, "--from", "nas", "--to", target)
+        assert shop.counts(target) == shop.counts()
+        nas.marker.unlink()
+        host.amyctl("backup", "now", DOMAIN)
+        wait_for(lambda: any("is its disk mounted?" in alarm["message"] for alarm in
+                             host.daemon_status("backup")["sites"][0]["backup"]["alarms"]),
+                 SOON_S, "an alarm")
+        assert host.amyctl("backup", "copy", DOMAIN, "--copy", "nas", check=False).returncode == 1
+        nas.mark()
+        assert "copied" in host.amyctl("backup", "copy", DOMAIN, "--copy", "nas").stdout
+        wait_for(lambda: not host.daemon_status("backup")["sites"][0]["backup"]["alarms"],
+                 SOON_S, "the alarm's end")
+    finally:
+        host.stop()
