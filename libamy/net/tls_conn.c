@@ -112,13 +112,18 @@ remember_name(struct amy__tls_conn *conn)
     }
 }
 
-/* Whom a client did not believe, and why. */
+/* Whom a client did not believe, and why; or that they do not speak TLS. */
 static int
 explain(const struct amy__tls_conn *conn, struct amy_error *err)
 {
     long verdict = SSL_get_verify_result(conn->ssl);
+    int reason = ERR_GET_REASON(ERR_peek_last_error());
     int rc = amy__tls_err(err, AMY_EPROTO, "TLS handshake");
 
+    if (!SSL_is_server(conn->ssl) && reason == SSL_R_WRONG_VERSION_NUMBER) {
+        return amy__err(err, rc,
+                        "TLS handshake: it answers without TLS: a plain port");
+    }
     if (verdict == X509_V_OK) {
         return rc;
     }

@@ -31,7 +31,7 @@ admit(const struct amy_redis *client, size_t n, struct amy_error *err)
     (void)amy__format_duration(wait_ms, time, sizeof(time));
     if (err != NULL) {
         *err = client->last;
-        amy__err_prefix(err, "next attempt %s%s: ",
+        amy__err_prefix(err, "Redis at %s: next attempt %s%s: ", client->shown,
                         client->phase == AMY__REDIS_DOWN ? "in " : "under way",
                         client->phase == AMY__REDIS_DOWN ? time : "");
         err->code = amy__redis_loss(client);

@@ -131,22 +131,19 @@ amy__redis_wake(struct amy_redis *client, int64_t at_ms)
     }
 }
 
-/* What kept a call that is late, as far as can be told. */
+/* What kept a call that is late, and what came before. */
 static void
-set_stage(struct amy_redis *client, int64_t now_ms)
+set_stage(struct amy_redis *client)
 {
-    int64_t wait_ms = amy__redis_pace_wait(&client->pace, now_ms);
+    bool again = client->phase != AMY__REDIS_UP && client->last.msg[0] != '\0';
+    const char *what = client->phase == AMY__REDIS_DOWN
+                           ? "waiting to connect"
+                           : amy__redis_link_stage(client->link);
 
-    if (client->phase == AMY__REDIS_DOWN) {
-        (void)snprintf(client->stage, sizeof(client->stage),
-                       wait_ms > 0 ? "waiting to connect again"
-                                   : "waiting to connect");
-        return;
-    }
-    (void)snprintf(client->stage, sizeof(client->stage), "%s%s",
-                   amy__redis_link_stage(client->link),
-                   client->phase == AMY__REDIS_GREETING ? " to our greeting"
-                                                        : "");
+    (void)snprintf(
+        client->stage, sizeof(client->stage), "%s%s%s%s", what,
+        client->phase == AMY__REDIS_GREETING ? " to our greeting" : "",
+        again ? "; before that: " : "", again ? client->last.msg : "");
 }
 
 static void
@@ -157,7 +154,7 @@ expire(struct amy_redis *client, int64_t now_ms)
     if (now_ms < client->deadline_ms) {
         return;
     }
-    set_stage(client, now_ms);
+    set_stage(client);
     client->deadline_ms = amy__redis_queue_expire(&client->queue, now_ms,
                                                   client->heard_ms, &silent);
     client->silent |= silent;
@@ -175,7 +172,7 @@ judge(struct amy_redis *client, int64_t now_ms)
          (client->queue.waiting == NULL || now_ms >= client->give_up_ms)) ||
         (client->phase == AMY__REDIS_UP && client->silent &&
          !amy__redis_queue_is_awaited(&client->queue))) {
-        set_stage(client, now_ms);
+        set_stage(client);
         amy__redis_hang_up(client, client->stage);
     }
 }

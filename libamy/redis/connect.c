@@ -45,10 +45,13 @@ static void
 log_change(struct amy_redis *client)
 {
     bool broken = amy__redis_pace_is_broken(&client->pace);
+    struct amy__span said = amy__own_words(client->last.msg);
 
     if (broken && !client->broken) {
         amy__log(&client->log, AMY_LOG_WARN,
-                 "%s; calls are refused until it answers", client->last.msg);
+                 "Redis at %s: " AMY_SPAN_FMT
+                 "; calls are refused until it answers",
+                 client->shown, AMY_SPAN_ARG(said));
     } else if (!broken && client->broken) {
         amy__log(&client->log, AMY_LOG_NOTICE, "Redis at %s answers again",
                  client->shown);
@@ -64,7 +67,6 @@ amy__redis_down(struct amy_redis *client, const struct amy_error *why,
     uint32_t random = 0;
 
     client->last = *why;
-    amy__err_prefix(&client->last, "Redis at %s: ", client->shown);
     forget_connection(client);
     (void)amy__random(&random, sizeof(random), NULL); /* 0 will do */
     amy__redis_pace_down(&client->pace, now_ms, random);
@@ -89,6 +91,21 @@ amy__redis_hang_up(struct amy_redis *client, const char *what)
     (void)amy__err(&err, AMY_ETIMEOUT, "no answer: %s", what);
     client->pace.up_ms = 0; /* it was none, if this is how it is */
     amy__redis_down(client, &err, false);
+}
+
+/* With TLS 1.3 a server that wants our certificate says so after the handshake,
+ * and what it says is lost where it has closed before we read. */
+static void
+lose(struct amy_redis *client, struct amy_error *err)
+{
+    if (client->phase == AMY__REDIS_GREETING &&
+        client->greeting.answered == 0 &&
+        client->link_opts.server_name != NULL &&
+        client->link_opts.cert_file == NULL) {
+        amy__err_prefix(err, "right after the TLS handshake, as from a server "
+                             "that wants a certificate of ours: ");
+    }
+    amy__redis_down(client, err, false);
 }
 
 /* --- written --- */
@@ -160,7 +177,7 @@ amy__redis_write(struct amy_redis *client)
         rc = amy__redis_link_calm(client->link, &err);
     }
     if (rc < 0) {
-        amy__redis_down(client, &err, false);
+        lose(client, &err);
     }
 }
 
@@ -273,7 +290,7 @@ read_some(struct amy_redis *client)
                                  room, &err);
     }
     if (n < 0) {
-        amy__redis_down(client, &err, false);
+        lose(client, &err);
         return (int)n;
     }
     if (n == 0) {

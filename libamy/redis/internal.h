@@ -73,7 +73,7 @@ struct amy_redis {
     int64_t timer_ms;    /* when it fires; INT64_MAX: it is not armed */
     int64_t deadline_ms; /* of the calls, at most */
     struct amy__defer *pump;
-    char stage[128]; /* what kept the calls that are late */
+    char stage[400]; /* what kept the calls that are late */
     struct amy_error last;
     bool keep; /* the reply outlives its callback */
     struct amy_redis_reply *kept;

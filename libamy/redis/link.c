@@ -14,10 +14,6 @@
 #include <stdbool.h>
 #include <sys/socket.h>
 
-/* First byte of a TLS record that a server may begin with (RFC 8446 5.1). */
-#define TLS_ALERT 21
-#define TLS_HANDSHAKE 22
-
 struct amy__redis_link {
     const struct amy__redis_link_options *borrow_opts;
     struct amy__redis_link_events events;
@@ -45,32 +41,12 @@ want(struct amy__redis_link *link, unsigned what, struct amy_error *err)
 
 /* --- TLS --- */
 
-/* Redis itself keeps silent when it is greeted by TLS on a plain port: it waits
- * for the end of a line. Others answer in plain text. */
-static bool
-answers_plainly(struct amy__redis_link *link)
-{
-    char first = 0;
-
-    if (link->heard || recv(link->fd, &first, 1, MSG_PEEK) != 1) {
-        return false;
-    }
-    link->heard = true;
-    return first != TLS_HANDSHAKE && first != TLS_ALERT;
-}
-
 static void
 shake(struct amy__redis_link *link)
 {
     struct amy_error err = AMY_ERROR_INIT;
     int rc = 0;
 
-    if (answers_plainly(link)) {
-        (void)amy__err(&err, AMY_EPROTO,
-                       "TLS handshake: it answers without TLS: a plain port");
-        go_down(link, &err);
-        return;
-    }
     rc = amy__tls_conn_handshake(link->tls, &err);
     if (rc == AMY__TLS_WANT_READ) {
         rc = want(link, AMY__IO_READ, &err);
@@ -110,7 +86,7 @@ on_io(int fd, unsigned what, void *user)
     struct amy__redis_link *link = user;
 
     (void)fd;
-    (void)what;
+    link->heard |= (what & AMY__IO_READ) != 0;
     if (link->shaking) {
         shake(link);
     } else {
@@ -274,6 +250,8 @@ amy__redis_link_stage(const struct amy__redis_link *link)
         return amy__dial_stage(link->dial);
     }
     if (link->shaking) {
+        /* Redis itself keeps silent when a plain port is greeted by TLS: it
+         * waits for the end of a line. Others answer (net/tls_conn.c). */
         return link->heard ? "in the TLS handshake"
                            : "in the TLS handshake, and not a byte came back, "
                              "as from a port without TLS";

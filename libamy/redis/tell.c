@@ -123,6 +123,7 @@ explain(const struct amy_redis *client, const struct amy__redis_call *call,
     default:
         *err = client->last;
         err->code = call->code;
+        amy__err_prefix(err, "Redis at %s: ", client->shown);
         break;
     }
 }

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,19 +90,21 @@ redis_server_start(struct redis_server *server, const char *const *arguments)
     assert_true(wait_until_ready(server));
 }
 
-bool
-redis_server_create(struct redis_server *server, const char *const *arguments)
+void
+redis_server_prepare(struct redis_server *server)
 {
     *server = (struct redis_server){.output = -1};
     (void)snprintf(server->dir, sizeof(server->dir), "/tmp/amy-redis-XXXXXX");
     assert_non_null(mkdtemp(server->dir));
     (void)snprintf(server->url, sizeof(server->url), "unix://%s/redis.sock",
                    server->dir);
-    if (access("/usr/bin/redis-server", X_OK) != 0) {
-        return false;
-    }
+}
+
+void
+redis_server_create(struct redis_server *server, const char *const *arguments)
+{
+    redis_server_prepare(server);
     redis_server_start(server, arguments);
-    return true;
 }
 
 void
@@ -118,7 +121,7 @@ redis_server_stop(struct redis_server *server)
 void
 redis_server_free(struct redis_server *server)
 {
-    char path[96] = "";
+    char path[128] = "";
 
     redis_server_stop(server);
     (void)snprintf(path, sizeof(path), "%s/redis.sock", server->dir);

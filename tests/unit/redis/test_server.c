@@ -1,0 +1,327 @@
+/* A Redis that comes and goes, hangs, or refuses us; by the public header. */
+#include "amy_test.h"
+
+#include "asking.h"
+#include "core/clock.h"
+#include "redis_server.h"
+
+#include <event2/event.h>
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define PLENTY_MS 60000
+#define SHORT_MS 200
+/* A bound on time is asserted tenfold: the machine may be busy. */
+#define AT_ONCE_MS 100
+
+static struct event_base *base;
+
+static struct amy_redis *
+make_client(const char *url, struct event_base *on)
+{
+    struct amy_redis_options opts = AMY_REDIS_OPTIONS_INIT;
+    struct amy_redis *client = NULL;
+    struct amy_error err = AMY_ERROR_INIT;
+
+    opts.base = on;
+    opts.url = url;
+    opts.name = "who";
+    opts.timeout_ms = SHORT_MS;
+    if (amy_redis_create(&opts, &client, &err) < 0) {
+        fail_msg("%s", err.msg);
+    }
+    return client;
+}
+
+static struct amy_redis_view
+look(const struct amy_redis *client)
+{
+    struct amy_redis_view view = AMY_REDIS_VIEW_INIT;
+
+    amy_redis_read(client, &view);
+    return view;
+}
+
+/* Again and again, as a program would, until it is so. */
+static void
+run_until(struct amy_redis *client, uint32_t state, struct asked *asked)
+{
+    int64_t end_ms = amy__mono_ms(NULL) + PLENTY_MS;
+
+    do {
+        *asked = (struct asked){0};
+        (void)run(client, "PING", 0, asked);
+        assert_true(amy__mono_ms(NULL) < end_ms);
+    } while (look(client).state != state);
+}
+
+static void
+test_run_killed_server_is_told_then_costs_nothing_then_is_back(void **state)
+{
+    struct redis_server server;
+    struct amy_redis *client = NULL;
+    struct asked asked = {0};
+    int64_t begun_ms = 0;
+
+    (void)state;
+    redis_server_create(&server, NULL);
+    client = make_client(server.url, NULL);
+    assert_int_equal(run(client, "SET key value", PLENTY_MS, &asked), 0);
+    redis_server_stop(&server);
+
+    run_until(client, AMY_REDIS_BROKEN, &asked);
+    expect(&asked, AMY_ECONN, AMY_REDIS_NOT_RUN);
+    assert_int_equal(look(client).failures, 3);
+
+    begun_ms = amy__mono_ms(NULL);
+    for (int i = 0; i < 1000; i++) {
+        asked = (struct asked){0};
+        assert_int_equal(run(client, "PING", PLENTY_MS, &asked), AMY_ECONN);
+        expect(&asked, AMY_ECONN, AMY_REDIS_NOT_RUN);
+    }
+    /* Two seconds at most between two that try; a thousand calls are less. */
+    assert_true(amy__mono_ms(NULL) - begun_ms < 10 * AT_ONCE_MS);
+    assert_true(look(client).failures <= 3 + 10);
+    assert_non_null(strstr(asked.why, server.dir));
+
+    redis_server_start(&server, NULL);
+    run_until(client, AMY_REDIS_READY, &asked);
+    asked = (struct asked){0};
+    assert_int_equal(run(client, "CLIENT GETNAME", PLENTY_MS, &asked), 0);
+    assert_string_equal(asked.text, "who");
+    assert_int_equal(look(client).failures, 0);
+    amy_redis_free(client);
+    redis_server_free(&server);
+}
+
+static void
+test_run_after_an_idle_connection_was_closed_is_not_unknown(void **state)
+{
+    struct redis_server server;
+    struct amy_redis *client = NULL;
+    struct amy_redis *other = NULL;
+    struct asked asked = {0};
+
+    (void)state;
+    redis_server_create(&server, NULL);
+    client = make_client(server.url, NULL);
+    other = make_client(server.url, NULL);
+    assert_int_equal(run(client, "PING", PLENTY_MS, &asked), 0);
+    asked = (struct asked){0};
+    assert_int_equal(
+        run(other, "CLIENT KILL TYPE normal SKIPME yes", PLENTY_MS, &asked), 0);
+    assert_int_equal(asked.integer, 1);
+    asked = (struct asked){0};
+    assert_int_equal(run(client, "SET key 1", PLENTY_MS, &asked), 0);
+    assert_int_equal(look(client).connections, 2);
+    amy_redis_free(client);
+    amy_redis_free(other);
+    redis_server_free(&server);
+}
+
+static void
+test_send_killed_under_way_is_unknown_and_the_rest_goes_on(void **state)
+{
+    struct redis_server server;
+    struct amy_redis *client = NULL;
+    struct asked first = {0};
+    struct asked under_way = {0};
+    struct asked next = {0};
+
+    (void)state;
+    redis_server_create(&server, NULL);
+    client = make_client(server.url, base);
+    ask_well(client, "PING", PLENTY_MS, &first);
+    wait_for(base, &first);
+    ask_well(client, "BLPOP nothing 0", PLENTY_MS, &under_way);
+    assert_int_equal(event_base_loop(base, EVLOOP_NONBLOCK), 0);
+    redis_server_stop(&server);
+    wait_for(base, &under_way);
+    expect(&under_way, AMY_ECONN, AMY_REDIS_UNKNOWN);
+
+    ask_well(client, "PING", PLENTY_MS, &next);
+    redis_server_start(&server, NULL);
+    wait_for(base, &next);
+    if (next.code != 0) { /* three attempts may have been before the start */
+        expect(&next, AMY_ECONN, AMY_REDIS_NOT_RUN);
+    }
+    amy_redis_free(client);
+    redis_server_free(&server);
+}
+
+static void
+test_run_hung_server_keeps_deadlines_and_then_costs_nothing(void **state)
+{
+    struct redis_server server;
+    struct amy_redis *client = NULL;
+    struct asked asked = {0};
+    int64_t begun_ms = 0;
+
+    (void)state;
+    redis_server_create(&server, NULL);
+    client = make_client(server.url, NULL);
+    assert_int_equal(run(client, "PING", PLENTY_MS, &asked), 0);
+    assert_int_equal(kill(server.pid, SIGSTOP), 0);
+    begun_ms = amy__mono_ms(NULL);
+    asked = (struct asked){0};
+    assert_int_equal(run(client, "SET key 1", 0, &asked), AMY_ETIMEOUT);
+    expect(&asked, AMY_ETIMEOUT, AMY_REDIS_UNKNOWN);
+    assert_in_range(amy__mono_ms(NULL) - begun_ms, SHORT_MS, 10 * SHORT_MS);
+    run_until(client, AMY_REDIS_BROKEN, &asked);
+    asked = (struct asked){0};
+    begun_ms = amy__mono_ms(NULL);
+    for (int i = 0; i < 100 && look(client).retry_ms > 0; i++) {
+        asked = (struct asked){0};
+        assert_int_not_equal(run(client, "PING", PLENTY_MS, &asked), 0);
+        assert_int_equal(asked.fate, AMY_REDIS_NOT_RUN);
+    }
+    assert_int_equal(kill(server.pid, SIGCONT), 0);
+    run_until(client, AMY_REDIS_READY, &asked);
+    amy_redis_free(client);
+    redis_server_free(&server);
+}
+
+/* --- who may --- */
+
+static const char *const locked[] = {"--requirepass", "hunter2", NULL};
+
+static void
+url_with(const struct redis_server *server, const char *login,
+         const char *query, char *url, size_t size)
+{
+    (void)snprintf(url, size, "unix://%s%s/redis.sock%s", login, server->dir,
+                   query);
+}
+
+static void
+test_run_wrong_password_is_asked_for_once(void **state)
+{
+    static const char *const logins[] = {"", ":wrong@", "default:wrong@",
+                                         "nobody:hunter2@"};
+    struct redis_server server;
+
+    (void)state;
+    redis_server_create(&server, locked);
+    for (size_t i = 0; i < sizeof(logins) / sizeof(logins[0]); i++) {
+        struct amy_redis *client = NULL;
+        struct asked asked = {0};
+        char url[128] = "";
+
+        url_with(&server, logins[i], "", url, sizeof(url));
+        client = make_client(url, NULL);
+        assert_int_equal(run(client, "PING", PLENTY_MS, &asked), AMY_EAUTH);
+        expect(&asked, AMY_EAUTH, AMY_REDIS_NOT_RUN);
+        assert_null(strstr(asked.why, "wrong"));
+        for (int n = 0; n < 100; n++) {
+            asked = (struct asked){0};
+            assert_int_equal(run(client, "PING", PLENTY_MS, &asked), AMY_EAUTH);
+        }
+        assert_int_equal(look(client).connections, 1);
+        assert_int_equal(look(client).state, AMY_REDIS_BROKEN);
+        assert_in_range(look(client).retry_ms, 1, 60000);
+        amy_redis_free(client);
+    }
+    redis_server_free(&server);
+}
+
+static void
+test_run_login_and_database_are_repeated_on_each_connection(void **state)
+{
+    struct redis_server server;
+    struct amy_redis *client = NULL;
+    struct amy_redis *other = NULL;
+    struct asked asked = {0};
+    char url[128] = "";
+
+    (void)state;
+    redis_server_create(&server, locked);
+    url_with(&server, "default:hunter2@", "?db=3", url, sizeof(url));
+    client = make_client(url, NULL);
+    assert_int_equal(run(client, "SET third 1", PLENTY_MS, &asked), 0);
+    url_with(&server, ":hunter2@", "?db=2", url, sizeof(url));
+    other = make_client(url, NULL);
+    assert_int_equal(
+        run(other, "CLIENT KILL TYPE normal SKIPME yes", PLENTY_MS, &asked), 0);
+    asked = (struct asked){0};
+    assert_int_equal(run(client, "EXISTS third", PLENTY_MS, &asked), 0);
+    assert_int_equal(asked.integer, 1);
+    assert_int_equal(run(client, "CLIENT GETNAME", PLENTY_MS, &asked), 0);
+    assert_string_equal(asked.text, "who");
+    assert_int_equal(look(client).connections, 2);
+    assert_int_equal(run(other, "EXISTS third", PLENTY_MS, &asked), 0);
+    assert_int_equal(asked.integer, 0);
+    amy_redis_free(client);
+    amy_redis_free(other);
+    redis_server_free(&server);
+}
+
+static void
+test_run_no_such_database_is_told(void **state)
+{
+    struct redis_server server;
+    struct amy_redis *client = NULL;
+    struct asked asked = {0};
+    char url[128] = "";
+
+    (void)state;
+    redis_server_create(&server, NULL);
+    url_with(&server, "", "?db=99", url, sizeof(url));
+    client = make_client(url, NULL);
+    assert_int_equal(run(client, "PING", PLENTY_MS, &asked), AMY_EINVAL);
+    assert_non_null(strstr(asked.why, "SELECT"));
+    assert_int_equal(run(client, "PING", PLENTY_MS, &asked), AMY_EINVAL);
+    assert_int_equal(look(client).connections, 1);
+    amy_redis_free(client);
+    redis_server_free(&server);
+}
+
+static void
+test_run_no_server_at_all_is_told(void **state)
+{
+    struct amy_redis *client = make_client("unix:///nowhere/redis.sock", NULL);
+    struct asked asked = {0};
+
+    (void)state;
+    assert_int_equal(run(client, "PING", PLENTY_MS, &asked), AMY_ECONN);
+    expect(&asked, AMY_ECONN, AMY_REDIS_NOT_RUN);
+    assert_non_null(strstr(asked.why, "/nowhere"));
+    amy_redis_free(client);
+}
+
+static int
+set_up(void **state)
+{
+    (void)state;
+    base = event_base_new();
+    return base == NULL ? -1 : 0;
+}
+
+static int
+tear_down(void **state)
+{
+    (void)state;
+    event_base_free(base);
+    return 0;
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        T(test_run_killed_server_is_told_then_costs_nothing_then_is_back),
+        T(test_run_after_an_idle_connection_was_closed_is_not_unknown),
+        T(test_send_killed_under_way_is_unknown_and_the_rest_goes_on),
+        T(test_run_hung_server_keeps_deadlines_and_then_costs_nothing),
+        T(test_run_wrong_password_is_asked_for_once),
+        T(test_run_login_and_database_are_repeated_on_each_connection),
+        T(test_run_no_such_database_is_told),
+        T(test_run_no_server_at_all_is_told),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
