@@ -188,8 +188,8 @@ struct amy_logrotate_file {
     uint64_t serial; /**< for amy_logrotate_release(); grows */
 };
 
-/** Called on the loop, and from inside amy_logrotate_add() for the first file.
- *  May not free the rotator. */
+/** Called on the loop, and from inside amy_logrotate_add() for the first file,
+ *  amy_logrotate_now() and amy_logrotate_poll(). It may free the rotator. */
 typedef void (*amy_logrotate_file_fn)(struct amy_logrotate *rotator,
                                       const struct amy_logrotate_file *file,
                                       void *user);
@@ -256,7 +256,7 @@ amy_logrotate_create(const struct amy_logrotate_options *opts,
                      struct amy_logrotate **ret_rotator, struct amy_error *err);
 
 /** Free a rotator; NULL is a no-op. What is being packed is left as it was; the
- *  next rotator packs it. Since: 0.1 */
+ *  next rotator packs it. Allowed inside on_file. Since: 0.1 */
 AMY_API void amy_logrotate_free(struct amy_logrotate *rotator);
 
 /**
@@ -403,7 +403,9 @@ AMY_API void amy_log_reader_free(struct amy_log_reader *reader);
  * Read the next line.
  *
  * @param ret_line  struct_size is set by the caller
- * @return 1: a line; 0: there are no more, or, when following, none yet
+ * @return 1: a line; 0: there are no more, or, when following, none yet;
+ *         AMY_ESTATE (in a child of fork(2), which has the parent's place in
+ *         the files)
  *
  * A file that cannot be read, or is damaged, is told to the log and passed
  * over.  Blocks: yes.  Since: 0.1

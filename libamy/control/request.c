@@ -9,11 +9,13 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/loop.h"
+#include "core/maker.h"
 #include "core/options.h"
 #include "serve/client.h"
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define REQUEST_MAGIC 0x61736b21U
 #define BODY_MAX 65536U
@@ -23,6 +25,7 @@
 
 struct amy_control_request {
     uint32_t magic;
+    pid_t maker;
     int dir_fd;
     char socket_name[64];
     char *method;
@@ -269,6 +272,7 @@ amy_control_start(const struct amy_control_options *opts,
         return amy__err(err, AMY_ENOMEM, "allocating a control request");
     }
     request->magic = REQUEST_MAGIC;
+    request->maker = getpid();
     request->dir_fd = -1;
     request->on_done = own.on_done;
     request->user = own.user;
@@ -288,6 +292,9 @@ amy_control_free(struct amy_control_request *request)
         return;
     }
     AMY_CHECK(request, REQUEST_MAGIC);
+    if (!amy__is_maker(request->maker)) {
+        return;
+    }
     if (request->call != NULL) {
         amy__call_cancel(request->call);
     }

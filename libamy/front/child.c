@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "core/cleanup.h"
 #include "core/error.h"
+#include "core/maker.h"
 #include "core/options.h"
 #include "core/str.h"
 #include "front/process.h"
@@ -13,11 +14,13 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define CHILD_MAGIC 0x66726368U
 
 struct amy_front_process {
     uint32_t magic;
+    pid_t maker;
     struct amy_front_process_options opts;
     struct amy__front *front;
 };
@@ -60,8 +63,10 @@ amy_front_process_create(const struct amy_front_process_options *opts,
         return amy__err(err, AMY_ENOMEM, "allocating a front process");
     }
     process->magic = CHILD_MAGIC;
+    process->maker = getpid();
     rc = amy__options_read(&process->opts, sizeof(process->opts), opts,
-                           sizeof(process->opts), err);
+                           offsetof(struct amy_front_process_options, user),
+                           err);
     if (rc < 0) {
         return rc;
     }
@@ -91,7 +96,9 @@ void
 amy_front_process_drain(struct amy_front_process *process, bool now)
 {
     AMY_CHECK(process, CHILD_MAGIC);
-    amy__front_process_drain(process->front, now);
+    if (amy__is_maker(process->maker)) {
+        amy__front_process_drain(process->front, now);
+    }
 }
 
 void
@@ -101,6 +108,9 @@ amy_front_process_free(struct amy_front_process *process)
         return;
     }
     AMY_CHECK(process, CHILD_MAGIC);
+    if (!amy__is_maker(process->maker)) {
+        return;
+    }
     amy__front_process_free(process->front);
     process->magic = 0;
     amy__free(process);

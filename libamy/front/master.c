@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/maker.h"
 #include "core/options.h"
 #include "core/watch.h"
 
@@ -124,6 +125,7 @@ amy_front_create(const struct amy_front_options *opts,
         return amy__err(err, AMY_ENOMEM, "allocating a front");
     }
     front->magic = AMY__FRONT_MAGIC;
+    front->maker = getpid();
     clear_fds(front);
     rc = read_options(front, opts, err);
     if (rc == 0) {
@@ -292,6 +294,10 @@ amy_front_start(struct amy_front *front, struct amy_error *err)
     int rc = 0;
 
     AMY_CHECK(front, AMY__FRONT_MAGIC);
+    rc = amy__check_maker(front->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (front->started || front->program == NULL) {
         return amy__err(err, AMY_ESTATE,
                         front->started ? "front: started already"
@@ -320,6 +326,10 @@ amy_front_reload(struct amy_front *front, struct amy_error *err)
     int rc = 0;
 
     AMY_CHECK(front, AMY__FRONT_MAGIC);
+    rc = amy__check_maker(front->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (!front->started || front->stopping) {
         return amy__err(err, AMY_ESTATE, "front: not running");
     }
@@ -361,8 +371,13 @@ amy_front_stop(struct amy_front *front, bool now, amy_front_done_fn on_done,
                void *user, struct amy_error *err)
 {
     bool again = false;
+    int rc = 0;
 
     AMY_CHECK(front, AMY__FRONT_MAGIC);
+    rc = amy__check_maker(front->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (!front->started || front->pool == NULL) {
         return amy__err(err, AMY_ESTATE, "front: not running");
     }
@@ -413,6 +428,7 @@ amy_front_check(const struct amy_front_options *opts, amy_problem_fn on_problem,
         return amy__err(err, AMY_ENOMEM, "allocating a front");
     }
     front->magic = AMY__FRONT_MAGIC;
+    front->maker = getpid();
     front->log = amy__log_copy(NULL); /* on_problem tells */
     clear_fds(front);
     rc = read_settings(opts, on_checked, &check, &front->settings, err);
@@ -464,6 +480,9 @@ amy_front_free(struct amy_front *front)
         return;
     }
     AMY_CHECK(front, AMY__FRONT_MAGIC);
+    if (!amy__is_maker(front->maker)) {
+        return;
+    }
     front->stopping = true;
     amy_pool_free(front->pool);
     for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {

@@ -86,6 +86,7 @@ struct amy__front_version {
 
 struct amy_front {
     uint32_t magic;
+    pid_t maker;
     struct amy_front_options opts;
     struct amy_log log;
     struct amy__settings *settings;

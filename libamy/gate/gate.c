@@ -12,6 +12,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "core/maker.h"
 #include "core/options.h"
 #include "core/watch.h"
 #include "gate/page.h"
@@ -34,6 +35,7 @@
 
 struct amy_gate {
     uint32_t magic;
+    pid_t maker;
     struct amy_gate_options opts;
     struct amy_log log;
     char *directory; /* NULL: given by descriptor */
@@ -279,7 +281,9 @@ on_timer(void *user)
 {
     struct amy_gate *gate = user;
 
-    tell(gate, look(gate, NULL, false, NULL));
+    if (amy__is_maker(gate->maker)) {
+        tell(gate, look(gate, NULL, false, NULL));
+    }
 }
 
 static void
@@ -289,7 +293,8 @@ on_watch(uint64_t tag, const char *name, void *user)
 
     (void)user;
     AMY_CHECK(gate, GATE_MAGIC);
-    if (name == NULL || strcmp(name, PAGE_ON) == 0) {
+    if (amy__is_maker(gate->maker) &&
+        (name == NULL || strcmp(name, PAGE_ON) == 0)) {
         tell(gate, look(gate, NULL, false, NULL));
     }
 }
@@ -376,6 +381,7 @@ amy__gate_create(const struct amy_gate_options *opts,
         return amy__err(err, AMY_ENOMEM, "allocating a gate");
     }
     gate->magic = GATE_MAGIC;
+    gate->maker = getpid();
     gate->dir_fd = -1;
     amy__buf_init(&gate->page, AMY__PAGE_MAX);
     rc = amy__options_read(&gate->opts, sizeof(gate->opts), opts,
@@ -384,8 +390,11 @@ amy__gate_create(const struct amy_gate_options *opts,
     if (rc < 0) {
         return rc;
     }
-    if (gate->opts.base == NULL || gate->opts.reserved != 0) {
+    if (gate->opts.base == NULL) {
         return amy__err(err, AMY_EINVAL, "gate: no event base given");
+    }
+    if (gate->opts.reserved != 0) {
+        return amy__err(err, AMY_EINVAL, "gate: 'reserved' must be 0");
     }
     gate->log = amy__log_copy(gate->opts.log);
     gate->opts.log = NULL;
@@ -422,6 +431,9 @@ amy_gate_free(struct amy_gate *gate)
         return;
     }
     AMY_CHECK(gate, GATE_MAGIC);
+    if (!amy__is_maker(gate->maker)) {
+        return;
+    }
     end_watching(gate);
     amy__timer_free(gate->timer);
     amy__close(&gate->dir_fd);
@@ -458,6 +470,10 @@ amy_gate_poll(struct amy_gate *gate, struct amy_error *err)
     int rc = 0;
 
     AMY_CHECK(gate, GATE_MAGIC);
+    rc = amy__check_maker(gate->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
     rc = look(gate, NULL, false, err);
     tell(gate, rc);
     return rc < 0 ? rc : 0;
@@ -531,7 +547,10 @@ amy_gate_close(struct amy_gate *gate, const char *by, struct amy_error *err)
     int rc = 0;
 
     AMY_CHECK(gate, GATE_MAGIC);
-    rc = enter_directory(gate, err);
+    rc = amy__check_maker(gate->maker, err);
+    if (rc == 0) {
+        rc = enter_directory(gate, err);
+    }
     if (rc == 0) {
         rc = put_page(gate, err);
     }
@@ -550,7 +569,10 @@ amy_gate_open(struct amy_gate *gate, const char *by, struct amy_error *err)
     int rc = 0;
 
     AMY_CHECK(gate, GATE_MAGIC);
-    rc = enter_directory(gate, err);
+    rc = amy__check_maker(gate->maker, err);
+    if (rc == 0) {
+        rc = enter_directory(gate, err);
+    }
     if (rc < 0) {
         return rc;
     }

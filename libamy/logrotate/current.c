@@ -172,6 +172,9 @@ amy__rotated_give(struct amy__rotated *log)
                                       .serial = ++log->serial};
 
     log->give_again = false;
+    if (rotator->gone) {
+        return; /* nobody is there to take it */
+    }
     rotator->opts.on_file(rotator, &file, rotator->opts.user);
 }
 

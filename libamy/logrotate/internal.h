@@ -47,6 +47,9 @@ struct amy__waiting {
 
 struct amy_logrotate {
     uint32_t magic;
+    pid_t maker;
+    uint32_t busy; /* calls of ours on the stack that may call on_file */
+    bool gone;     /* freed by its owner inside one of them */
     struct amy_logrotate_options opts;
     struct amy__logplan_limits limits;
     struct amy_log log;
@@ -85,6 +88,11 @@ struct amy_logrotate {
     uint64_t packed;
     uint64_t removed;
 };
+
+/* Around all that may call on_file, inside which the owner may free the
+ * rotator: it goes when the last one leaves. */
+void amy__logrotate_hold(struct amy_logrotate *rotator);
+void amy__logrotate_drop(struct amy_logrotate *rotator);
 
 /* What is missing is made again, but not at once: it may be a person's rm -r
  * that is under way, which would find the directory not empty. */

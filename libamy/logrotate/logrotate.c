@@ -10,6 +10,7 @@
 #include "core/files.h"
 #include "core/log.h"
 #include "core/loop.h"
+#include "core/maker.h"
 #include "core/options.h"
 #include "core/watch.h"
 #include "logrotate/internal.h"
@@ -27,6 +28,63 @@
 #define DAY_MS (INT64_C(86400) * 1000)
 
 AMY_DEFINE_CLEANUP(struct amy_logrotate *, amy_logrotate_free)
+
+/* ---- the end ---- */
+
+static void
+destroy(struct amy_logrotate *rotator)
+{
+    amy__logpack_free(rotator->pack);
+    amy__logrotate_leave(rotator);
+    if (rotator->watch_is_ours) {
+        amy__watch_free(rotator->watch);
+    }
+    for (uint32_t i = 0; i < rotator->log_count; i++) {
+        amy__close(&rotator->logs[i]->fd);
+        amy__free(rotator->logs[i]);
+    }
+    amy__logscan_clear(&rotator->scan);
+    amy__timer_free(rotator->timer);
+    amy__defer_free(rotator->defer);
+    if (rotator->base_fd >= 0) {
+        amy__close(&rotator->base_fd);
+    }
+    amy__free(rotator->directory);
+    rotator->magic = 0;
+    amy__free(rotator);
+}
+
+void
+amy__logrotate_hold(struct amy_logrotate *rotator)
+{
+    rotator->busy++;
+}
+
+void
+amy__logrotate_drop(struct amy_logrotate *rotator)
+{
+    rotator->busy--;
+    if (rotator->busy == 0 && rotator->gone) {
+        destroy(rotator);
+    }
+}
+
+void
+amy_logrotate_free(struct amy_logrotate *rotator)
+{
+    if (rotator == NULL) {
+        return;
+    }
+    AMY_CHECK(rotator, LOGROTATE_MAGIC);
+    if (!amy__is_maker(rotator->maker)) {
+        return;
+    }
+    if (rotator->busy > 0) {
+        rotator->gone = true;
+        return;
+    }
+    destroy(rotator);
+}
 
 /* ---- looking ---- */
 
@@ -106,8 +164,8 @@ look(struct amy_logrotate *rotator)
 {
     int rc = 0;
 
-    if (rotator->looking) {
-        return; /* from inside on_file */
+    if (rotator->looking || !amy__is_maker(rotator->maker)) {
+        return; /* from inside on_file; or in a child */
     }
     rotator->looking = true;
     rc = amy__logrotate_enter(rotator);
@@ -118,7 +176,7 @@ look(struct amy_logrotate *rotator)
     }
     if (rc >= 0) { /* else what there is goes on as it is */
         look_at_old(rotator);
-        for (uint32_t i = 0; i < rotator->log_count; i++) {
+        for (uint32_t i = 0; i < rotator->log_count && !rotator->gone; i++) {
             amy__rotated_look(rotator->logs[i]);
             amy__rotated_check(rotator->logs[i]);
         }
@@ -159,17 +217,21 @@ arm(struct amy_logrotate *rotator)
 static void
 on_timer(void *user)
 {
+    amy__logrotate_hold(user);
     look(user);
     arm(user);
+    amy__logrotate_drop(user);
 }
 
 static void
 on_defer(void *user)
 {
+    amy__logrotate_hold(user);
     look(user);
     if (is_missing(user)) {
         arm(user);
     }
+    amy__logrotate_drop(user);
 }
 
 /* A log was moved, or the directory itself: at once. An old file came or went:
@@ -262,6 +324,10 @@ amy_logrotate_set(struct amy_logrotate *rotator,
     int rc = 0;
 
     AMY_CHECK(rotator, LOGROTATE_MAGIC);
+    rc = amy__check_maker(rotator->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
     rc = amy__options_read(&next, sizeof(next), opts,
                            offsetof(struct amy_logrotate_options, uid), err);
     next.base = rotator->opts.base;
@@ -338,6 +404,7 @@ amy__logrotate_create(const struct amy_logrotate_options *opts,
         return amy__err(err, AMY_ENOMEM, "allocating a rotator");
     }
     rotator->magic = LOGROTATE_MAGIC;
+    rotator->maker = getpid();
     rotator->dir_fd = -1;
     rotator->base_fd = AT_FDCWD;
     rc = amy__options_read(&rotator->opts, sizeof(rotator->opts), opts,
@@ -357,34 +424,6 @@ amy_logrotate_create(const struct amy_logrotate_options *opts,
                      struct amy_logrotate **ret_rotator, struct amy_error *err)
 {
     return amy__logrotate_create(opts, NULL, ret_rotator, err);
-}
-
-void
-amy_logrotate_free(struct amy_logrotate *rotator)
-{
-    if (rotator == NULL) {
-        return;
-    }
-    AMY_CHECK(rotator, LOGROTATE_MAGIC);
-    AMY_ASSERT(!rotator->looking);
-    amy__logpack_free(rotator->pack);
-    amy__logrotate_leave(rotator);
-    if (rotator->watch_is_ours) {
-        amy__watch_free(rotator->watch);
-    }
-    for (uint32_t i = 0; i < rotator->log_count; i++) {
-        amy__close(&rotator->logs[i]->fd);
-        amy__free(rotator->logs[i]);
-    }
-    amy__logscan_clear(&rotator->scan);
-    amy__timer_free(rotator->timer);
-    amy__defer_free(rotator->defer);
-    if (rotator->base_fd >= 0) {
-        amy__close(&rotator->base_fd);
-    }
-    amy__free(rotator->directory);
-    rotator->magic = 0;
-    amy__free(rotator);
 }
 
 /* ---- logs ---- */
@@ -429,7 +468,8 @@ amy_logrotate_add(struct amy_logrotate *rotator, const char *name,
     int rc = 0;
 
     AMY_CHECK(rotator, LOGROTATE_MAGIC);
-    rc = check_log(rotator, name, kind, err);
+    rc = amy__check_maker(rotator->maker, err);
+    rc = rc < 0 ? rc : check_log(rotator, name, kind, err);
     if (rc < 0) {
         return rc;
     }
@@ -445,10 +485,12 @@ amy_logrotate_add(struct amy_logrotate *rotator, const char *name,
     rotator->logs[rotator->log_count++] = log;
     rotator->stale = true;
     rotator->find_plain = true;
+    amy__logrotate_hold(rotator);
     if (amy__logrotate_enter(rotator) >= 0) {
         amy__rotated_look(log);
     }
     amy__defer_ask(rotator->defer);
+    amy__logrotate_drop(rotator);
     return 0;
 }
 
@@ -460,7 +502,8 @@ amy_logrotate_release(struct amy_logrotate *rotator, const char *name,
 
     AMY_CHECK(rotator, LOGROTATE_MAGIC);
     log = find(rotator, name);
-    if (log != NULL && serial <= log->serial && serial > log->released) {
+    if (amy__is_maker(rotator->maker) && log != NULL && serial <= log->serial &&
+        serial > log->released) {
         log->released = serial;
         amy__defer_ask(rotator->defer);
     }
@@ -482,9 +525,11 @@ void
 amy_logrotate_poll(struct amy_logrotate *rotator)
 {
     AMY_CHECK(rotator, LOGROTATE_MAGIC);
+    amy__logrotate_hold(rotator);
     rotator->hurry = true;
     look(rotator);
     rotator->hurry = false;
+    amy__logrotate_drop(rotator);
 }
 
 void
@@ -494,29 +539,44 @@ amy_logrotate_disk_full(struct amy_logrotate *rotator)
     rotator->disk_full = true; /* the next look makes room */
 }
 
-int
-amy_logrotate_now(struct amy_logrotate *rotator, const char *name,
-                  struct amy_error *err)
+static int
+rotate_now(struct amy_logrotate *rotator, struct amy__rotated *log,
+           struct amy_error *err)
 {
-    struct amy__rotated *log = NULL;
-
-    AMY_CHECK(rotator, LOGROTATE_MAGIC);
-    log = find(rotator, name);
-    if (log == NULL || log->kind == AMY_LOGROTATE_OTHERS) {
-        return amy__err(err, AMY_ENOTFOUND, "no log '%s'", name);
-    }
     if (amy__logrotate_enter(rotator) < 0) {
         return amy__err(err, AMY_EIO, "%s", rotator->problem);
     }
     amy__rotated_look(log);
     if (!log->seen) {
-        return amy__err(err, AMY_ENOTFOUND, "'%s' is not there", name);
+        return amy__err(err, AMY_ENOTFOUND, "'%s' is not there", log->base);
     }
     if (log->bytes == 0) {
         return 0;
     }
     amy__defer_ask(rotator->defer);
     return amy__rotated_rotate(log, "asked", err);
+}
+
+int
+amy_logrotate_now(struct amy_logrotate *rotator, const char *name,
+                  struct amy_error *err)
+{
+    struct amy__rotated *log = NULL;
+    int rc = 0;
+
+    AMY_CHECK(rotator, LOGROTATE_MAGIC);
+    rc = amy__check_maker(rotator->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
+    log = find(rotator, name);
+    if (log == NULL || log->kind == AMY_LOGROTATE_OTHERS) {
+        return amy__err(err, AMY_ENOTFOUND, "no log '%s'", name);
+    }
+    amy__logrotate_hold(rotator);
+    rc = rotate_now(rotator, log, err);
+    amy__logrotate_drop(rotator);
+    return rc;
 }
 
 /* ---- what there is to know ---- */

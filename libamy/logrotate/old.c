@@ -503,7 +503,7 @@ amy__logrotate_pack_next(struct amy_logrotate *rotator)
     int64_t now_ms = mono_ms(rotator);
     int rc = -1;
 
-    while (rc < 0 && rotator->dir_fd >= 0 &&
+    while (rc < 0 && !rotator->gone && rotator->dir_fd >= 0 &&
            !amy__logpack_is_busy(rotator->pack)) {
         size_t best = choose(rotator, now_ms);
 
@@ -519,6 +519,7 @@ amy__logrotate_packed(int rc, const struct amy_error *why, void *user)
 {
     struct amy_logrotate *rotator = user;
 
+    amy__logrotate_hold(rotator);
     rotator->stale = true;
     if (rc == 0) {
         rotator->packed++;
@@ -530,4 +531,5 @@ amy__logrotate_packed(int rc, const struct amy_error *why, void *user)
         rotator->find_plain = true;
     }
     amy__logrotate_pack_next(rotator);
+    amy__logrotate_drop(rotator);
 }

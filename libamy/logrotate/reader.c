@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/maker.h"
 #include "core/options.h"
 #include "logrotate/stream.h"
 
@@ -27,6 +28,7 @@
 
 struct amy_log_reader {
     uint32_t magic;
+    pid_t maker;
     struct amy_log_reader_options opts;
     struct amy__log_place place;
     int site_fd;
@@ -245,6 +247,7 @@ amy_log_reader_open(const struct amy_log_reader_options *opts,
         return amy__err(err, AMY_ENOMEM, "allocating a reader");
     }
     reader->magic = READER_MAGIC;
+    reader->maker = getpid();
     reader->site_fd = -1;
     reader->notify_fd = -1;
     reader->place.dir_fd = -1;
@@ -342,6 +345,9 @@ amy_log_reader_next(struct amy_log_reader *reader,
                     struct amy_log_line *ret_line)
 {
     AMY_CHECK(reader, READER_MAGIC);
+    if (!amy__is_maker(reader->maker)) {
+        return AMY_ESTATE; /* our place in the files is the parent's, too */
+    }
     while (reader->left > 0) {
         struct amy__stream *stream = next_wanted(reader);
 

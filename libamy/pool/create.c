@@ -245,6 +245,7 @@ amy_pool_create(const struct amy_pool_options *opts, struct amy_pool **ret_pool,
         return amy__err(err, AMY_ENOMEM, "allocating a pool");
     }
     pool->magic = AMY__POOL_MAGIC;
+    pool->maker = getpid();
     pool->lock_dir_fd = -1;
     pool->output_fd = -1;
     pool->log = amy__log_copy(given.log);

@@ -55,6 +55,7 @@ struct amy__worker {
 
 struct amy_pool {
     uint32_t magic;
+    pid_t maker;
     uint32_t busy; /* callbacks of ours on the stack */
     bool gone;     /* freed by its owner inside one of them */
     bool started;

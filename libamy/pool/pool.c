@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/maker.h"
 #include "pool/internal.h"
 
 #include <string.h>
@@ -71,6 +72,9 @@ amy_pool_free(struct amy_pool *pool)
         return;
     }
     AMY_CHECK(pool, AMY__POOL_MAGIC);
+    if (!amy__is_maker(pool->maker)) {
+        return; /* its workers are another's children */
+    }
     if (pool->busy > 0) {
         pool->gone = true;
         return;
@@ -199,7 +203,7 @@ set_timer(struct amy_pool *pool)
 void
 amy__pool_run(struct amy_pool *pool)
 {
-    bool more = true;
+    bool more = amy__is_maker(pool->maker);
 
     while (more && !pool->gone) {
         more = advance_all(pool);
@@ -209,7 +213,7 @@ amy__pool_run(struct amy_pool *pool)
             more = true;
         }
     }
-    if (!pool->gone) {
+    if (!pool->gone && amy__is_maker(pool->maker)) {
         set_timer(pool);
     }
 }
@@ -240,13 +244,25 @@ feed_all(struct amy_pool *pool, enum amy__cause cause, uint32_t patience_ms)
     ask_for_run(pool);
 }
 
-int
-amy_pool_start(struct amy_pool *pool, struct amy_error *err)
+static int
+check_stop(const struct amy_pool *pool, struct amy_error *err)
 {
-    AMY_CHECK(pool, AMY__POOL_MAGIC);
     if (pool->stopping) {
         return amy__err(err, AMY_EAGAIN, "pool %s: a stop is under way",
                         pool->opts.name);
+    }
+    return amy__check_maker(pool->maker, err);
+}
+
+int
+amy_pool_start(struct amy_pool *pool, struct amy_error *err)
+{
+    int rc = 0;
+
+    AMY_CHECK(pool, AMY__POOL_MAGIC);
+    rc = check_stop(pool, err);
+    if (rc < 0) {
+        return rc;
     }
     pool->started = true;
     feed_all(pool, AMY__CAUSE_WANT, 0);
@@ -261,7 +277,7 @@ check_position(const struct amy_pool *pool, uint32_t position,
         return amy__err(err, AMY_EINVAL, "pool %s has no position %u",
                         pool->opts.name, position);
     }
-    return 0;
+    return amy__check_maker(pool->maker, err);
 }
 
 int
@@ -272,12 +288,9 @@ amy_pool_start_position(struct amy_pool *pool, uint32_t position,
 
     AMY_CHECK(pool, AMY__POOL_MAGIC);
     rc = check_position(pool, position, err);
+    rc = rc < 0 ? rc : check_stop(pool, err);
     if (rc < 0) {
         return rc;
-    }
-    if (pool->stopping) {
-        return amy__err(err, AMY_EAGAIN, "pool %s: a stop is under way",
-                        pool->opts.name);
     }
     pool->started = true;
     amy__worker_feed(&pool->workers[position], AMY__CAUSE_WANT, 0);
@@ -305,10 +318,12 @@ int
 amy_pool_stop(struct amy_pool *pool, uint32_t patience_ms,
               amy_pool_done_fn on_done, void *user, struct amy_error *err)
 {
+    int rc = 0;
+
     AMY_CHECK(pool, AMY__POOL_MAGIC);
-    if (pool->stopping) {
-        return amy__err(err, AMY_EAGAIN, "pool %s: a stop is under way",
-                        pool->opts.name);
+    rc = check_stop(pool, err);
+    if (rc < 0) {
+        return rc;
     }
     pool->started = false;
     pool->stopping = true;
@@ -323,6 +338,9 @@ void
 amy_pool_kill(struct amy_pool *pool)
 {
     AMY_CHECK(pool, AMY__POOL_MAGIC);
+    if (!amy__is_maker(pool->maker)) {
+        return;
+    }
     pool->started = false;
     pool->roll = pool->opts.count;
     feed_all(pool, AMY__CAUSE_STOP_NOW, 0);
@@ -333,7 +351,7 @@ amy_pool_set_ready(struct amy_pool *pool, uint32_t position,
                    uint64_t incarnation)
 {
     AMY_CHECK(pool, AMY__POOL_MAGIC);
-    if (position < pool->opts.count &&
+    if (amy__is_maker(pool->maker) && position < pool->opts.count &&
         pool->workers[position].incarnation == incarnation) {
         amy__worker_feed(&pool->workers[position], AMY__CAUSE_READY, 0);
         pool->next_look_ms = 0; /* what it weighs now is what it weighs */
@@ -348,7 +366,8 @@ amy_pool_restart(struct amy_pool *pool, uint32_t position,
     int rc = 0;
 
     AMY_CHECK(pool, AMY__POOL_MAGIC);
-    rc = position == AMY_POOL_EVERY ? 0 : check_position(pool, position, err);
+    rc = position == AMY_POOL_EVERY ? amy__check_maker(pool->maker, err)
+                                    : check_position(pool, position, err);
     if (rc < 0) {
         return rc;
     }

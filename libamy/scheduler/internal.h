@@ -143,6 +143,7 @@ struct amy__scheduler_site {
 
 struct amy_scheduler {
     unsigned magic;
+    pid_t maker;
     struct event_base *base;
     const struct amy_clock *borrow_clock;
     struct amy_log log;

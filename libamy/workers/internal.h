@@ -143,6 +143,7 @@ struct amy__workers_site {
 
 struct amy_workers {
     unsigned magic;
+    pid_t maker;
     struct event_base *base;
     const struct amy_clock *borrow_clock;
     struct amy_log log;

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/maker.h"
 #include "core/options.h"
 #include "core/user.h"
 #include "core/watch.h"
@@ -130,6 +131,9 @@ amy_workers_free(struct amy_workers *workers)
         return;
     }
     AMY_CHECK(workers, WORKERS_MAGIC);
+    if (!amy__is_maker(workers->maker)) {
+        return;
+    }
     /* Whoever waits is told while there is a control socket to tell by. */
     amy__workers_tell_all(workers);
     while (workers->sites != NULL) {
@@ -260,6 +264,7 @@ amy_workers_create(const struct amy_workers_options *opts,
         return amy__err(err, AMY_ENOMEM, "allocating a supervisor");
     }
     workers->magic = WORKERS_MAGIC;
+    workers->maker = getpid();
     workers->base = o.base;
     workers->borrow_clock = o.borrow_clock;
     workers->log = amy__log_copy(o.log);
@@ -310,7 +315,13 @@ amy_workers_check(const struct amy_workers_options *opts,
 int
 amy_workers_start(struct amy_workers *workers, struct amy_error *err)
 {
+    int rc = 0;
+
     AMY_CHECK(workers, WORKERS_MAGIC);
+    rc = amy__check_maker(workers->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (workers->as_person) {
         char name[64];
 
@@ -348,9 +359,11 @@ amy_workers_reload(struct amy_workers *workers, amy_workers_done_fn on_done,
                    void *user, struct amy_error *err)
 {
     struct amy__workers_asker asker = {.fn = on_done, .user = user};
+    int rc = 0;
 
     AMY_CHECK(workers, WORKERS_MAGIC);
-    return amy__workers_reload_all(workers, &asker, err);
+    rc = amy__check_maker(workers->maker, err);
+    return rc < 0 ? rc : amy__workers_reload_all(workers, &asker, err);
 }
 
 int
@@ -358,8 +371,13 @@ amy_workers_stop(struct amy_workers *workers, int now,
                  amy_workers_done_fn on_done, void *user, struct amy_error *err)
 {
     bool again = false;
+    int rc = 0;
 
     AMY_CHECK(workers, WORKERS_MAGIC);
+    rc = amy__check_maker(workers->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
     again = workers->stopping;
     workers->stopping = true;
     workers->stop_now = workers->stop_now || now != 0;
