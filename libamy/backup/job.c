@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/options.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -598,21 +599,24 @@ sigpipe_is_ignored(void)
 int
 amy_backup_job(const struct amy_backup_job_options *opts, struct amy_error *err)
 {
-    struct amy__job job = {.borrow_clock = opts->borrow_clock,
-                           .site_fd = opts->directory_fd,
-                           .event_fd = opts->event_fd,
-                           .sets_fd = -1};
+    struct amy_backup_job_options own = {0};
+    struct amy__job job = {.sets_fd = -1};
     struct amy_error why = AMY_ERROR_INIT;
-    int rc = 0;
+    int rc = amy__options_read(
+        &own, sizeof(own), opts,
+        offsetof(struct amy_backup_job_options, borrow_clock), err);
 
-    if (opts->struct_size != sizeof(*opts)) {
-        return amy__err(err, AMY_EINVAL, "options of another version");
+    if (rc < 0) {
+        return rc;
     }
     if (!sigpipe_is_ignored()) {
         return amy__err(err, AMY_ESTATE, "SIGPIPE must be ignored");
     }
+    job.borrow_clock = own.borrow_clock;
+    job.site_fd = own.directory_fd;
+    job.event_fd = own.event_fd;
     job.result = amy__json_object();
-    rc = read_spec(opts->spec_fd, &job.spec, &why);
+    rc = read_spec(own.spec_fd, &job.spec, &why);
     rc = rc < 0 ? rc : run(&job, &why);
     tell_end(&job, rc, &why);
     amy__sets_clear(&job.sets);

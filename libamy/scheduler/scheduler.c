@@ -11,6 +11,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/log.h"
+#include "core/maker.h"
 #include "core/options.h"
 #include "core/user.h"
 #include "core/watch.h"
@@ -105,6 +106,9 @@ amy_scheduler_free(struct amy_scheduler *scheduler)
         return;
     }
     AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    if (!amy__is_maker(scheduler->maker)) {
+        return;
+    }
     scheduler->stopping = true;
     while (scheduler->sites != NULL) {
         struct amy__scheduler_site *next = scheduler->sites->next;
@@ -190,7 +194,7 @@ static int
 read_options(const struct amy_scheduler_options *opts,
              struct amy_scheduler_options *ret, struct amy_error *err)
 {
-    int rc = amy__options_read(ret, sizeof(*ret), opts, sizeof(*ret), err);
+    int rc = amy__options_read(ret, sizeof(*ret), opts, sizeof(size_t), err);
 
     if (rc == 0 && ret->base == NULL) {
         return amy__err(err, AMY_EINVAL, "base is required");
@@ -215,6 +219,7 @@ amy_scheduler_create(const struct amy_scheduler_options *opts,
         return amy__err(err, AMY_ENOMEM, "allocating a scheduler");
     }
     scheduler->magic = SCHEDULER_MAGIC;
+    scheduler->maker = getpid();
     scheduler->base = o.base;
     scheduler->borrow_clock = o.borrow_clock;
     scheduler->log = amy__log_copy(o.log);
@@ -274,6 +279,10 @@ amy_scheduler_start(struct amy_scheduler *scheduler, struct amy_error *err)
     int rc = 0;
 
     AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    rc = amy__check_maker(scheduler->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
     if (scheduler->as_person) {
         char name[64];
 
@@ -288,11 +297,14 @@ amy_scheduler_start(struct amy_scheduler *scheduler, struct amy_error *err)
 int
 amy_scheduler_reload(struct amy_scheduler *scheduler, struct amy_error *err)
 {
+    int rc = 0;
+
     AMY_CHECK(scheduler, SCHEDULER_MAGIC);
     if (scheduler->stopping) {
         return amy__err(err, AMY_ESTATE, "stopping");
     }
-    return amy__scheduler_scan(scheduler, err);
+    rc = amy__check_maker(scheduler->maker, err);
+    return rc < 0 ? rc : amy__scheduler_scan(scheduler, err);
 }
 
 int
@@ -301,8 +313,13 @@ amy_scheduler_stop(struct amy_scheduler *scheduler,
                    struct amy_error *err)
 {
     bool again = false;
+    int rc = 0;
 
     AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    rc = amy__check_maker(scheduler->maker, err);
+    if (rc < 0) {
+        return rc;
+    }
     again = scheduler->stopping;
     scheduler->stopping = true;
     if (!again) {
