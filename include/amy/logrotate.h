@@ -30,9 +30,8 @@ struct amy_log_writer;
 /** No buffer may have more. */
 #define AMY_LOG_WRITER_BUFFER_MAX 65536U
 
-/** The disk is full (ENOSPC, EDQUOT): called from inside a write or a flush,
- *  once for each time that lines begin to be lost. Must not touch the writer.
- */
+/** The disk or a quota is full (ENOSPC, EDQUOT): called from inside each write
+ *  and flush that lost lines to it. Must not touch the writer. */
 typedef void (*amy_log_writer_full_fn)(struct amy_log_writer *writer,
                                        void *user);
 
@@ -81,31 +80,88 @@ amy_log_writer_create(const struct amy_log_writer_options *opts,
 AMY_API void amy_log_writer_free(struct amy_log_writer *writer);
 
 /**
- * From now on write to this file; what was collected still goes to the old one.
+ * From now on write to this file; what was collected still goes to the old one,
+ * unless another process has its lock and does not go on.
  *
  * @param fd  open with O_APPEND, the writer's from now on; -1: nowhere. Where
- * it can be read (O_RDWR) and ends within a line, as a process killed in a
- * write may leave it, that line is ended first.
+ *            there is no lock, it can be read (O_RDWR) and ends within a line,
+ *            as a process killed in a write may leave it, that line is ended
+ *            first.
  *
- * Blocks: as write(2) does on a regular file.  Since: 0.1
+ * Blocks: as amy_log_writer_write().  Since: 0.1
  */
 AMY_API void amy_log_writer_set_fd(struct amy_log_writer *writer, int fd);
+
+/** What the writers of one file share that several processes write: in memory
+ *  that all of them have mapped (MAP_SHARED). SIGKILL ends a write at a page
+ *  boundary of the file, in the middle of a line. With a lock nobody begins
+ *  behind half a line: whoever writes next writes the rest of it, which is kept
+ *  here, or a newline where that had no room (about 3 KiB for all lines of a
+ *  write that a page boundary cuts). Its words are for the library alone. */
+struct amy_log_lock {
+    uint64_t words[1664];
+};
+
+/**
+ * Make a lock, once and before the first writer has it. There is nothing to
+ * free: it ends with its memory.
+ *
+ * @param lock  memory of the caller's, shared by all who write; the same
+ *              release of the library in each of them
+ * @param err   may be NULL
+ * @return 0, AMY_ENOMEM, AMY_EUNSUPPORTED
+ *
+ * Thread-safe for different locks.  Blocks: no.  Since: 0.1
+ * Source: pthread_mutexattr_setrobust(3)
+ */
+AMY_API AMY_MUST_USE int amy_log_lock_init(struct amy_log_lock *lock,
+                                           struct amy_error *err);
+
+/**
+ * Write only while nobody else does who has the same lock. When its holder is
+ * killed the next writer has it, and completes the line that was cut.
+ * A holder that does not go on, because it is stopped or its disk hangs, is
+ * waited for 100 ms once: lines are collected then as far as the buffer has
+ * room, and lost and counted after that.
+ *
+ * @param borrow_lock  made by amy_log_lock_init(); one for each log, through
+ *                     all its rotations; outlives the writer, or until another
+ *                     one is set; NULL: nobody else writes the file
+ * @param err          may be NULL
+ * @return 0, AMY_EINVAL (it was never made: the writer is as before)
+ *
+ * After amy_log_writer_set_json() it is not used: what has no more than
+ * PIPE_BUF bytes goes out whole.  Blocks: as amy_log_writer_flush().
+ * Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_log_writer_set_lock(struct amy_log_writer *writer,
+                        struct amy_log_lock *borrow_lock,
+                        struct amy_error *err);
 
 /**
  * Write one or more whole lines.
  *
  * @param text  ends with a newline; lines are not mixed with those of another
- *              process that appends to the same file; SIGKILL within
- *              the call may leave half of one
+ *              process that appends to the same file. Without a lock SIGKILL
+ *              within the call may leave half of one
  *
- * Without a file the lines are lost.  Blocks: as write(2).  Since: 0.1
+ * Without a file the lines are lost.  Blocks: as write(2), and 100 ms at most
+ * for a lock.  Since: 0.1
  */
 AMY_API void amy_log_writer_write(struct amy_log_writer *writer,
                                   const char *text, size_t n);
 
-/** Write what was collected: once a second, so that kill -9 loses no more than
- *  that. One write(2). Since: 0.1 */
-AMY_API void amy_log_writer_flush(struct amy_log_writer *writer);
+/**
+ * Write what was collected: once a second, so that kill -9 loses no more than
+ * that.
+ *
+ * @return 0: it is written, or lost and counted; AMY_EAGAIN: another process
+ *         has the lock and does not go on, it stays collected
+ *
+ * Blocks: as amy_log_writer_write().  Since: 0.1
+ */
+AMY_API int amy_log_writer_flush(struct amy_log_writer *writer);
 
 /**
  * From now on write each line as amy_log_line_json() does, for one stream that
@@ -297,6 +353,21 @@ AMY_API AMY_MUST_USE int amy_logrotate_add(struct amy_logrotate *rotator,
  */
 AMY_API void amy_logrotate_release(struct amy_logrotate *rotator,
                                    const char *name, uint64_t serial);
+
+/**
+ * The lock that the writers of a log have: half a line that one of them left in
+ * a file which nobody writes any more is completed before it is packed. The
+ * lock is not taken for that.
+ *
+ * @param borrow_lock  made by amy_log_lock_init(); outlives the rotator; NULL:
+ *                     none
+ * @return 0, AMY_ENOTFOUND (no such log), AMY_EINVAL (it was never made)
+ *
+ * Blocks: no.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_logrotate_set_lock(struct amy_logrotate *rotator, const char *name,
+                       struct amy_log_lock *borrow_lock, struct amy_error *err);
 
 /** Look now rather than at the next event or second: limits, moved files.
  *  on_file may run from inside. Since: 0.1 */

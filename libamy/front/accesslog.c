@@ -18,6 +18,8 @@
 #define PIECE_MAX 4096U
 #define LINE_MAX_BYTES (TARGET_MAX + 2 * PIECE_MAX + 512U)
 #define ERRORS_PER_S 10U
+/* Written as they come, unless another process holds them up. */
+#define ERRORS_BYTES 16384U
 
 struct amy__access_log {
     struct amy_log_writer *writer;
@@ -83,6 +85,14 @@ amy__access_log_set_fd(struct amy__access_log *log, int fd)
 }
 
 int
+amy__access_log_set_lock(struct amy__access_log *log,
+                         struct amy_log_lock *borrow_lock,
+                         struct amy_error *err)
+{
+    return amy_log_writer_set_lock(log->writer, borrow_lock, err);
+}
+
+int
 amy__access_log_set_json(struct amy__access_log *log, const char *site,
                          struct amy_error *err)
 {
@@ -93,7 +103,7 @@ amy__access_log_set_json(struct amy__access_log *log, const char *site,
 void
 amy__access_log_flush(struct amy__access_log *log)
 {
-    amy_log_writer_flush(log->writer);
+    (void)amy_log_writer_flush(log->writer); /* or the next time */
 }
 
 /* "23/Nov/2026:21:30:30 +0000", made once a second. */
@@ -185,6 +195,9 @@ amy__access_log_add(struct amy__access_log *log,
         return;
     }
     begin = amy__log_writer_room(log->writer, LINE_MAX_BYTES);
+    if (begin == NULL) {
+        return;
+    }
     at = put_escaped(begin, amy__span_of(line->client), 64);
     at = put_text(at, " - - [");
     at = put_text(at, stamp(log, line->wall_ms));
@@ -226,7 +239,8 @@ amy__error_log_create(const char *name, const struct amy_log *log,
     if (made == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating an error log");
     }
-    rc = create_writer(name, "error.log", 0, log, &made->writer, err);
+    rc =
+        create_writer(name, "error.log", ERRORS_BYTES, log, &made->writer, err);
     if (rc < 0) {
         amy__free(made);
         return rc;
@@ -248,6 +262,19 @@ void
 amy__error_log_set_fd(struct amy__error_log *log, int fd)
 {
     amy_log_writer_set_fd(log->writer, fd);
+}
+
+int
+amy__error_log_set_lock(struct amy__error_log *log,
+                        struct amy_log_lock *borrow_lock, struct amy_error *err)
+{
+    return amy_log_writer_set_lock(log->writer, borrow_lock, err);
+}
+
+void
+amy__error_log_flush(struct amy__error_log *log)
+{
+    (void)amy_log_writer_flush(log->writer); /* or the next time */
 }
 
 int
@@ -285,4 +312,5 @@ amy__error_log_add(struct amy__error_log *log, int64_t wall_ms, const char *fmt,
     }
     line[used++] = '\n';
     amy_log_writer_write(log->writer, line, used);
+    (void)amy_log_writer_flush(log->writer); /* or the next time */
 }

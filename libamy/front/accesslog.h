@@ -5,12 +5,20 @@
 
 #include <amy/error.h>
 #include <amy/log.h>
+#include <amy/logrotate.h>
 
 #include "core/str.h"
 
 #include <stdint.h>
 
 struct amy__access_log;
+
+/* In memory that all front processes share: AMY__SITES_MAX of these, by the
+ * site's index. */
+struct amy__site_locks {
+    struct amy_log_lock access;
+    struct amy_log_lock error;
+};
 
 /* One exchange. Everything is borrowed and escaped when written. */
 struct amy__access_line {
@@ -38,6 +46,10 @@ void amy__access_log_free(struct amy__access_log *log);
 /* Where lines go from now on (what was collected goes to the old file);
  * O_APPEND, taken over; -1: nowhere. */
 void amy__access_log_set_fd(struct amy__access_log *log, int fd);
+/* Who else writes it; NULL: nobody. Borrowed until the next call. */
+int amy__access_log_set_lock(struct amy__access_log *log,
+                             struct amy_log_lock *borrow_lock,
+                             struct amy_error *err);
 /* Lines are JSON from now on, of this site. */
 int amy__access_log_set_json(struct amy__access_log *log, const char *site,
                              struct amy_error *err);
@@ -54,10 +66,15 @@ int amy__error_log_create(const char *name, const struct amy_log *log,
                           struct amy_error *err);
 void amy__error_log_free(struct amy__error_log *log);
 void amy__error_log_set_fd(struct amy__error_log *log, int fd);
+int amy__error_log_set_lock(struct amy__error_log *log,
+                            struct amy_log_lock *borrow_lock,
+                            struct amy_error *err);
 int amy__error_log_set_json(struct amy__error_log *log, const char *site,
                             struct amy_error *err);
 void amy__error_log_add(struct amy__error_log *log, int64_t wall_ms,
                         const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* What another process held up: once a second. */
+void amy__error_log_flush(struct amy__error_log *log);
 
 #endif

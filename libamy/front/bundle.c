@@ -25,6 +25,7 @@ static const struct place bundle_places[] = {
     {"spool_fd", offsetof(struct amy__bundle, spool_fd)},
     {"words_fd", offsetof(struct amy__bundle, words_fd)},
     {"slots_fd", offsetof(struct amy__bundle, slots_fd)},
+    {"locks_fd", offsetof(struct amy__bundle, locks_fd)},
     {"tickets_fd", offsetof(struct amy__bundle, tickets_fd)},
     {NULL, 0},
 };

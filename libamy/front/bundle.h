@@ -27,7 +27,7 @@ struct amy__bundle_cert {
  * and setting it to -1. */
 struct amy__bundle_site {
     char *name;
-    uint32_t index;  /* of its word among the gate words */
+    uint32_t index;  /* of its gate word, and of its locks */
     uint64_t serial; /* of the page that page_fd holds; 0: none */
     int yaml_fd;     /* sealed: the accepted site.yaml */
     struct amy__bundle_cert certs[AMY__SITE_CERTS_MAX];
@@ -56,6 +56,7 @@ struct amy__bundle {
     int spool_fd;   /* directory for O_TMPFILE; -1: memory only */
     int words_fd;   /* gate words (gate/word.h), to be mapped read-only */
     int slots_fd;   /* front/slots.h, to be mapped writable */
+    int locks_fd;   /* front/accesslog.h, to be mapped writable; -1: none */
     int tickets_fd; /* sealed: 48 bytes each, newest first */
 };
 

@@ -105,6 +105,7 @@ clear_fds(struct amy_front *front)
     front->spool_fd = -1;
     front->words_fd = -1;
     front->slots_fd = -1;
+    front->locks_fd = -1;
     front->tickets_fd = -1;
     for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         front->events[i] = -1;

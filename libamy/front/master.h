@@ -13,6 +13,7 @@
 #include "core/json.h"
 #include "core/loop.h"
 #include "core/user.h"
+#include "front/accesslog.h"
 #include "front/bundle.h"
 #include "front/certs.h"
 #include "front/listeners.h"
@@ -114,6 +115,9 @@ struct amy_front {
     int words_fd;
     struct amy__slots *slots;
     int slots_fd;
+    struct amy__site_locks *locks; /* by the index of a site */
+    uint32_t locks_made;           /* those before it */
+    int locks_fd;
     int events[AMY__PROCESSES_MAX];
     uint8_t ticket_keys[AMY__TICKET_KEYS * AMY__TICKET_BYTES];
     size_t ticket_count;
@@ -239,6 +243,9 @@ void amy__front_logs_free(struct amy__front_site *site);
 /* master_shared.c: memory that all processes map, keys, descriptors. */
 int amy__front_shared_create(struct amy_front *front, struct amy_error *err);
 void amy__front_shared_clear(struct amy_front *front);
+/* See that the locks of the site of this index are made. */
+int amy__front_lock_logs(struct amy_front *front, uint32_t index,
+                         struct amy_error *err);
 /* Every process looks at its queues again. */
 void amy__front_ring_all(struct amy_front *front);
 

@@ -480,7 +480,8 @@ fill_bundle(struct amy_front *front, struct amy__bundle *bundle,
     bundle->spool_fd = copy_fd(front->spool_fd);
     bundle->words_fd = copy_fd(front->words_fd);
     bundle->slots_fd = copy_fd(front->slots_fd);
-    return bundle->words_fd < 0 || bundle->slots_fd < 0
+    bundle->locks_fd = copy_fd(front->locks_fd);
+    return bundle->words_fd < 0 || bundle->slots_fd < 0 || bundle->locks_fd < 0
                ? amy__err_sys(err, errno, "copying descriptors")
                : 0;
 }

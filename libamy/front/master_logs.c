@@ -158,8 +158,19 @@ begin(struct amy__front_site *site, const struct amy__site *spec,
         .on_file = on_file,
         .user = site,
     };
+    struct amy__site_locks *locks = &front->locks[site->index];
+    int rc = amy__front_lock_logs(front, site->index, err);
 
-    return amy__site_logs_create(spec, &logs, &site->rotator, err);
+    if (rc == 0) {
+        rc = amy__site_logs_create(spec, &logs, &site->rotator, err);
+    }
+    if (rc == 0) {
+        rc = amy_logrotate_set_lock(site->rotator, names[0], &locks->access,
+                                    err);
+    }
+    return rc < 0 ? rc
+                  : amy_logrotate_set_lock(site->rotator, names[1],
+                                           &locks->error, err);
 }
 
 void

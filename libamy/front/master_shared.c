@@ -1,6 +1,7 @@
-/* What the master shares with all its processes: gate words, slot words,
- * eventfds to wake each other, and keys of session tickets. */
+/* What the master shares with all its processes: gate words, slot words, locks
+ * of logs, eventfds to wake each other, and keys of session tickets. */
 /* Not for what stands in them: master_gate.c, slots.c. */
+#include "core/cleanup.h"
 #include "core/digest.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -16,29 +17,73 @@
 
 /* A key is taken for new tickets for so long, and known twice as long again. */
 #define TICKET_MS (INT64_C(12) * 3600 * 1000)
+#define LOCKS_BYTES (AMY__SITES_MAX * sizeof(struct amy__site_locks))
+
+/* Zeroed memory that its readers map writable, and cannot make smaller. */
+static int
+share(const char *name, size_t size, void **ret_memory, int *ret_fd,
+      struct amy_error *err)
+{
+    AMY_CLEANUP(amy__close_p)
+    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    void *memory = MAP_FAILED;
+
+    if (fd >= 0 && ftruncate(fd, (off_t)size) == 0 &&
+        fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) ==
+            0) {
+        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    if (memory == MAP_FAILED) {
+        return amy__err_sys(err, errno, "%s", name);
+    }
+    *ret_memory = memory;
+    *ret_fd = amy__take_fd(&fd);
+    return 0;
+}
 
 static int
 create_slots(struct amy_front *front, struct amy_error *err)
 {
-    size_t size = amy__slots_bytes();
-    void *memory = MAP_FAILED;
+    void *memory = NULL;
+    int rc = share("amy-slot-words", amy__slots_bytes(), &memory,
+                   &front->slots_fd, err);
 
-    front->slots_fd =
-        memfd_create("amy-slot-words", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (front->slots_fd < 0) {
-        return amy__err_sys(err, errno, "slot words: memfd_create");
+    if (rc == 0) {
+        front->slots = amy__slots_over(memory);
     }
-    if (ftruncate(front->slots_fd, (off_t)size) == 0 &&
-        fcntl(front->slots_fd, F_ADD_SEALS,
-              F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) == 0) {
-        memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED,
-                      front->slots_fd, 0);
+    return rc;
+}
+
+static int
+create_locks(struct amy_front *front, struct amy_error *err)
+{
+    void *memory = NULL;
+    int rc =
+        share("amy-log-locks", LOCKS_BYTES, &memory, &front->locks_fd, err);
+
+    if (rc == 0) {
+        front->locks = memory;
     }
-    if (memory == MAP_FAILED) {
-        return amy__err_sys(err, errno, "slot words");
+    return rc;
+}
+
+/* Each once, and touched by nobody here afterwards: what the processes may
+ * write is nothing that we follow. A site that takes the place of another one
+ * takes over its locks, which the processes may still hold. */
+int
+amy__front_lock_logs(struct amy_front *front, uint32_t index,
+                     struct amy_error *err)
+{
+    int rc = 0;
+
+    while (rc == 0 && front->locks_made <= index) {
+        struct amy__site_locks *locks = &front->locks[front->locks_made];
+
+        rc = amy_log_lock_init(&locks->access, err);
+        rc = rc == 0 ? amy_log_lock_init(&locks->error, err) : rc;
+        front->locks_made += rc == 0;
     }
-    front->slots = amy__slots_over(memory);
-    return 0;
+    return rc;
 }
 
 /* A new key in front, the oldest one out. */
@@ -100,6 +145,9 @@ amy__front_shared_create(struct amy_front *front, struct amy_error *err)
     if (rc == 0) {
         rc = create_slots(front, err);
     }
+    if (rc == 0) {
+        rc = create_locks(front, err);
+    }
     for (uint32_t i = 0; rc == 0 && i < front->process_count; i++) {
         front->events[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
         if (front->events[i] < 0) {
@@ -126,6 +174,10 @@ amy__front_shared_clear(struct amy_front *front)
         (void)munmap((void *)front->slots, amy__slots_bytes());
     }
     amy__close(&front->slots_fd);
+    if (front->locks != NULL) {
+        (void)munmap(front->locks, LOCKS_BYTES);
+    }
+    amy__close(&front->locks_fd);
     amy__gate_words_unmap(front->words);
     amy__close(&front->words_fd);
 }

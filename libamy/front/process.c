@@ -32,17 +32,31 @@
 
 /* ---- what it works with ---- */
 
+#define LOCKS_BYTES (AMY__SITES_MAX * sizeof(struct amy__site_locks))
+
 static int
-map_slots(struct amy__front *front, int fd, struct amy_error *err)
+map_shared(int fd, size_t n, const char *what, void **ret_memory,
+           struct amy_error *err)
 {
-    size_t n = amy__slots_bytes();
     void *memory = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (memory == MAP_FAILED) {
-        return amy__err_sys(err, errno, "mapping the slot words");
+        return amy__err_sys(err, errno, "mapping the %s", what);
     }
-    front->slots_memory = memory;
+    *ret_memory = memory;
     return 0;
+}
+
+/* A master of the release before has none. */
+static int
+map_locks(struct amy__front *front, int fd, struct amy_error *err)
+{
+    void *memory = NULL;
+    int rc =
+        fd < 0 ? 0 : map_shared(fd, LOCKS_BYTES, "locks of logs", &memory, err);
+
+    front->locks = memory;
+    return rc;
 }
 
 static void
@@ -116,7 +130,11 @@ start_parts(struct amy__front *front, struct amy__bundle *bundle,
     int rc = amy__gate_words_map(bundle->words_fd, &front->words, err);
 
     if (rc == 0) {
-        rc = map_slots(front, bundle->slots_fd, err);
+        rc = map_shared(bundle->slots_fd, amy__slots_bytes(), "slot words",
+                        &front->slots_memory, err);
+    }
+    if (rc == 0) {
+        rc = map_locks(front, bundle->locks_fd, err);
     }
     if (rc == 0) {
         rc = start_dispatch(front, bundle, index, err);
@@ -626,6 +644,7 @@ on_tick(void *user)
 
     for (size_t i = 0; i < front->domain_count; i++) {
         amy__access_log_flush(front->domains[i]->log);
+        amy__error_log_flush(front->domains[i]->errors);
     }
     (void)amy__timer_arm(front->tick, TICK_MS, NULL);
 }
@@ -702,6 +721,9 @@ close_all(struct amy__front *front)
     amy__gate_words_unmap(front->words);
     if (front->slots_memory != NULL) {
         (void)munmap(front->slots_memory, amy__slots_bytes());
+    }
+    if (front->locks != NULL) {
+        (void)munmap(front->locks, LOCKS_BYTES);
     }
 }
 

@@ -597,6 +597,24 @@ amy__domain_set_log(struct amy__domain *domain, const char *log,
     return true;
 }
 
+/* A site that was away may have got another index meanwhile. */
+static void
+set_locks(const struct amy__front *front, struct amy__domain *domain,
+          uint32_t index)
+{
+    struct amy__site_locks *locks =
+        front->locks == NULL ? NULL : &front->locks[index % AMY__SITES_MAX];
+    struct amy_error err = AMY_ERROR_INIT;
+
+    if (locks != NULL &&
+        (amy__access_log_set_lock(domain->log, &locks->access, &err) < 0 ||
+         amy__error_log_set_lock(domain->errors, &locks->error, &err) < 0)) {
+        amy__log(&front->log, AMY_LOG_ERROR,
+                 "logs are written without a lock: %s site=%s", err.msg,
+                 domain->name);
+    }
+}
+
 /* What of a site stays over bundles gets its new values. */
 static void
 refresh_domain(struct amy__front *front, struct amy__vhost *vhost,
@@ -612,6 +630,7 @@ refresh_domain(struct amy__front *front, struct amy__vhost *vhost,
         amy__log(&front->log, AMY_LOG_ERROR, "logs: %s site=%s", err.msg,
                  domain->name);
     }
+    set_locks(front, domain, from->index);
     if (amy__domain_set_log(domain, "access.log", from->access_serial,
                             from->access_fd)) {
         from->access_fd = -1;

@@ -95,6 +95,7 @@ struct amy__front {
     int *events;
     size_t event_count;
     void *slots_memory;
+    struct amy__site_locks *locks; /* by the index of a site; or NULL */
     struct amy__front_listener *listeners;
     size_t listener_count;
     struct amy__peeks *peeks; /* a look at them, under way */

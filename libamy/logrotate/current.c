@@ -140,8 +140,18 @@ judge(const struct amy__rotated *log, const struct stat *st,
     return 0;
 }
 
-/* A process that was killed in a write may have left half a line: the next one
- * begins where lines begin. */
+/* Nobody of ours writes it yet. */
+static bool
+is_another(const struct amy__rotated *log, const struct stat *st)
+{
+    struct stat now = {0};
+
+    return log->fd < 0 || fstat(log->fd, &now) != 0 ||
+           now.st_ino != st->st_ino || now.st_dev != st->st_dev;
+}
+
+/* All who wrote it may have been killed, and their lock is gone with them: the
+ * next one begins where lines begin. */
 static void
 end_torn_line(const struct amy__rotated *log, int fd, off_t size)
 {
@@ -199,9 +209,11 @@ take_file(struct amy__rotated *log)
     if (rc < 0) {
         return; /* the file that they have is better than none */
     }
+    if (is_another(log, &st)) {
+        end_torn_line(log, fd, st.st_size);
+    }
     amy__close(&log->fd);
     log->fd = amy__take_fd(&fd);
-    end_torn_line(log, log->fd, st.st_size);
     see(log, &st);
     amy__rotated_give(log);
 }

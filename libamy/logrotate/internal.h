@@ -19,7 +19,8 @@
 struct amy__rotated {
     struct amy_logrotate *rotator;
     char base[AMY__LOGNAME_BASE_MAX + 1];
-    uint32_t kind;      /* enum amy_logrotate_kind */
+    uint32_t kind;                    /* enum amy_logrotate_kind */
+    struct amy_log_lock *borrow_lock; /* its writers'; or NULL */
     int fd;             /* GIVEN: the file that was given out; or -1 */
     dev_t dev;          /* of the file that is written */
     ino_t inode;        /* 0: none was seen */

@@ -14,6 +14,7 @@
 #include "core/options.h"
 #include "core/watch.h"
 #include "logrotate/internal.h"
+#include "logrotate/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -507,6 +508,24 @@ amy_logrotate_release(struct amy_logrotate *rotator, const char *name,
         log->released = serial;
         amy__defer_ask(rotator->defer);
     }
+}
+
+int
+amy_logrotate_set_lock(struct amy_logrotate *rotator, const char *name,
+                       struct amy_log_lock *borrow_lock, struct amy_error *err)
+{
+    struct amy__rotated *log = NULL;
+
+    AMY_CHECK(rotator, LOGROTATE_MAGIC);
+    log = find(rotator, name);
+    if (log == NULL) {
+        return amy__err(err, AMY_ENOTFOUND, "no log '%s'", name);
+    }
+    if (borrow_lock != NULL && !amy__log_lock_is_made(borrow_lock)) {
+        return amy__err(err, AMY_EINVAL, "a log's lock that was never made");
+    }
+    log->borrow_lock = borrow_lock;
+    return 0;
 }
 
 void

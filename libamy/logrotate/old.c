@@ -461,6 +461,7 @@ try_one(struct amy_logrotate *rotator, size_t at)
     const struct amy__logpack_order order = {
         .dir_fd = rotator->dir_fd,
         .base = rotator->logs[waiting->log]->base,
+        .borrow_lock = rotator->logs[waiting->log]->borrow_lock,
         .name = waiting->name,
         .packing = packing_of(rotator),
         .uid = rotator->uid,

@@ -9,6 +9,7 @@
 #include "core/files.h"
 #include "core/loop.h"
 #include "core/spawn.h"
+#include "logrotate/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -313,6 +314,30 @@ open_source(struct amy__logpack *pack, struct amy_error *err)
     return rc;
 }
 
+/* Half a line, by somebody who was killed when all others had left the file. */
+static int
+end_cut_line(struct amy__logpack *pack, struct amy_log_lock *lock,
+             struct amy_error *err)
+{
+    char rest[AMY__LOG_REST_BYTES];
+    size_t n = lock == NULL ? 0
+                            : amy__log_cuts_missing(amy__log_lock_cuts(lock),
+                                                    &pack->source, rest);
+    int fd = -1;
+    int rc = 0;
+
+    if (n == 0) {
+        return 0;
+    }
+    fd = openat(pack->dir_fd, pack->plain,
+                O_WRONLY | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    rc = fd < 0 ? amy__err_sys(err, errno, "opening '%s'", pack->plain)
+                : amy__write_all(fd, rest, n, err);
+    amy__close(&fd);
+    pack->source.st_size += (off_t)n;
+    return rc;
+}
+
 static int
 open_partial(struct amy__logpack *pack, struct amy_error *err)
 {
@@ -330,7 +355,8 @@ open_partial(struct amy__logpack *pack, struct amy_error *err)
 }
 
 static int
-open_files(struct amy__logpack *pack, struct amy_error *err)
+open_files(struct amy__logpack *pack, struct amy_log_lock *lock,
+           struct amy_error *err)
 {
     struct amy__as_user saved;
     int rc = amy__as_user_begin(pack->uid, pack->gid, &saved, err);
@@ -339,6 +365,7 @@ open_files(struct amy__logpack *pack, struct amy_error *err)
         return rc;
     }
     rc = open_source(pack, err);
+    rc = rc == 0 ? end_cut_line(pack, lock, err) : rc;
     rc = rc == 0 ? open_partial(pack, err) : rc;
     amy__as_user_end(&saved);
     return rc;
@@ -376,7 +403,7 @@ amy__logpack_start(struct amy__logpack *pack,
     if (pack->dir_fd < 0) {
         return amy__err_sys(err, errno, "packing '%s'", pack->plain);
     }
-    rc = open_files(pack, err);
+    rc = open_files(pack, order->borrow_lock, err);
     rc = rc == 0 ? start_step(pack, STEP_PACK, err) : rc;
     if (rc < 0) {
         discard_partial(pack);

@@ -6,6 +6,7 @@
 #define AMY_LOGROTATE_PACK_H
 
 #include <amy/error.h>
+#include <amy/logrotate.h>
 
 #include "logrotate/name.h"
 
@@ -21,9 +22,10 @@ typedef void (*amy__logpack_fn)(int rc, const struct amy_error *why,
                                 void *user);
 
 struct amy__logpack_order {
-    int dir_fd;               /* duplicated */
-    const char *base;         /* "access.log" */
-    struct amy__logname name; /* ROTATED and plain */
+    int dir_fd;                       /* duplicated */
+    const char *base;                 /* "access.log" */
+    struct amy_log_lock *borrow_lock; /* of those who wrote it; or NULL */
+    struct amy__logname name;         /* ROTATED and plain */
     enum amy__logname_packing packing;
     uid_t uid; /* whose rights are used for all of it */
     gid_t gid;

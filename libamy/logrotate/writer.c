@@ -10,6 +10,7 @@
 #include "core/log.h"
 #include "core/options.h"
 #include "logrotate/line.h"
+#include "logrotate/lock.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,13 +23,18 @@
 #define MARK_MAX 256U
 /* A full buffer of lines shall fit a pipe at once, as JSON, too. */
 #define PIPE_ROOM (1 << 20)
+/* A write takes microseconds. Who needs longer is stopped, or waits for its
+ * disk; lines are kept then, as long as there is room. */
+#define PATIENCE_MS 100
 
 struct amy_log_writer {
     uint32_t magic;
     int fd;
-    bool torn;        /* the file ends within a line */
-    uint64_t lost;    /* in all */
-    uint64_t pending; /* lost and not yet told */
+    struct amy_log_lock *borrow_lock; /* NULL: nobody else writes there */
+    bool held_up;                     /* by whoever had the lock last time */
+    bool torn;                        /* we left half a line, without a lock */
+    uint64_t lost;                    /* in all */
+    uint64_t pending;                 /* lost and not yet told */
     struct amy_log log;
     char *name;
     amy_log_writer_mark_fn mark;
@@ -80,37 +86,6 @@ amy_log_writer_create(const struct amy_log_writer_options *opts,
     return 0;
 }
 
-void
-amy_log_writer_free(struct amy_log_writer *writer)
-{
-    if (writer == NULL) {
-        return;
-    }
-    amy_log_writer_flush(writer);
-    amy__close(&writer->fd);
-    writer->magic = 0;
-    amy__free(writer->name);
-    amy__free(writer->site);
-    amy__free(writer);
-}
-
-int
-amy_log_writer_set_json(struct amy_log_writer *writer, uint32_t component,
-                        const char *site, struct amy_error *err)
-{
-    char *copy = amy__strdup(site);
-
-    AMY_CHECK(writer, WRITER_MAGIC);
-    if (copy == NULL) {
-        return amy__err(err, AMY_ENOMEM, "setting a log's writer up");
-    }
-    amy_log_writer_flush(writer);
-    amy__free(writer->site);
-    writer->site = copy;
-    writer->component = component;
-    return 0;
-}
-
 int
 amy_log_open_stdout(struct amy_error *err)
 {
@@ -143,36 +118,6 @@ bool
 amy__log_writer_is_open(const struct amy_log_writer *writer)
 {
     return writer->fd >= 0;
-}
-
-/* What this writer left there, when it is the same file opened anew; or what a
- * process left that was killed within a large write. */
-static bool
-ends_within_a_line(const struct amy_log_writer *writer, int fd)
-{
-    struct stat before = {0};
-    struct stat now = {0};
-    char last = '\n';
-
-    if (fd < 0 || fstat(fd, &now) != 0) {
-        return false;
-    }
-    if (writer->torn && fstat(writer->fd, &before) == 0 &&
-        before.st_dev == now.st_dev && before.st_ino == now.st_ino) {
-        return true;
-    }
-    return now.st_size > 0 && pread(fd, &last, 1, now.st_size - 1) == 1 &&
-           last != '\n';
-}
-
-void
-amy_log_writer_set_fd(struct amy_log_writer *writer, int fd)
-{
-    AMY_CHECK(writer, WRITER_MAGIC);
-    amy_log_writer_flush(writer);
-    writer->torn = ends_within_a_line(writer, fd);
-    amy__close(&writer->fd);
-    writer->fd = fd;
 }
 
 /* Write as much as goes; bytes written, and errno where not all were. */
@@ -226,24 +171,118 @@ amy__log_writer_lose(struct amy_log_writer *writer, uint64_t lines,
     writer->lost += lines;
 }
 
-/* What could not be written is gone: a log never holds up an answer. */
-static void
-lose_rest(struct amy_log_writer *writer, const char *text, size_t done,
-          size_t n)
-{
-    int failure = errno;
-    bool begins = writer->pending == 0;
+/* ---- whose turn it is ---- */
 
-    amy__log_writer_lose(writer, count_lines(text + done, n - done),
-                         strerror(failure));
-    if (done > 0 && text[done - 1] != '\n') {
+/* A stream that many logs share takes whole lines, or none of them. */
+static struct amy_log_lock *
+lock_of(const struct amy_log_writer *writer)
+{
+    return writer->site == NULL ? writer->borrow_lock : NULL;
+}
+
+/* Who has been waited for in vain is not waited for again. */
+static bool
+take_turn(struct amy_log_writer *writer)
+{
+    int rc = 1;
+
+    if (lock_of(writer) != NULL) {
+        rc = amy__log_lock_take(writer->borrow_lock,
+                                writer->held_up ? 0 : PATIENCE_MS);
+    }
+    if (rc < 0) {
+        amy__log(&writer->log, AMY_LOG_ERROR,
+                 "a log's lock is broken, it is written without one %s",
+                 writer->name);
+        writer->borrow_lock = NULL;
+    }
+    writer->held_up = rc == 0;
+    return rc != 0;
+}
+
+static void
+end_turn(struct amy_log_writer *writer)
+{
+    if (lock_of(writer) != NULL) {
+        amy__log_lock_give(writer->borrow_lock);
+    }
+}
+
+/* ---- one turn ---- */
+
+/* Whole lines, under a lock: who has it after our death finds what we were at.
+ * Bytes written. */
+static size_t
+append_shared(const struct amy_log_writer *writer, struct amy__span text,
+              bool within_line)
+{
+    struct amy__log_cuts *cuts = amy__log_lock_cuts(writer->borrow_lock);
+    struct stat st = {0};
+    size_t done = 0;
+
+    if (fstat(writer->fd, &st) != 0) {
+        return 0;
+    }
+    amy__log_cuts_begin(cuts, &st, text, within_line);
+    done = write_some(writer->fd, text.p, text.n);
+    if (done == text.n || (done > 0 && text.p[done - 1] == '\n')) {
+        amy__log_cuts_end(cuts, &st);
+    } else if (done > 0) {
+        static const struct amy__span newline = {"\n", 1};
+        int failure = errno;
+
+        /* For want of room: ended by the next one who finds some. */
+        st.st_size += (off_t)done;
+        amy__log_cuts_begin(cuts, &st, newline, true);
+        if (write_some(writer->fd, newline.p, newline.n) == newline.n) {
+            amy__log_cuts_end(cuts, &st);
+        }
+        errno = failure;
+    } else if (!within_line) {
+        amy__log_cuts_end(cuts, &st);
+    }
+    return done;
+}
+
+/* Bytes written, and errno where not all were. */
+static size_t
+append(struct amy_log_writer *writer, const char *text, size_t n)
+{
+    size_t done = 0;
+    int failure = 0;
+
+    if (lock_of(writer) != NULL) {
+        return append_shared(writer, (struct amy__span){text, n}, false);
+    }
+    done = write_some(writer->fd, text, n);
+    failure = errno;
+    if (done > 0 && done < n && text[done - 1] != '\n') {
         /* At once, before another process appends to half a line. */
         writer->torn = write_some(writer->fd, "\n", 1) != 1;
     }
-    if (begins && writer->on_full != NULL &&
-        (failure == ENOSPC || failure == EDQUOT)) {
-        writer->on_full(writer, writer->user);
+    errno = failure;
+    return done;
+}
+
+/* A line that somebody did not end. */
+static bool
+end_cut_line(struct amy_log_writer *writer)
+{
+    char rest[AMY__LOG_REST_BYTES];
+    struct stat st = {0};
+    size_t n = 0;
+
+    if (lock_of(writer) == NULL) {
+        writer->torn = writer->torn && write_some(writer->fd, "\n", 1) != 1;
+        return !writer->torn;
     }
+    if (fstat(writer->fd, &st) != 0) {
+        return false;
+    }
+    n = amy__log_cuts_missing(amy__log_lock_cuts(writer->borrow_lock), &st,
+                              rest);
+    return n == 0 ||
+           append_shared(writer, (struct amy__span){rest, n}, true) == n;
 }
 
 /* A line without its newline as JSON; buf has PIPE_BUF bytes. */
@@ -261,55 +300,65 @@ to_json(const struct amy_log_writer *writer, struct amy__span text, char *buf)
     return amy_log_line_json(&line, buf, PIPE_BUF);
 }
 
-/* Before anything else: end a torn line, and say in the file what is missing
- * there. */
+/* Say in the file what is missing there. */
 static bool
-mend(struct amy_log_writer *writer)
+mark_loss(struct amy_log_writer *writer)
 {
-    char mark[PIPE_BUF];
+    char text[MARK_MAX];
+    char line[PIPE_BUF];
     size_t n = 0;
 
-    if (writer->torn && write_some(writer->fd, "\n", 1) != 1) {
-        return false;
+    if (writer->pending == 0 || writer->mark == NULL) {
+        return true;
     }
-    writer->torn = false;
-    if (writer->pending > 0 && writer->mark != NULL) {
-        char text[MARK_MAX];
-        size_t done = 0;
-
-        n = writer->mark(writer->pending, text, sizeof(text), writer->user);
-        AMY_ASSERT(n <= sizeof(text));
-        if (writer->site != NULL && n > 0) {
-            n = to_json(writer, (struct amy__span){text, n - 1}, mark);
-        } else {
-            memcpy(mark, text, n);
-        }
-        done = write_some(writer->fd, mark, n);
-        writer->torn = done > 0 && done < n;
-        return done == n;
+    n = writer->mark(writer->pending, text, sizeof(text), writer->user);
+    AMY_ASSERT(n <= sizeof(text));
+    if (writer->site == NULL || n == 0) {
+        return append(writer, text, n) == n;
     }
-    return true;
+    n = to_json(writer, (struct amy__span){text, n - 1}, line);
+    return append(writer, line, n) == n;
 }
 
+/* What could not be written is gone: a log never holds up an answer. */
 static void
+lose_rest(struct amy_log_writer *writer, uint64_t lines, int failure)
+{
+    amy__log_writer_lose(writer, lines, strerror(failure));
+    if (writer->on_full != NULL && (failure == ENOSPC || failure == EDQUOT)) {
+        writer->on_full(writer, writer->user);
+    }
+}
+
+/* false: it is somebody else's turn. */
+static bool
 write_as_is(struct amy_log_writer *writer, const char *text, size_t n)
 {
     size_t done = 0;
+    int failure = 0;
 
     if (writer->fd < 0) {
         amy__log_writer_lose(writer, count_lines(text, n), NULL);
-        return;
+        return true;
+    }
+    if (!take_turn(writer)) {
+        return false;
     }
     errno = 0;
-    done = mend(writer) ? write_some(writer->fd, text, n) : 0;
+    if (end_cut_line(writer) && mark_loss(writer)) {
+        done = append(writer, text, n);
+    }
+    failure = errno;
+    end_turn(writer);
     if (done < n) {
-        lose_rest(writer, text, done, n);
+        lose_rest(writer, count_lines(text + done, n - done), failure);
     } else if (writer->pending > 0) {
         amy__log(&writer->log, AMY_LOG_NOTICE,
                  "a log is written again %s lost=%llu", writer->name,
                  (unsigned long long)writer->pending);
         writer->pending = 0;
     }
+    return true;
 }
 
 /* As many lines a write as PIPE_BUF has room for. */
@@ -327,33 +376,44 @@ write_as_json(struct amy_log_writer *writer, const char *text, size_t n)
         size_t size = to_json(writer, line, one);
 
         if (size > sizeof(piece) - used) {
-            write_as_is(writer, piece, used);
+            (void)write_as_is(writer, piece, used); /* it has no lock */
             used = 0;
         }
         memcpy(piece + used, one, size);
         used += size;
     }
-    write_as_is(writer, piece, used);
+    (void)write_as_is(writer, piece, used);
 }
 
-static void
+static bool
 write_lines(struct amy_log_writer *writer, const char *text, size_t n)
 {
     if (writer->site == NULL) {
-        write_as_is(writer, text, n);
-    } else {
-        write_as_json(writer, text, n);
+        return write_as_is(writer, text, n);
     }
+    write_as_json(writer, text, n);
+    return true;
 }
 
-void
+/* ---- what is collected ---- */
+
+static void
+lose_held_up(struct amy_log_writer *writer, uint64_t lines)
+{
+    amy__log_writer_lose(writer, lines,
+                         "another process that writes it does not go on");
+}
+
+int
 amy_log_writer_flush(struct amy_log_writer *writer)
 {
     AMY_CHECK(writer, WRITER_MAGIC);
-    if (writer->used > 0) {
-        write_lines(writer, writer->buffer, writer->used);
-        writer->used = 0;
+    if (writer->used > 0 &&
+        !write_lines(writer, writer->buffer, writer->used)) {
+        return AMY_EAGAIN;
     }
+    writer->used = 0;
+    return 0;
 }
 
 char *
@@ -361,7 +421,11 @@ amy__log_writer_room(struct amy_log_writer *writer, size_t n)
 {
     AMY_ASSERT(n <= writer->size);
     if (writer->size - writer->used < n) {
-        amy_log_writer_flush(writer);
+        (void)amy_log_writer_flush(writer);
+    }
+    if (writer->size - writer->used < n) {
+        lose_held_up(writer, 1);
+        return NULL;
     }
     return writer->buffer + writer->used;
 }
@@ -377,11 +441,98 @@ void
 amy_log_writer_write(struct amy_log_writer *writer, const char *text, size_t n)
 {
     AMY_CHECK(writer, WRITER_MAGIC);
-    if (n > writer->size) {
-        amy_log_writer_flush(writer);
-        write_lines(writer, text, n);
+    if (writer->size - writer->used < n) {
+        (void)amy_log_writer_flush(writer);
+    }
+    if (writer->size - writer->used >= n) {
+        memcpy(writer->buffer + writer->used, text, n);
+        writer->used += n;
+    } else if (writer->used > 0 || !write_lines(writer, text, n)) {
+        lose_held_up(writer, count_lines(text, n));
+    }
+}
+
+/* ---- where to ---- */
+
+/* What this writer left there, when it is the same file opened anew; or what a
+ * process left that was killed within a large write. */
+static bool
+ends_within_a_line(const struct amy_log_writer *writer, int fd)
+{
+    struct stat before = {0};
+    struct stat now = {0};
+    char last = '\n';
+
+    if (fd < 0 || fstat(fd, &now) != 0) {
+        return false;
+    }
+    if (writer->torn && fstat(writer->fd, &before) == 0 &&
+        before.st_dev == now.st_dev && before.st_ino == now.st_ino) {
+        return true;
+    }
+    return now.st_size > 0 && pread(fd, &last, 1, now.st_size - 1) == 1 &&
+           last != '\n';
+}
+
+void
+amy_log_writer_set_fd(struct amy_log_writer *writer, int fd)
+{
+    AMY_CHECK(writer, WRITER_MAGIC);
+    (void)amy_log_writer_flush(writer);
+    if (lock_of(writer) == NULL) { /* else the lock tells of all who write */
+        writer->torn = ends_within_a_line(writer, fd);
+    }
+    amy__close(&writer->fd);
+    writer->fd = fd;
+}
+
+int
+amy_log_writer_set_lock(struct amy_log_writer *writer,
+                        struct amy_log_lock *borrow_lock, struct amy_error *err)
+{
+    AMY_CHECK(writer, WRITER_MAGIC);
+    if (borrow_lock != NULL && !amy__log_lock_is_made(borrow_lock)) {
+        return amy__err(err, AMY_EINVAL, "a log's lock that was never made");
+    }
+    if (borrow_lock != writer->borrow_lock) {
+        (void)amy_log_writer_flush(writer);
+        writer->borrow_lock = borrow_lock;
+        writer->held_up = false;
+        writer->torn = false;
+    }
+    return 0;
+}
+
+int
+amy_log_writer_set_json(struct amy_log_writer *writer, uint32_t component,
+                        const char *site, struct amy_error *err)
+{
+    char *copy = amy__strdup(site);
+
+    AMY_CHECK(writer, WRITER_MAGIC);
+    if (copy == NULL) {
+        return amy__err(err, AMY_ENOMEM, "setting a log's writer up");
+    }
+    (void)amy_log_writer_flush(writer);
+    amy__free(writer->site);
+    writer->site = copy;
+    writer->component = component;
+    return 0;
+}
+
+/* A last try; what nobody let us write is told of. */
+void
+amy_log_writer_free(struct amy_log_writer *writer)
+{
+    if (writer == NULL) {
         return;
     }
-    memcpy(amy__log_writer_room(writer, n), text, n);
-    amy__log_writer_add(writer, n);
+    if (amy_log_writer_flush(writer) < 0) {
+        lose_held_up(writer, count_lines(writer->buffer, writer->used));
+    }
+    amy__close(&writer->fd);
+    writer->magic = 0;
+    amy__free(writer->name);
+    amy__free(writer->site);
+    amy__free(writer);
 }

@@ -10,7 +10,8 @@
 bool amy__log_writer_is_open(const struct amy_log_writer *writer);
 
 /* Room for n bytes in the buffer, flushed before where there is none; n is at
- * most its size. Whole lines are made there and then added. */
+ * most its size. A whole line is made there and then added. NULL: it is lost,
+ * and counted, as another process holds the lock. */
 char *amy__log_writer_room(struct amy_log_writer *writer, size_t n);
 void amy__log_writer_add(struct amy_log_writer *writer, size_t n);
 

@@ -62,6 +62,7 @@ make_bundle(void)
     bundle->events[1] = marked("event 1");
     bundle->words_fd = marked("words");
     bundle->slots_fd = marked("slots");
+    bundle->locks_fd = marked("locks");
     return bundle;
 }
 
@@ -101,7 +102,7 @@ test_unpack_gives_what_was_packed(void **state)
     (void)state;
     amy__buf_init(&json, AMY__BUNDLE_JSON_MAX);
     assert_int_equal(amy__bundle_pack(sent, &json, &fds, &count, NULL), 0);
-    assert_int_equal(count, 12);
+    assert_int_equal(count, 13);
     message = as_received(fds, count);
     assert_int_equal(
         amy__bundle_unpack(amy__buf_span(&json), &message, &got, NULL), 0);
@@ -133,6 +134,7 @@ test_unpack_gives_what_was_packed(void **state)
     expect_mark(got->events[1], "event 1");
     expect_mark(got->words_fd, "words");
     expect_mark(got->slots_fd, "slots");
+    expect_mark(got->locks_fd, "locks");
     assert_int_equal(got->spool_fd, -1);
     for (size_t i = 0; i < count; i++) {
         assert_int_equal(message.fds[i], -1); /* all taken */

@@ -1,5 +1,6 @@
 #include "amy_test.h"
 
+#include "logrotate/lock.h"
 #include "logrotate/logrotate.h"
 
 #include <event2/event.h>
@@ -336,6 +337,32 @@ test_a_file_is_rotated_at_its_size_and_packed_once_released(void **state)
     assert_int_equal(view().packed, 1);
     assert_int_equal(view().old_files, 1);
     assert_string_equal(view().problem, "");
+}
+
+/* Its writer was killed when all others had the next file: nobody but the
+ * rotator can complete its last line. */
+static void
+test_half_line_of_a_file_that_all_have_left_is_completed(void **state)
+{
+    static struct amy_log_lock lock;
+    static const struct amy__span text = {"half a line\n", 12};
+    struct stat st = {0};
+
+    (void)state;
+    assert_int_equal(amy_log_lock_init(&lock, NULL), 0);
+    scene.opts.size_bytes = 10;
+    scene.keep_back = true;
+    start_given();
+    assert_int_equal(amy_logrotate_set_lock(scene.rotator, NAME, &lock, NULL),
+                     0);
+    say("12345678\nhalf");
+    assert_int_equal(fstat(scene.fd, &st), 0);
+    amy__log_cuts_begin(amy__log_lock_cuts(&lock), &st,
+                        (struct amy__span){text.p + 4, text.n - 4}, true);
+    run_until(is_given, "2");
+    amy_logrotate_release(scene.rotator, NAME, scene.serial);
+    run_until(is_gone, NAME STAMP);
+    expect(NAME STAMP ".gz", "12345678\nhalf a line\n");
 }
 
 static void
@@ -840,6 +867,7 @@ test_ten_thousand_files_and_a_hundred_gigabytes_hold_nobody_up(void **state)
 static void
 test_faulty_calls_are_refused(void **state)
 {
+    static struct amy_log_lock never_made;
     struct amy_logrotate_options none = AMY_LOGROTATE_OPTIONS_INIT;
     struct amy_logrotate *made = NULL;
     char name[16] = "";
@@ -864,6 +892,11 @@ test_faulty_calls_are_refused(void **state)
                      AMY_EEXIST);
     assert_int_equal(amy_logrotate_add(scene.rotator, "y.log", 2, NULL),
                      AMY_ELIMIT);
+    assert_int_equal(amy_logrotate_set_lock(scene.rotator, "y.log", NULL, NULL),
+                     AMY_ENOTFOUND);
+    assert_int_equal(
+        amy_logrotate_set_lock(scene.rotator, "x1.log", &never_made, NULL),
+        AMY_EINVAL);
     assert_null(made);
 }
 
@@ -874,6 +907,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_a_file_is_rotated_at_its_size_and_packed_once_released),
+        TEST(test_half_line_of_a_file_that_all_have_left_is_completed),
         TEST(test_a_file_that_somebody_writes_to_is_not_packed),
         TEST(test_no_name_is_given_twice),
         TEST(test_nothing_is_rotated_that_is_empty),
