@@ -5,12 +5,14 @@
 
 #include "backup/job.h"
 #include "core/cleanup.h"
+#include "core/clock.h"
 #include "core/files.h"
 
 #include <event2/event.h>
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +25,7 @@
 #define LINES 3000
 #define FILE_BYTES 32768
 #define ROTATIONS 5
+#define HOLD_MS 50
 
 struct scene {
     char top[64];
@@ -30,9 +33,9 @@ struct scene {
     struct event_base *base;
     struct amy_logrotate *rotator;
     pid_t writers[WRITERS];
-    unsigned char seen[WRITERS][LINES];
 };
 static struct scene scene;
+static unsigned char seen[WRITERS][LINES];
 
 static int
 set_up(void **state)
@@ -55,6 +58,12 @@ tear_down(void **state)
     struct dirent *entry = NULL;
 
     (void)state;
+    for (int i = 0; i < WRITERS; i++) {
+        if (scene.writers[i] > 0) {
+            (void)kill(scene.writers[i], SIGKILL);
+            (void)waitpid(scene.writers[i], NULL, 0);
+        }
+    }
     amy_logrotate_free(scene.rotator);
     event_base_free(scene.base);
     while (dir != NULL && (entry = readdir(dir)) != NULL) {
@@ -94,19 +103,19 @@ write_lines(int writer)
     _exit(0);
 }
 
-static bool
-all_have_ended(void)
+static int
+living(void)
 {
-    bool all = true;
+    int count = 0;
 
     for (int i = 0; i < WRITERS; i++) {
         if (scene.writers[i] > 0 &&
             waitpid(scene.writers[i], NULL, WNOHANG) == scene.writers[i]) {
             scene.writers[i] = 0;
         }
-        all = all && scene.writers[i] == 0;
+        count += scene.writers[i] > 0;
     }
-    return all;
+    return count;
 }
 
 static struct amy_logrotate_view
@@ -116,6 +125,33 @@ look(void)
 
     amy_logrotate_read(scene.rotator, &view);
     return view;
+}
+
+static void
+signal_all(int sig)
+{
+    for (int i = 0; i < WRITERS; i++) {
+        assert_true(scene.writers[i] == 0 || kill(scene.writers[i], sig) == 0);
+    }
+}
+
+/* After each rename they stand still, some of them with the old file open, for
+ * as long as it takes to pack what nobody has open. */
+static void
+hold_all(void)
+{
+    static uint64_t rotations;
+    int64_t until_ms = amy__mono_ms(NULL) + HOLD_MS;
+
+    if (look().rotations == rotations) {
+        return;
+    }
+    rotations = look().rotations;
+    signal_all(SIGSTOP);
+    while (look().waiting > 0 && amy__mono_ms(NULL) < until_ms) {
+        assert_int_equal(event_base_loop(scene.base, EVLOOP_ONCE), 0);
+    }
+    signal_all(SIGCONT);
 }
 
 static unsigned
@@ -142,7 +178,7 @@ read_lines(void)
             2);
         assert_in_range(writer, 0, WRITERS - 1);
         assert_in_range(i, 0, LINES - 1);
-        assert_int_equal(scene.seen[writer][i]++, 0);
+        assert_int_equal(seen[writer][i]++, 0);
         lines++;
     }
     amy_log_reader_free(reader);
@@ -161,7 +197,8 @@ test_lines_of_jobs_survive_rotations(void **state)
             write_lines(i);
         }
     }
-    while (!all_have_ended() || look().waiting > 0) {
+    while (living() > 0 || look().waiting > 0) {
+        hold_all();
         assert_int_equal(event_base_loop(scene.base, EVLOOP_ONCE), 0);
     }
     assert_true(look().rotations >= ROTATIONS);
