@@ -12,6 +12,7 @@ import pytest
 from backups import DOMAIN, Shop, check_restorable, expect_failed, trusting_server
 from hosting.site import make_directory
 from hosting.wait import wait_for
+from test_metrics import expect_promtool_takes, metrics, scrape, value
 
 
 SOON_S = 60
@@ -294,6 +295,11 @@ def test_the_daemon_copies_what_is_made_and_tells_of_it(shop, nas):
         host.start_workers(ready=False)
         wait_for(lambda: "copy nas: 1 backups" in host.amyctl("status", check=False).stdout,
                  SOON_S, "a line of the status")
+        for daemon in ("front", "workers", "backup"):
+            expect_promtool_takes(scrape(host, daemon).text)
+        told = metrics(host, "backup")
+        assert value(told, "amy_backup_copy_missing", site=DOMAIN, copy="nas") == 0
+        assert value(told, "amy_backup_copy_age_seconds", site=DOMAIN, copy="nas") < 600
         assert name in host.amyctl("backup", "verify", DOMAIN, "--copy", "nas").stdout
         shutil.rmtree(shop.sets / name)
         target = f"{shop.database}_back"

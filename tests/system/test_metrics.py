@@ -12,12 +12,14 @@ from hosting import users
 from hosting.host import connect_unix
 from hosting.rawhttp import Connection
 from hosting.services import free_port
+from hosting.site import TOP
 from hosting.users import as_user, clean_environment
 from hosting.wait import wait_for
 from lineage import Lineage
 from support import TINY
 
 SOON_S = 30
+METRICS_PAGE = TOP / "docs/api/metrics.md"
 LINE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 LABEL = re.compile(r"(\w+)=\"((?:[^\"\\\\]|\\\\.)*)\"")
 
@@ -62,6 +64,9 @@ def test_text_is_what_promtool_takes(running, daemon):
 
 
 def expect_promtool_takes(text):
+    """And docs/api/metrics.md knows each of them."""
+    documented = set(re.findall(r"`(amy_\w+)`", METRICS_PAGE.read_text()))
+    assert not set(re.findall(r"^# TYPE (\w+)", text, re.M)) - documented
     done = subprocess.run(["promtool", "check", "metrics"], input=text, text=True,
                           capture_output=True, check=False)
     assert done.returncode == 0 and not done.stderr, done.stdout + done.stderr
