@@ -164,7 +164,11 @@ look_at_age(struct amy__scheduler_site *site)
     int64_t age_ms = age_of(site);
     char age[64] = "";
 
-    if (!site->facts.known || limit_ms == 0) {
+    if (!site->facts.known) {
+        return;
+    }
+    if (limit_ms == 0) {
+        set_alarm(site, AMY__ALARM_AGE, false, "no age is too old any more");
         return;
     }
     (void)amy__format_duration(age_ms / 60000 * 60000, age, sizeof(age));
@@ -254,13 +258,27 @@ look_for_late_copies(struct amy__scheduler_site *site)
               late->name, age);
 }
 
+static void
+end_all(struct amy__scheduler_site *site)
+{
+    for (int i = 0; i < AMY__ALARM_COUNT; i++) {
+        set_alarm(site, (enum amy__alarm_kind)i, false,
+                  "there is no database to back up any more");
+    }
+    amy__scheduler_memory_note(site);
+}
+
 void
 amy__scheduler_alarms(struct amy__scheduler_site *site)
 {
     const struct amy__scheduler_facts *facts = &site->facts;
     bool failed = false;
 
-    if (site->site == NULL || site->site->database_from == NULL) {
+    if (site->site == NULL) {
+        return;
+    }
+    if (site->site->database_from == NULL) {
+        end_all(site);
         return;
     }
     look_at_age(site);

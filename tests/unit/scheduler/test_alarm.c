@@ -214,6 +214,31 @@ test_without_a_limit_the_schedule_is_one(void **state)
     assert_non_null(strstr(stage_lines, "there is no verified backup"));
 }
 
+/* site.yaml was changed: what it was about is no more. */
+static void
+test_an_alarm_ends_with_what_it_is_about(void **state)
+{
+    struct stage stage;
+    const struct amy__alarm *alarms = stage.site.alarms;
+
+    (void)state;
+    stage_set(&stage);
+    stage.says.backup_alarm_age_ms = 30 * MINUTE_MS;
+    stage_know(&stage, "{\"sets\":[]}");
+    stage.site.failures = 1;
+    stage_now_ms += 31 * MINUTE_MS;
+    amy__scheduler_alarms(&stage.site);
+    assert_true(alarms[AMY__ALARM_AGE].on && alarms[AMY__ALARM_FAILED].on);
+    stage.says.backup_alarm_age_ms = 0; /* and no schedule */
+    amy__scheduler_alarms(&stage.site);
+    assert_false(alarms[AMY__ALARM_AGE].on);
+    assert_true(alarms[AMY__ALARM_FAILED].on);
+    stage.says.database_from = NULL;
+    amy__scheduler_alarms(&stage.site);
+    assert_false(alarms[AMY__ALARM_FAILED].on);
+    assert_int_equal(stage_count("alarm off"), 2);
+}
+
 static void
 test_failures_are_one_alarm_until_one_works(void **state)
 {
@@ -405,6 +430,7 @@ main(void)
         cmocka_unit_test(test_no_backup_is_told_by_the_clock_that_nobody_sets),
         cmocka_unit_test(test_what_another_host_backs_up_is_not_too_old_here),
         cmocka_unit_test(test_without_a_limit_the_schedule_is_one),
+        cmocka_unit_test(test_an_alarm_ends_with_what_it_is_about),
         cmocka_unit_test(test_failures_are_one_alarm_until_one_works),
         cmocka_unit_test(test_only_what_failed_is_tried_again),
         cmocka_unit_test(test_tries_come_further_and_further_apart),

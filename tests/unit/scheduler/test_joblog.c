@@ -27,7 +27,7 @@
 #define WRITERS 4
 #define LINES_MAX 1000000
 #define FILE_BYTES 32768
-#define ROTATIONS 10
+#define ROTATIONS 20
 #define HOLD_MS 50
 
 struct scene {
