@@ -75,3 +75,11 @@ def test_one_that_was_freed(tmp_path):
         with pytest.raises(Error) as caught:
             call()
         assert caught.value.code is Code.ESTATE
+
+
+@pytest.mark.parametrize("number", [-1, 2**32])
+def test_numbers_that_do_not_fit(tmp_path, one, number):
+    for call in (lambda: gate.Gate(tmp_path, retry_after_s=number), lambda: one.wait(number * 1000)):
+        with pytest.raises(Error) as caught:
+            call()
+        assert caught.value.code is Code.EINVAL

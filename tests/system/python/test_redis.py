@@ -226,10 +226,10 @@ def test_a_peer_that_makes_no_sense(tmp_path):
 
 
 @pytest.mark.parametrize("options", [
-    {"timeout_s": 0}, {"timeout_s": -1}, {"connect_timeout_s": float("nan")}, {"timeout_s": 1e12}])
-def test_timeouts_that_are_none(options):
-    with pytest.raises(ValueError):
-        Client("redis://localhost", **options)
+    {"timeout_s": 0}, {"timeout_s": -1}, {"connect_timeout_s": float("nan")}, {"timeout_s": 1e12},
+    {"reply_bytes_max": -1}])
+def test_numbers_that_do_not_fit(options):
+    assert refusal(Client, "redis://localhost", **options).code is Code.EINVAL
 
 
 @pytest.mark.parametrize("url", ["", "http://x", "redis://h/x", "unix://", "redis://h\n"])

@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from amy import _native
+from amy._units import milliseconds
 from amy.errors import Code, Error, Source
 
 __all__ = ["RUN_DIRECTORY", "Path", "ask", "site_path"]
@@ -55,12 +56,10 @@ def ask(daemon: str, method: str, path: str, body: Mapping[str, Any] | None = No
     ETIMEOUT, EIO (it ended meanwhile and may have begun), and for a refusal the
     code that fits, with the HTTP status in `detail` and the rest in `answer`.
     """
-    if not timeout_s > 0:
-        raise Error(Code.EINVAL, "control: timeout_s is not more than 0")
     text = None if body is None else json.dumps(body)
     status, raw = _native.ask(daemon, method, path, text,
                               RUN_DIRECTORY if run_directory is None else run_directory,
-                              max(1, round(timeout_s * 1000)))
+                              milliseconds(timeout_s))
     answer = _object_of(daemon, raw)
     if 200 <= status < 300:
         return answer

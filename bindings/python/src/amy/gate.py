@@ -21,6 +21,7 @@ from datetime import datetime, timezone
 from types import TracebackType
 
 from amy import _native, control, status
+from amy._units import count, milliseconds
 from amy.control import Path
 
 __all__ = ["Gate", "View", "close", "open", "state"]
@@ -54,9 +55,9 @@ class Gate:
     def __init__(self, directory: Path, *, retry_after_s: int = 0) -> None:
         """Watch `directory`; `retry_after_s` 0 means 120.
 
-        Raises Error: ENOTFOUND (no such directory), EDENIED, ENOMEM.
+        Raises Error: ENOTFOUND (no such directory), EDENIED, EINVAL.
         """
-        self._gate = _native.Gate(directory, retry_after_s)
+        self._gate = _native.Gate(directory, count(retry_after_s, "retry_after_s"))
 
     def __enter__(self) -> "Gate":
         return self
@@ -91,10 +92,13 @@ class Gate:
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until state or page have changed since the last wait().
 
-        True when they have, False when `timeout_s` passed first (None: no end).
+        True when they have, False when `timeout_s` passed first (None: no end; 0: do
+        not wait).
         Other threads run meanwhile.
         """
-        return self._gate.wait(-1 if timeout_s is None else max(0, round(timeout_s * 1000)))
+        if timeout_s is None:
+            return self._gate.wait(-1)
+        return self._gate.wait(0 if timeout_s == 0 else milliseconds(timeout_s))
 
     def close(self, by: str = "") -> None:
         """Close the site by renaming its page, or with a built-in one.

@@ -26,6 +26,7 @@ from types import TracebackType
 from typing import Any, TypeAlias
 
 from amy import _native
+from amy._units import milliseconds, size
 from amy.errors import Fate
 
 __all__ = ["Client", "ErrorReply", "Fate", "Reply", "State", "View", "Word"]
@@ -94,11 +95,12 @@ class Client:
         server_name        whom the certificate is to name; None: the URL's host
         reply_bytes_max    a longer reply ends the connection; 0: 64 MiB
 
-        Raises Error: EINVAL (the URL; its password is never told), EUNSUPPORTED
+        Raises Error: EINVAL (a timeout, the URL; its password is never told), EUNSUPPORTED
         (libhiredis is missing: the message names the package).
         """
         self._client = _native.Redis(url, name, ca_file, cert_file, key_file, server_name,
-                                     _ms(timeout_s), _ms(connect_timeout_s), reply_bytes_max)
+                                     _ms(timeout_s), _ms(connect_timeout_s),
+                                     size(reply_bytes_max, "reply_bytes_max"))
 
     def __enter__(self) -> "Client":
         return self
@@ -133,7 +135,8 @@ class Client:
 
         Raises Error where there are no replies at all, and EINVAL for no commands.
         """
-        replies: list[Reply] = _reply(self._client.batch(commands, _ms(timeout_s), atomic, bytes_max))
+        replies: list[Reply] = _reply(self._client.batch(commands, _ms(timeout_s), atomic,
+                                                          size(bytes_max, "bytes_max")))
         return replies
 
     def view(self) -> View:
@@ -143,12 +146,8 @@ class Client:
 
 
 def _ms(seconds: float | None) -> int:
-    """0: the default. What is too short for a millisecond has one."""
-    if seconds is None:
-        return 0
-    if not 0 < seconds < 4_000_000:
-        raise ValueError("a timeout is more than 0 seconds")
-    return max(1, round(seconds * 1000))
+    """0: the default."""
+    return 0 if seconds is None else milliseconds(seconds)
 
 
 def _reply(reply: Reply) -> Reply:

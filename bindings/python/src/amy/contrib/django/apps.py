@@ -1,5 +1,7 @@
 """The application's configuration: registers the system checks."""
 
+from importlib import import_module
+
 from django.apps import AppConfig
 
 
@@ -12,4 +14,4 @@ class AmyConfig(AppConfig):
 
     def ready(self) -> None:
         """Registers the checks by importing them."""
-        from amy.contrib.django import checks  # noqa: F401
+        import_module("amy.contrib.django.checks")
