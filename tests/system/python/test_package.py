@@ -107,7 +107,7 @@ def test_nothing_is_kept_of_gates(tmp_path):
         one.wait(0)
         if len(os.listdir("/proc/self/fd")) % 2:
             one.free()
-    expect_flat(work, 300)  # each some KiB, and 10 ms for inotify
+    expect_flat(work, 200)  # each some KiB, and 10 ms for inotify
 
 
 # ---- threads and forks
@@ -116,24 +116,39 @@ def test_nothing_is_kept_of_gates(tmp_path):
 def test_another_thread_runs_meanwhile_and_has_no_use_of_it(tmp_path):
     with gate.Gate(tmp_path) as one:
         results = []
-        waiting = threading.Thread(target=lambda: results.append(one.wait(60)))
+        waiting = threading.Thread(target=lambda: results.append(one.wait(20)))
         waiting.start()
         refused = None
-        while refused is None:  # until the thread is inside
+        while refused is None and waiting.is_alive():  # until the thread is inside
             try:
                 one.view()
             except Error as error:
                 refused = error
-        assert refused.code is Code.EBUSY
+        assert refused is not None and refused.code is Code.EBUSY
         gate.Gate(tmp_path).close("another")
         waiting.join(60)
         assert results == [True]
         assert one.view().closed
 
 
+def events():
+    """What our epoll and inotify descriptors watch, as the kernel has it."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            kind = os.readlink(f"/proc/self/fd/{number}")
+            if kind in {"anon_inode:[eventpoll]", "anon_inode:inotify"}:
+                found.append((kind, Path(f"/proc/self/fdinfo/{number}").read_text()))
+        except FileNotFoundError:
+            continue  # that of listdir itself
+    return found
+
+
 def test_a_child_leaves_the_parents_gate_alone(tmp_path):
     """Freed in the child it would take the parent's events out of the epoll set."""
     with gate.Gate(tmp_path) as one:
+        before = events()
+        assert len(before) >= 2 and "tfd:" in str(before) and "wd:" in str(before)
         child = os.fork()
         if child == 0:
             code = 1
@@ -144,6 +159,7 @@ def test_a_child_leaves_the_parents_gate_alone(tmp_path):
             one._gate = None
             os._exit(code)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert events() == before
         gate.Gate(tmp_path).close()
         assert one.wait(60) and one.view().closed
 

@@ -243,15 +243,15 @@ def test_urls_that_are_none(url):
 def test_another_thread_is_refused_and_python_goes_on(server, client):
     results = []
     waiting = threading.Thread(
-        target=lambda: results.append(client.run("BLPOP", "queue", 30, timeout_s=SOON_S)))
+        target=lambda: results.append(client.run("BLPOP", "queue", 20, timeout_s=SOON_S)))
     waiting.start()
     refused = None
-    while refused is None:
+    while refused is None and waiting.is_alive():  # until the thread is inside
         try:
             client.view()
         except Error as error:
             refused = error
-    assert refused.code is Code.EBUSY
+    assert refused is not None and refused.code is Code.EBUSY
     assert refusal(client.free).code is Code.EBUSY
     with Client(server.url) as other:
         other.run("RPUSH", "queue", "x")
@@ -293,7 +293,7 @@ def test_nothing_is_kept(server, client):
     client.run("SET", "text", "x" * 1000)
 
     def work():
-        client.pipeline([("GET", "text"), ("LPUSH", "text", 1), ("PING",), ("INCR", 7.5)])
+        client.pipeline([["GET", "text"], ["LPUSH", "text", 1], ["PING"], ["INCR", 7.5]])
         with pytest.raises(Error):
             client.run("LPUSH", "text", 1)
         with pytest.raises(TypeError):
