@@ -77,36 +77,61 @@ def test_what_fits_is_not_mentioned(site):
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
 
 MISFITS = [
-    ("amy.E001", {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_SSL", "1")}, {}),
-    ("amy.E002", {"SECURE_PROXY_SSL_HEADER": None, "SECURE_SSL_REDIRECT": True}, {}),
-    ("amy.W003", {"SECURE_PROXY_SSL_HEADER": None}, {}),
-    ("amy.W004", {"SECURE_SSL_REDIRECT": True}, {"{mode: redirect}": "{except: [/healthz]}"}),
-    ("amy.W004", {"SECURE_SSL_REDIRECT": True}, {"{mode: redirect}": "{peers: [10.0.0.0/8]}"}),
-    ("amy.W004", {"SECURE_SSL_REDIRECT": True}, {"{mode: redirect}": "serve"}),
-    ("amy.W005", {"SESSION_COOKIE_SECURE": False}, {}),
-    ("amy.W005", {"CSRF_COOKIE_SECURE": False}, {}),
-    ("amy.E006", {"ALLOWED_HOSTS": ["www.example.org"]}, {}),
-    ("amy.E006", {"ALLOWED_HOSTS": []}, {}),
-    ("amy.W018", {"ALLOWED_HOSTS": ["example.org"]}, {}),
-    ("amy.W007", {"USE_X_FORWARDED_HOST": True}, {}),
-    ("amy.W008", {"CSRF_TRUSTED_ORIGINS": ["https://a.org", "http://www.example.org:80"]}, {}),
-    ("amy.W009", {"DATA_UPLOAD_MAX_MEMORY_SIZE": 20 * 2**20 + 1}, {}),
-    ("amy.W009", {"DATA_UPLOAD_MAX_MEMORY_SIZE": 1000_001}, {"20MiB": "1MB"}),
-    ("amy.W010", {"STATIC_URL": "assets/"}, {}),
-    ("amy.W010", {}, {"limits:": "routes: [{path: /static, pool: web}]\nlimits:"}),
-    ("amy.W011", {"STATIC_ROOT": "/srv/elsewhere"}, {}),
-    ("amy.W011", {}, {"limits:": "routes: [{path: /static/, files: repo/static}]\nlimits:"}),
-    ("amy.W012", {"LOGGING": handler("handlers.RotatingFileHandler")}, {}),
-    ("amy.W012", {"LOGGING": handler("handlers.TimedRotatingFileHandler", "x.log")}, {}),
-    ("amy.W013", {"LOGGING": handler("handlers.WatchedFileHandler", "x.log")}, {}),
-    ("amy.W014", {"LOGGING": handler("FileHandler")}, {}),
-    ("amy.E015", {"DEBUG": True}, {}),
-    ("amy.W016", {"DATABASES": {"default": {**DATABASE, "CONN_MAX_AGE": None}}}, {}),
+    ("amy.E001", {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_SSL", "1")}, {},
+     "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
+    ("amy.E002", {"SECURE_PROXY_SSL_HEADER": None, "SECURE_SSL_REDIRECT": True}, {},
+     "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
+    ("amy.W003", {"SECURE_PROXY_SSL_HEADER": None}, {},
+     "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
+    ("amy.W004", {"SECURE_SSL_REDIRECT": True}, {"{mode: redirect}": "{except: [/healthz]}"},
+     "SECURE_SSL_REDIRECT = False"),
+    ("amy.W004", {"SECURE_SSL_REDIRECT": True}, {"{mode: redirect}": "{peers: [10.0.0.0/8]}"},
+     "SECURE_SSL_REDIRECT = False"),
+    ("amy.W004", {"SECURE_SSL_REDIRECT": True}, {"{mode: redirect}": "serve"},
+     "SECURE_SSL_REDIRECT = False"),
+    ("amy.W005", {"SESSION_COOKIE_SECURE": False}, {},
+     "SESSION_COOKIE_SECURE = True"),
+    ("amy.W005", {"CSRF_COOKIE_SECURE": False}, {},
+     "CSRF_COOKIE_SECURE = True"),
+    ("amy.E006", {"ALLOWED_HOSTS": ["www.example.org"]}, {},
+     "ALLOWED_HOSTS = ['example.org', 'www.example.org']"),
+    ("amy.E006", {"ALLOWED_HOSTS": []}, {},
+     "ALLOWED_HOSTS = ['example.org', 'www.example.org']"),
+    ("amy.W018", {"ALLOWED_HOSTS": ["example.org"]}, {},
+     "ALLOWED_HOSTS = ['example.org', 'www.example.org']"),
+    ("amy.W007", {"USE_X_FORWARDED_HOST": True}, {},
+     "USE_X_FORWARDED_HOST = False"),
+    ("amy.W008", {"CSRF_TRUSTED_ORIGINS": ["https://a.org", "http://www.example.org:80"]}, {},
+     "Leave it out"),
+    ("amy.W009", {"DATA_UPLOAD_MAX_MEMORY_SIZE": 20 * 2**20 + 1}, {},
+     "limits: {body: 21MiB}"),
+    ("amy.W009", {"DATA_UPLOAD_MAX_MEMORY_SIZE": 1000_001}, {"20MiB": "1MB"},
+     "limits: {body: 1MiB}"),
+    ("amy.W010", {"STATIC_URL": "assets/"}, {},
+     "routes: [{path: /assets/, files: static}]"),
+    ("amy.W010", {}, {"limits:": "routes: [{path: /static, pool: web}]\nlimits:"},
+     "routes: [{path: /static/, files: static}]"),
+    ("amy.W011", {"STATIC_ROOT": "/srv/elsewhere"}, {},
+     "routes: [{path: /static/, files: static}]"),
+    ("amy.W011", {}, {"limits:": "routes: [{path: /static/, files: repo/static}]\nlimits:"},
+     "routes: [{path: /static/, files: static}]"),
+    ("amy.W012", {"LOGGING": handler("handlers.RotatingFileHandler")}, {},
+     "logs: {files: [{path: django.log}]}"),
+    ("amy.W012", {"LOGGING": handler("handlers.TimedRotatingFileHandler", "x.log")}, {},
+     "logs: {files: [{path: x.log}]}"),
+    ("amy.W013", {"LOGGING": handler("handlers.WatchedFileHandler", "x.log")}, {},
+     "logs: {files: [{path: x.log}]}"),
+    ("amy.W014", {"LOGGING": handler("FileHandler")}, {},
+     "'class': 'logging.handlers.WatchedFileHandler'"),
+    ("amy.E015", {"DEBUG": True}, {},
+     "DEBUG = False"),
+    ("amy.W016", {"DATABASES": {"default": {**DATABASE, "CONN_MAX_AGE": None}}}, {},
+     "'CONN_HEALTH_CHECKS': True"),
 ]
 
 
-@pytest.mark.parametrize(("wanted", "changed", "yaml"), MISFITS)
-def test_a_misfit_is_told_once_with_what_to_write(site, wanted, changed, yaml):
+@pytest.mark.parametrize(("wanted", "changed", "yaml", "hint"), MISFITS)
+def test_a_misfit_is_told_once_with_what_to_write(site, wanted, changed, yaml, hint):
     changed = dict(changed)
     if "LOGGING" in changed:
         one = dict(changed["LOGGING"]["handlers"]["file"])
@@ -118,7 +143,7 @@ def test_a_misfit_is_told_once_with_what_to_write(site, wanted, changed, yaml):
         text = text.replace(old, new)
     messages = found(site, text, **changed)
     assert ids(messages) == [wanted], messages
-    assert messages[0].hint
+    assert hint in messages[0].hint, messages[0].hint
     assert ("Error" in type(messages[0]).__name__) == (wanted[4] == "E")
 
 
