@@ -167,6 +167,40 @@ def test_tls_is_verified(server):
         assert refusal(client.run, "PING").fate is Fate.NOT_RUN
 
 
+@pytest.mark.parametrize("order", [("psycopg", "amy.redis", "ssl"), ("ssl", "amy.redis", "psycopg"),
+                                   ("amy.redis", "psycopg", "ssl")])
+def test_beside_other_openssls_in_one_process(server, order):
+    """psycopg's wheel brings its own; each does a handshake of its own."""
+    script = f"""
+import socket
+for name in {order!r}:
+    __import__(name)
+import amy.redis, psycopg, ssl
+
+def by_amy():
+    with amy.redis.Client({server.tls_url!r}, ca_file={server.ca!r}) as client:
+        print(client.run("PING"))
+
+def by_ssl():
+    context = ssl.create_default_context(cafile={server.ca!r})
+    with socket.create_connection(("127.0.0.1", {server.tls_port})) as raw:
+        print(context.wrap_socket(raw, server_hostname="localhost").version())
+
+def by_psycopg():
+    try:
+        psycopg.connect("host=127.0.0.1 port={server.tls_port} sslmode=require sslnegotiation=direct")
+    except psycopg.OperationalError as error:
+        print("ALPN" in str(error), psycopg.pq.__impl__)
+
+for _ in range(3):
+    by_amy(), by_ssl(), by_psycopg()
+print(len({{line.split()[-1] for line in open("/proc/self/maps") if "libssl" in line}}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False,
+                          timeout=SOON_S)
+    assert done.stdout.splitlines() == ["PONG", "TLSv1.3", "True binary"] * 3 + ["2"], done.stdout + done.stderr
+
+
 def test_a_wrong_password_is_told_and_not_shown(server):
     with Client(f"unix://:wr0ng@{server.socket}") as client:
         error = refusal(client.run, "PING")
