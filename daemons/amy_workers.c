@@ -1,12 +1,19 @@
 /* amy-workers: runs the workers of every site; arguments and wiring only. */
 /* Not for anything about workers: that is amy/workers.h. */
 #include <amy/error.h>
+#include <amy/redis.h>
 #include <amy/workers.h>
 
 #include "daemon.h"
 
 #include <inttypes.h>
+#include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define REPORT_FD 1
+#define REPORT_MS 2000 /* for each of its questions */
 
 struct wiring {
     struct daemon *daemon;
@@ -126,6 +133,20 @@ clear(struct daemon *daemon, void *user)
     amy_workers_free(wiring->workers);
 }
 
+/* What the supervisor asks as a site's user: once, and for one line. */
+static int
+report_redis(void)
+{
+    struct amy_redis_options opts = AMY_REDIS_OPTIONS_INIT;
+
+    (void)signal(SIGPIPE, SIG_IGN);
+    opts.url = getenv("AMY_REDIS_URL");
+    opts.name = "amy-workers";
+    opts.timeout_ms = REPORT_MS;
+    return amy_redis_report(&opts, REPORT_FD, NULL) < 0 ? DAEMON_FAILED
+                                                        : DAEMON_OK;
+}
+
 int
 main(int argc, char **argv)
 {
@@ -142,5 +163,8 @@ main(int argc, char **argv)
         .clear = clear,
     };
 
+    if (argc == 2 && strcmp(argv[1], "--redis") == 0) {
+        return report_redis();
+    }
     return daemon_main(&spec, argc, argv);
 }

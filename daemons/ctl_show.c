@@ -509,6 +509,7 @@ show_site(const json_t *site)
     }
     show_workers(json_object_get(site, "pools"));
     show_slots(json_object_get(site, "slots"));
+    show_redis(json_object_get(site, "redis"));
 }
 
 void

@@ -15,6 +15,8 @@ void show_add(json_t *merged, const char *daemon, json_t *answer,
               const char *site);
 /* For people. */
 void show_status(const json_t *merged);
+/* A site's Redis, as amy-workers tells; NULL: nothing. */
+void show_redis(const json_t *redis);
 /* One line about a site's gate. */
 void show_gate(const json_t *site);
 

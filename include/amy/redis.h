@@ -336,6 +336,29 @@ struct amy_redis_view {
 AMY_API void amy_redis_read(const struct amy_redis *client,
                             struct amy_redis_view *ret_view);
 
+/* ---- what there is to know of a server ---- */
+
+/** Queues and workers of rq of which a report tells; more are counted. */
+#define AMY_REDIS_REPORT_QUEUES 64U
+#define AMY_REDIS_REPORT_WORKERS 256U
+
+/**
+ * Ask a server for its memory, its persistence, who may reach it, and for the
+ * queues and workers of rq; write that as one line of JSON. What the server
+ * does not let us see is left out. docs/api/redis.md has the keys.
+ *
+ * @param opts  as for amy_redis_create(), without a base; timeout_ms is for
+ *              each of the four questions, of which the first one connects
+ * @param fd    where to write; on failure {"error": "..."} is written
+ * @param err   may be NULL
+ * @return 0, or as amy_redis_run(); AMY_EIO (writing)
+ *
+ * Loop: none.  Blocks: yes.  Since: 0.1
+ * Source: redis.io, "INFO", "CONFIG GET", "ACL GETUSER"; rq 1 to 3
+ */
+AMY_API AMY_MUST_USE int amy_redis_report(const struct amy_redis_options *opts,
+                                          int fd, struct amy_error *err);
+
 #ifdef __cplusplus
 }
 #endif

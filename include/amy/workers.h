@@ -31,6 +31,10 @@ struct amy_workers_options {
     const char *state;       /**< NULL: $STATE_DIRECTORY, else /var/lib/amy */
     const struct amy_clock *borrow_clock; /**< NULL: the system's; outlives */
     const struct amy_log *log;            /**< NULL: silent; copied */
+    /** The program that asks a site's Redis when it is started with `--redis`,
+     *  as the site's user: it calls amy_redis_report() with the URL that
+     *  AMY_REDIS_URL has, and descriptor 1. NULL: the one that is running. */
+    const char *program;
 };
 
 #define AMY_WORKERS_OPTIONS_INIT                                               \

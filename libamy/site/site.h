@@ -155,6 +155,9 @@ struct amy__site {
     char **gate_except; /* paths; NULL-terminated, never NULL */
     /* Which database is the site's, as backup/pg.h reads it, or NULL. */
     char *database_from;
+    /* The variable of the site's environment with the URL of its Redis, or
+     * NULL. */
+    char *redis_from;
     /* When it is backed up: at most one of the first three, or by hand only. */
     int64_t backup_every_ms; /* 0: not so */
     char **backup_at;        /* times of day, or NULL */

@@ -30,9 +30,6 @@
 #define LATER(name, kind_)                                                     \
     .key = (name), .kind = AMY__FIELD_##kind_,                                 \
     .flags = AMY__FIELD_LATER | AMY__FIELD_UNUSED
-#define INSIDE(name, kind_, more_flags)                                        \
-    .key = (name), .kind = AMY__FIELD_##kind_,                                 \
-    .flags = AMY__FIELD_UNUSED | (more_flags)
 #define END                                                                    \
     {                                                                          \
         .key = NULL                                                            \
@@ -270,6 +267,27 @@ check_time_of_day(struct amy__span text, struct amy_error *err)
     return amy__cron_add_time(text, &cron, err);
 }
 
+static bool
+is_in_variable(char c, bool first)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
+           (!first && c >= '0' && c <= '9');
+}
+
+/* Never a URL, which would be a secret in a file that everybody may read. */
+static int
+check_variable(struct amy__span text, struct amy_error *err)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (!is_in_variable(text.p[i], i == 0)) {
+            return amy__err(err, AMY_EINVAL, "is no such name");
+        }
+    }
+    return text.n > 0 && text.n <= 100
+               ? 0
+               : amy__err(err, AMY_EINVAL, "names nothing");
+}
+
 /* A name of a variable, "PG", or "service=NAME"; never a URL, which would be a
  * secret in a file that everybody may read. */
 static int
@@ -287,9 +305,8 @@ check_database(struct amy__span text, struct amy_error *err)
     }
     for (size_t i = 0; i < name.n; i++) {
         char c = name.p[i];
-        bool good = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                    c == '_' || (i > 0 && c >= '0' && c <= '9') ||
-                    (service && (c == '-' || c == '.'));
+        bool good =
+            is_in_variable(c, i == 0) || (service && (c == '-' || c == '.'));
 
         if (!good) {
             return amy__err(err, AMY_EINVAL, "is no such name");
@@ -305,8 +322,8 @@ static const struct amy__field database_fields[] = {
     END};
 
 static const struct amy__field redis_fields[] = {
-    {INSIDE("from", TEXT, AMY__FIELD_REQUIRED),
-     .allowed = "the name of a variable"},
+    {ROW("from", TEXT, SITE(redis_from)), .flags = AMY__FIELD_REQUIRED,
+     .allowed = "the name of a variable", .check = check_variable},
     END};
 
 static const struct amy__field thin_fields[] = {
@@ -443,7 +460,7 @@ const struct amy__field amy__site_fields[] = {
     {.key = "limits", .kind = AMY__FIELD_MAP, .fields = limits_fields},
     {.key = "gate", .kind = AMY__FIELD_MAP, .fields = gate_fields},
     {.key = "database", .kind = AMY__FIELD_MAP, .fields = database_fields},
-    {LATER("redis", MAP), .fields = redis_fields},
+    {.key = "redis", .kind = AMY__FIELD_MAP, .fields = redis_fields},
     {.key = "backup", .kind = AMY__FIELD_MAP, .fields = backup_fields},
     {.key = "logs", .kind = AMY__FIELD_MAP, .fields = logs_fields},
     END};

@@ -26,6 +26,7 @@
 struct amy__workers_output; /* output.h */
 struct amy_logrotate;
 struct amy__workers_shared; /* shared.c: a listener for strangers */
+struct amy__workers_redis;  /* redis.c */
 
 /* The socket of one position's present incarnation. */
 struct amy__workers_socket {
@@ -130,9 +131,10 @@ struct amy__workers_site {
     struct amy__workers_pool *pools;    /* newest generation first */
     struct amy__workers_shared *shared; /* all that its pools have */
     struct amy__workers_output *output;
-    struct amy_logrotate *rotator;   /* of its file, and of other programs' */
-    struct amy__workers_hook *hooks; /* commands after a rotation, under way */
-    struct amy__json *problems;      /* array, for the status */
+    struct amy_logrotate *rotator;    /* of its file, and of other programs' */
+    struct amy__workers_hook *hooks;  /* commands after a rotation, under way */
+    struct amy__workers_redis *redis; /* NULL: site.yaml names none */
+    struct amy__json *problems;       /* array, for the status */
     char env_error[256]; /* "" or why the last renewal was refused */
     bool begun;    /* with whatever: only before that is there a resuming */
     bool resuming; /* the release that served last is still to have its try */
@@ -150,6 +152,7 @@ struct amy_workers {
     struct amy__settings *settings;
     bool as_person;
     gid_t front_gid; /* may connect to the workers' sockets */
+    char *program;   /* ours, for what is asked as a site's user */
     int run_fd;
     int state_fd;
     int webapps_fd;
@@ -317,6 +320,18 @@ bool amy__workers_served_read(const struct amy__workers_site *site,
 const char *amy__workers_state_name(uint32_t state);
 int amy__workers_methods_add(struct amy_workers *workers,
                              struct amy_error *err);
+
+/* redis.c: what there is to know of the site's Redis, asked again and again by
+ * a process of the site's user: where that environment says it is. */
+void amy__workers_redis_begin(struct amy__workers_site *site,
+                              const struct amy__env *env);
+void amy__workers_redis_free(struct amy__workers_redis *redis);
+/* The last report and how old it is, or why there is none; NULL: not asked. */
+struct amy__json *amy__workers_redis_json(const struct amy__workers_site *site);
+/* The last report, the site's own, or NULL; and whether that is how it is. */
+const struct amy__json *
+amy__workers_redis_told(const struct amy__workers_site *site);
+bool amy__workers_redis_is_up(const struct amy__workers_site *site);
 
 /* foreign.c: a log of another program was renamed: have it open the new one. */
 void amy__workers_foreign_rotated(struct amy__workers_site *site,

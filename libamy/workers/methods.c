@@ -143,6 +143,9 @@ site_json(struct amy__workers_site *site)
     (void)amy__json_set(json, "output_lost", amy__json_int((int64_t)lost));
     (void)amy__json_set(json, "logs", amy__site_logs_json(site->rotator));
     (void)amy__json_set(json, "pools", pools);
+    if (site->redis != NULL) {
+        (void)amy__json_set(json, "redis", amy__workers_redis_json(site));
+    }
     (void)amy__json_set(json, "problems",
                         site->problems == NULL
                             ? amy__json_array()

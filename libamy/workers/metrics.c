@@ -1,5 +1,7 @@
 /* What Prometheus is told of workers. */
 /* Not for people: methods.c. */
+#include <amy/redis.h>
+
 #include "workers/internal.h"
 
 #include <inttypes.h>
@@ -162,6 +164,151 @@ tell_restarts(struct amy__metrics_text *text, void *user)
     }
 }
 
+/* ---- Redis ---- */
+
+static void
+tell_redis_up(struct amy__metrics_text *text, void *user)
+{
+    static const struct amy__metric up = {
+        "amy_redis_up", AMY__METRIC_GAUGE,
+        "Whether the site's Redis answered when it was asked last."};
+    const struct amy_workers *workers = user;
+
+    for (const struct amy__workers_site *site = workers->sites; site != NULL;
+         site = site->next) {
+        const struct amy__label labels[] = {{"site", site->domain},
+                                            {NULL, NULL}};
+
+        if (site->redis != NULL) {
+            amy__metrics_value(text, &up, labels,
+                               amy__workers_redis_is_up(site) ? 1 : 0);
+        }
+    }
+}
+
+/* Figures and yes or no, by their key in a report. */
+static const struct redis_figure {
+    struct amy__metric metric;
+    const char *part;
+    const char *key;
+    bool is_bool;
+} redis_figures[] = {
+    {{"amy_redis_memory_bytes", AMY__METRIC_GAUGE, "Memory of Redis."},
+     "server",
+     "memory_bytes",
+     false},
+    {{"amy_redis_memory_max_bytes", AMY__METRIC_GAUGE,
+      "What it may have; 0: there is no limit."},
+     "server",
+     "memory_max_bytes",
+     false},
+    {{"amy_redis_last_save_ok", AMY__METRIC_GAUGE,
+      "Whether its last save to the disk went well."},
+     "server",
+     "last_save_ok",
+     true},
+    {{"amy_rq_workers", AMY__METRIC_GAUGE,
+      "Workers of rq that live, by their own heartbeats."},
+     "workers",
+     "alive",
+     false},
+};
+
+static void
+tell_redis_figures(struct amy__metrics_text *text, void *user)
+{
+    const struct amy_workers *workers = user;
+
+    for (size_t i = 0; i < sizeof(redis_figures) / sizeof(redis_figures[0]);
+         i++) {
+        const struct redis_figure *figure = &redis_figures[i];
+
+        for (const struct amy__workers_site *site = workers->sites;
+             site != NULL; site = site->next) {
+            const struct amy__json *part =
+                amy__json_get(amy__workers_redis_told(site), figure->part);
+            const struct amy__label labels[] = {{"site", site->domain},
+                                                {NULL, NULL}};
+
+            if (amy__workers_redis_is_up(site) &&
+                amy__json_get(part, figure->key) != NULL) {
+                amy__metrics_value(
+                    text, &figure->metric, labels,
+                    figure->is_bool
+                        ? (amy__json_get_bool(part, figure->key, false) ? 1 : 0)
+                        : amy__json_get_int(part, figure->key, 0));
+            }
+        }
+    }
+}
+
+/* A queue's jobs by state, or how long the oldest one waits. */
+static void
+tell_queue(struct amy__metrics_text *text, const char *site,
+           const struct amy__json *queue, bool ages)
+{
+    static const struct amy__metric jobs = {"amy_rq_jobs", AMY__METRIC_GAUGE,
+                                            "Jobs of rq, by state."};
+    static const struct amy__metric oldest = {
+        "amy_rq_oldest_seconds", AMY__METRIC_GAUGE,
+        "How long the job waits that is next."};
+    static const char *const states[][2] = {
+        {"length", "waiting"}, {"started", "started"}, {"failed", "failed"}};
+    const char *name = amy__json_get_text(queue, "name", "");
+
+    for (size_t i = 0; !ages && i < sizeof(states) / sizeof(states[0]); i++) {
+        const struct amy__label labels[] = {{"site", site},
+                                            {"queue", name},
+                                            {"state", states[i][1]},
+                                            {NULL, NULL}};
+
+        amy__metrics_value(text, &jobs, labels,
+                           amy__json_get_int(queue, states[i][0], 0));
+    }
+    if (ages) {
+        const struct amy__label labels[] = {
+            {"site", site}, {"queue", name}, {NULL, NULL}};
+
+        amy__metrics_seconds(text, &oldest, labels,
+                             amy__json_get_int(queue, "oldest_ms", 0));
+    }
+}
+
+static void
+tell_queues(struct amy__metrics_text *text, void *user)
+{
+    const struct amy_workers *workers = user;
+
+    for (int turn = 0; turn < 2; turn++) {
+        for (const struct amy__workers_site *site = workers->sites;
+             site != NULL; site = site->next) {
+            const struct amy__json *queues =
+                amy__json_get(amy__workers_redis_told(site), "queues");
+
+            for (size_t i = 0;
+                 amy__workers_redis_is_up(site) &&
+                 i < amy__json_count(queues) && i < AMY_REDIS_REPORT_QUEUES;
+                 i++) {
+                tell_queue(text, site->domain, amy__json_at(queues, i),
+                           turn == 1);
+            }
+        }
+    }
+}
+
+static int
+add_redis(struct amy_workers *workers, struct amy_error *err)
+{
+    int rc = amy__metrics_add(workers->metrics, tell_redis_up, workers, err);
+
+    rc = rc < 0 ? rc
+                : amy__metrics_add(workers->metrics, tell_redis_figures,
+                                   workers, err);
+    return rc < 0
+               ? rc
+               : amy__metrics_add(workers->metrics, tell_queues, workers, err);
+}
+
 int
 amy__workers_metrics_create(struct amy_workers *workers, struct amy_error *err)
 {
@@ -179,7 +326,8 @@ amy__workers_metrics_create(struct amy_workers *workers, struct amy_error *err)
     if (rc == 0) {
         rc = amy__metrics_add(workers->metrics, tell_pools, workers, err);
     }
-    return rc < 0 ? rc
-                  : amy__metrics_add(workers->metrics, tell_restarts, workers,
-                                     err);
+    rc = rc < 0
+             ? rc
+             : amy__metrics_add(workers->metrics, tell_restarts, workers, err);
+    return rc < 0 ? rc : add_redis(workers, err);
 }

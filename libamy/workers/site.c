@@ -44,6 +44,7 @@ amy__workers_site_free(struct amy__workers_site *site)
         amy__workers_pool_free(site->pools);
         site->pools = next;
     }
+    amy__workers_redis_free(site->redis);
     amy__workers_foreign_end(site);
     amy_logrotate_free(site->rotator);
     site->rotator = NULL; /* what is still written may ask for room */
@@ -206,6 +207,7 @@ on_environment(int rc, struct amy__env *env, const struct amy_error *err,
     if (rc < 0) {
         refuse_generation(site, err);
     } else {
+        amy__workers_redis_begin(site, env);
         rc = begin_generation(site, env);
     }
     site->resuming = site->resuming && rc == 0;
@@ -278,6 +280,8 @@ drop_workers(struct amy__workers_site *site)
     site->job = NULL;
     site->begun = true;
     amy__timer_cancel(site->retry);
+    amy__workers_redis_free(site->redis);
+    site->redis = NULL;
     if (site->pools == NULL || begin_generation(site, NULL) < 0) {
         amy__workers_tell_site(site);
     }

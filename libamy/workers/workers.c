@@ -151,6 +151,7 @@ amy_workers_free(struct amy_workers *workers)
     amy__close(&workers->state_fd);
     amy__settings_free(workers->settings);
     workers->magic = 0;
+    amy__free(workers->program);
     amy__free(workers);
 }
 AMY_DEFINE_CLEANUP(struct amy_workers *, amy_workers_free)
@@ -268,6 +269,11 @@ amy_workers_create(const struct amy_workers_options *opts,
     workers->base = o.base;
     workers->borrow_clock = o.borrow_clock;
     workers->log = amy__log_copy(o.log);
+    workers->program =
+        amy__strdup(o.program == NULL ? "/proc/self/exe" : o.program);
+    if (workers->program == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating a supervisor");
+    }
     workers->run_fd = -1;
     workers->state_fd = -1;
     workers->webapps_fd = -1;

@@ -12,7 +12,7 @@
 #include <string.h>
 
 static struct amy__site *
-good_but(const char *yaml, const char *warnings)
+good(const char *yaml)
 {
     struct amy__site *site = NULL;
     int rc = 0;
@@ -21,15 +21,9 @@ good_but(const char *yaml, const char *warnings)
     rc = amy__site_parse(amy__span_of(yaml), "site.yaml", "example.org",
                          problems_add, NULL, &site, NULL);
 
-    assert_string_equal(problems_text(), warnings);
+    assert_string_equal(problems_text(), "");
     assert_int_equal(rc, 0);
     return site;
-}
-
-static struct amy__site *
-good(const char *yaml)
-{
-    return good_but(yaml, "");
 }
 
 #define MINIMUM "site: example.org\nuser: amy-example\n"
@@ -67,9 +61,6 @@ test_parse_of_two_keys_fills_every_default(void **state)
     assert_int_equal(site->routes[0].max_age_s, -1);
     amy__site_unref(site);
 }
-
-static const char whole_warnings[] =
-    "site.yaml:19:8: redis: is accepted, and not acted on by this version\n";
 
 static const char whole[] =
     "site: example.org\n"
@@ -122,7 +113,7 @@ test_parse_of_the_example_reads_its_workers(void **state)
     static const char *const argv[] = {"python", "manage.py", "rqworker",
                                        "default", NULL};
     static const char *const after[] = {"web", NULL};
-    struct amy__site *site = good_but(whole, whole_warnings);
+    struct amy__site *site = good(whole);
 
     (void)state;
     assert_int_equal(site->worker_count, 3);
@@ -150,9 +141,8 @@ test_parse_of_the_example_reads_its_workers(void **state)
 static void
 test_parse_of_the_example_reads_the_rest(void **state)
 {
-    static const char *const ignored[] = {"redis", NULL};
     static const char *const except[] = {"/healthz", NULL};
-    struct amy__site *site = good_but(whole, whole_warnings);
+    struct amy__site *site = good(whole);
 
     (void)state;
     assert_int_equal(site->route_count, 4);
@@ -168,7 +158,8 @@ test_parse_of_the_example_reads_the_rest(void **state)
     assert_string_equal(site->routes[3].pool, "web");
     assert_int_equal(site->gate_allow_count, 1);
     assert_texts(site->gate_except, except);
-    assert_texts(site->ignored_keys, ignored);
+    assert_null(site->ignored_keys[0]);
+    assert_string_equal(site->redis_from, "AMY_REDIS_URL");
     assert_true(site->health_any_host);
     assert_int_equal(site->health_probes, 5);
     assert_int_equal(site->health_timeout_ms, 30000);
