@@ -70,13 +70,21 @@ log_problem(const struct amy_problem *problem, void *user)
              "%s", line);
 }
 
+/* As this version has them, whichever the caller was built against. */
+static int
+take_options(struct amy_front_options *ret,
+             const struct amy_front_options *opts, struct amy_error *err)
+{
+    return amy__options_read(ret, sizeof(*ret), opts,
+                             offsetof(struct amy_front_options, borrow_clock),
+                             err);
+}
+
 static int
 read_options(struct amy_front *front, const struct amy_front_options *opts,
              struct amy_error *err)
 {
-    int rc = amy__options_read(&front->opts, sizeof(front->opts), opts,
-                               offsetof(struct amy_front_options, borrow_clock),
-                               err);
+    int rc = take_options(&front->opts, opts, err);
 
     if (rc < 0) {
         return rc;
@@ -130,7 +138,8 @@ amy_front_create(const struct amy_front_options *opts,
     clear_fds(front);
     rc = read_options(front, opts, err);
     if (rc == 0) {
-        rc = read_settings(opts, log_problem, front, &front->settings, err);
+        rc = read_settings(&front->opts, log_problem, front, &front->settings,
+                           err);
     }
     if (rc < 0) {
         return rc;
@@ -422,6 +431,7 @@ amy_front_check(const struct amy_front_options *opts, amy_problem_fn on_problem,
 {
     AMY_CLEANUP(amy_front_free_p)
     struct amy_front *front = amy__calloc(1, sizeof(*front));
+    struct amy_front_options own = {0};
     struct check check = {.fn = on_problem, .user = user};
     int rc = 0;
 
@@ -432,7 +442,11 @@ amy_front_check(const struct amy_front_options *opts, amy_problem_fn on_problem,
     front->maker = getpid();
     front->log = amy__log_copy(NULL); /* on_problem tells */
     clear_fds(front);
-    rc = read_settings(opts, on_checked, &check, &front->settings, err);
+    rc = take_options(&own, opts, err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = read_settings(&own, on_checked, &check, &front->settings, err);
     if (rc == AMY_EPARSE || rc == AMY_EDENIED) {
         return check.errors > 0 ? check.errors : rc;
     }

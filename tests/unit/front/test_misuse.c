@@ -1,0 +1,85 @@
+/* A front in the hands of somebody who did not read its page. */
+/* Not for what it does with sites: the other tests of this room. */
+#include <amy/front.h>
+
+#include "whole.h"
+
+static void
+fill(void *opts, const struct root *root)
+{
+    *(struct amy_front_options *)opts = (struct amy_front_options){
+        .struct_size = sizeof(struct amy_front_options),
+        .base = root->base,
+        .config = root->config,
+        .webapps = root->webapps,
+        .run = root->run,
+        .state = root->state,
+        .borrow_clock = (const struct amy_clock *)(const void *)root,
+    };
+}
+
+static void
+unset_base(void *opts)
+{
+    ((struct amy_front_options *)opts)->base = NULL;
+}
+
+static int
+create(const void *opts, void **ret, struct amy_error *err)
+{
+    struct amy_front *made = NULL;
+    int rc = amy_front_create(opts, &made, err);
+
+    *ret = made;
+    return rc;
+}
+
+static int
+check(const void *opts, struct amy_error *err)
+{
+    return amy_front_check(opts, NULL, NULL, err);
+}
+
+static int
+start(void *it, struct amy_error *err)
+{
+    return amy_front_start(it, err);
+}
+
+static int
+reload(void *it, struct amy_error *err)
+{
+    return amy_front_reload(it, err);
+}
+
+static int
+stop(void *it, struct amy_error *err)
+{
+    return amy_front_stop(it, true, NULL, NULL, err);
+}
+
+static void
+free_it(void *it)
+{
+    amy_front_free(it);
+}
+
+int
+main(void)
+{
+    static const struct whole front = {
+        .daemon = NULL, /* wants ports, and a user `amy` */
+        .size = sizeof(struct amy_front_options),
+        .older = offsetof(struct amy_front_options, borrow_clock),
+        .fill = fill,
+        .unset_base = unset_base,
+        .create = create,
+        .check = check,
+        .start = start,
+        .reload = reload,
+        .stop = stop,
+        .free = free_it,
+    };
+
+    return whole_run(&front);
+}
