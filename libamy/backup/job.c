@@ -63,6 +63,19 @@ amy__job_progress(struct amy__job *job, const char *stage, uint64_t done,
     tell(job, "progress", json);
 }
 
+void
+amy__job_log_begin(const struct amy__job *job)
+{
+    AMY_CLEANUP(amy__close_p)
+    int fd =
+        amy__open_beneath(job->site_fd, "logs/backup.log",
+                          O_RDWR | O_APPEND | O_NOFOLLOW | O_NONBLOCK, 0, NULL);
+
+    if (fd >= 0 && amy__ends_within_a_line(fd)) {
+        (void)amy__write_all(fd, "\n", 1, NULL);
+    }
+}
+
 /* Opened for each line: it may have been renamed. */
 static void
 append_to_file(const struct amy__job *job, const char *line, size_t n)
@@ -617,6 +630,7 @@ amy_backup_job(const struct amy_backup_job_options *opts, struct amy_error *err)
     job.event_fd = own.event_fd;
     job.result = amy__json_object();
     rc = read_spec(own.spec_fd, &job.spec, &why);
+    amy__job_log_begin(&job);
     rc = rc < 0 ? rc : run(&job, &why);
     tell_end(&job, rc, &why);
     amy__sets_clear(&job.sets);

@@ -107,6 +107,9 @@ void amy__job_progress(struct amy__job *job, const char *stage, uint64_t done,
 /* The last event says what became of this set. */
 void amy__job_tell_set(struct amy__job *job,
                        const struct amy__manifest *manifest);
+/* A job that was killed while it wrote may have left half a line: the first one
+ * of this job is not to stand behind it. */
+void amy__job_log_begin(const struct amy__job *job);
 /* A line in the site's logs/backup.log; failures are left at that. */
 void amy__job_log(const struct amy__job *job, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));

@@ -33,6 +33,16 @@ amy__stat_is_same(const struct stat *a, const struct stat *b)
            is_same_time(&a->st_ctim, &b->st_ctim);
 }
 
+bool
+amy__ends_within_a_line(int fd)
+{
+    struct stat st = {0};
+    char last = '\n';
+
+    return fstat(fd, &st) == 0 && st.st_size > 0 &&
+           pread(fd, &last, 1, st.st_size - 1) == 1 && last != '\n';
+}
+
 void
 amy__close(int *fd)
 {

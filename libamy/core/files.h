@@ -59,6 +59,9 @@ int amy__map_sealed(int fd, size_t max, const void **ret_data, size_t *ret_n,
 /* Write all or fail; for pipes and files, not for non-blocking sockets. */
 int amy__write_all(int fd, const void *data, size_t n, struct amy_error *err);
 
+/* Is the last byte of this file, open for reading, no newline? */
+bool amy__ends_within_a_line(int fd);
+
 /* close(2) and set to -1; -1 is a no-op. Keeps errno. */
 void amy__close(int *fd);
 static inline void

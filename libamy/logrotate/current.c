@@ -153,20 +153,19 @@ is_another(const struct amy__rotated *log, const struct stat *st)
 /* All who wrote it may have been killed, and their lock is gone with them: the
  * next one begins where lines begin. */
 static void
-end_torn_line(const struct amy__rotated *log, int fd, off_t size)
+end_torn_line(const struct amy__rotated *log, int fd)
 {
     struct amy__as_user saved;
-    char last = '\n';
     int reader = -1;
 
-    if (size == 0 || amy__as_user_begin(log->rotator->uid, log->rotator->gid,
-                                        &saved, NULL) < 0) {
+    if (amy__as_user_begin(log->rotator->uid, log->rotator->gid, &saved, NULL) <
+        0) {
         return;
     }
     reader = openat(log->rotator->dir_fd, log->base,
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     amy__as_user_end(&saved);
-    if (pread(reader, &last, 1, size - 1) == 1 && last != '\n') {
+    if (amy__ends_within_a_line(reader)) {
         (void)!write(fd, "\n", 1);
     }
     amy__close(&reader);
@@ -210,7 +209,7 @@ take_file(struct amy__rotated *log)
         return; /* the file that they have is better than none */
     }
     if (is_another(log, &st)) {
-        end_torn_line(log, fd, st.st_size);
+        end_torn_line(log, fd);
     }
     amy__close(&log->fd);
     log->fd = amy__take_fd(&fd);

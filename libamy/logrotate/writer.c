@@ -461,7 +461,6 @@ ends_within_a_line(const struct amy_log_writer *writer, int fd)
 {
     struct stat before = {0};
     struct stat now = {0};
-    char last = '\n';
 
     if (fd < 0 || fstat(fd, &now) != 0) {
         return false;
@@ -470,8 +469,7 @@ ends_within_a_line(const struct amy_log_writer *writer, int fd)
         before.st_dev == now.st_dev && before.st_ino == now.st_ino) {
         return true;
     }
-    return now.st_size > 0 && pread(fd, &last, 1, now.st_size - 1) == 1 &&
-           last != '\n';
+    return amy__ends_within_a_line(fd);
 }
 
 void

@@ -234,12 +234,37 @@ test_lines_of_jobs_survive_rotations(void **state)
     assert_int_equal(read_lines(), wrote);
 }
 
+/* What a job left that was killed while it wrote. */
+static void
+test_half_a_line_is_ended_by_the_next_job(void **state)
+{
+    struct amy__job job = {.site_fd = scene.top_fd, .event_fd = -1};
+    char text[256] = "";
+    int fd = openat(scene.top_fd, "logs/backup.log",
+                    O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
+
+    (void)state;
+    assert_int_equal(write(fd, "half a li", 9), 9);
+    for (int i = 0; i < 2; i++) {
+        amy__job_log_begin(&job);
+        amy__job_log(&job, "job %d", i);
+    }
+    assert_true(pread(fd, text, sizeof(text) - 1, 0) > 0);
+    assert_memory_equal(text, "half a li\n", 10);
+    assert_memory_equal(strchr(text + 10, ' '), " job 0\n", 7);
+    assert_non_null(strstr(text, " job 1\n"));
+    assert_null(strstr(text, "\n\n"));
+    amy__close(&fd);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_lines_of_jobs_survive_rotations,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_half_a_line_is_ended_by_the_next_job, set_up, tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
