@@ -21,15 +21,38 @@
 /* Written as they come, unless another process holds them up. */
 #define ERRORS_BYTES 16384U
 
-struct amy__access_log {
+struct output {
     struct amy_log_writer *writer;
+    bool full; /* lines found no room since this was asked last */
+};
+
+struct amy__access_log {
+    struct output out;
     int64_t stamp_s; /* the second that stamp says */
     char stamp[32];
 };
 
+static void
+on_full(struct amy_log_writer *writer, void *user)
+{
+    struct output *out = user;
+
+    (void)writer;
+    out->full = true;
+}
+
+static bool
+was_full(struct output *out)
+{
+    bool was = out->full;
+
+    out->full = false;
+    return was;
+}
+
 static int
 create_writer(const char *site, const char *file, uint32_t buffer_bytes,
-              const struct amy_log *log, struct amy_log_writer **ret_writer,
+              const struct amy_log *log, struct output *out,
               struct amy_error *err)
 {
     struct amy_log_writer_options opts = AMY_LOG_WRITER_OPTIONS_INIT;
@@ -39,7 +62,9 @@ create_writer(const char *site, const char *file, uint32_t buffer_bytes,
     opts.name = name;
     opts.buffer_bytes = buffer_bytes;
     opts.log = log;
-    return amy_log_writer_create(&opts, ret_writer, err);
+    opts.on_full = on_full;
+    opts.user = out;
+    return amy_log_writer_create(&opts, &out->writer, err);
 }
 
 int
@@ -54,7 +79,7 @@ amy__access_log_create(const char *name, const struct amy_log *log,
     }
     made->stamp_s = -1;
     rc = create_writer(name, "access.log", AMY_LOG_WRITER_BUFFER_MAX, log,
-                       &made->writer, err);
+                       &made->out, err);
     if (rc < 0) {
         amy__free(made);
         return rc;
@@ -67,21 +92,27 @@ void
 amy__access_log_free(struct amy__access_log *log)
 {
     if (log != NULL) {
-        amy_log_writer_free(log->writer);
+        amy_log_writer_free(log->out.writer);
         amy__free(log);
     }
+}
+
+bool
+amy__access_log_was_full(struct amy__access_log *log)
+{
+    return was_full(&log->out);
 }
 
 uint64_t
 amy__access_log_lost(const struct amy__access_log *log)
 {
-    return amy_log_writer_lost(log->writer);
+    return amy_log_writer_lost(log->out.writer);
 }
 
 void
 amy__access_log_set_fd(struct amy__access_log *log, int fd)
 {
-    amy_log_writer_set_fd(log->writer, fd);
+    amy_log_writer_set_fd(log->out.writer, fd);
 }
 
 int
@@ -89,21 +120,21 @@ amy__access_log_set_lock(struct amy__access_log *log,
                          struct amy_log_lock *borrow_lock,
                          struct amy_error *err)
 {
-    return amy_log_writer_set_lock(log->writer, borrow_lock, err);
+    return amy_log_writer_set_lock(log->out.writer, borrow_lock, err);
 }
 
 int
 amy__access_log_set_json(struct amy__access_log *log, const char *site,
                          struct amy_error *err)
 {
-    return amy_log_writer_set_json(log->writer, AMY_LOG_COMPONENT_ACCESS, site,
-                                   err);
+    return amy_log_writer_set_json(log->out.writer, AMY_LOG_COMPONENT_ACCESS,
+                                   site, err);
 }
 
 void
 amy__access_log_flush(struct amy__access_log *log)
 {
-    (void)amy_log_writer_flush(log->writer); /* or the next time */
+    (void)amy_log_writer_flush(log->out.writer); /* or the next time */
 }
 
 /* "23/Nov/2026:21:30:30 +0000", made once a second. */
@@ -191,10 +222,10 @@ amy__access_log_add(struct amy__access_log *log,
     char *begin = NULL;
     char *at = NULL;
 
-    if (!amy__log_writer_is_open(log->writer)) {
+    if (!amy__log_writer_is_open(log->out.writer)) {
         return;
     }
-    begin = amy__log_writer_room(log->writer, LINE_MAX_BYTES);
+    begin = amy__log_writer_room(log->out.writer, LINE_MAX_BYTES);
     if (begin == NULL) {
         return;
     }
@@ -219,13 +250,13 @@ amy__access_log_add(struct amy__access_log *log,
     at = put_text(at, " w=");
     at = put_escaped(at, amy__span_of(line->worker), 80);
     *at++ = '\n';
-    amy__log_writer_add(log->writer, (size_t)(at - begin));
+    amy__log_writer_add(log->out.writer, (size_t)(at - begin));
 }
 
 /* ---- error.log ---- */
 
 struct amy__error_log {
-    struct amy_log_writer *writer;
+    struct output out;
     struct amy__log_limit limit;
 };
 
@@ -239,8 +270,7 @@ amy__error_log_create(const char *name, const struct amy_log *log,
     if (made == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating an error log");
     }
-    rc =
-        create_writer(name, "error.log", ERRORS_BYTES, log, &made->writer, err);
+    rc = create_writer(name, "error.log", ERRORS_BYTES, log, &made->out, err);
     if (rc < 0) {
         amy__free(made);
         return rc;
@@ -253,7 +283,7 @@ void
 amy__error_log_free(struct amy__error_log *log)
 {
     if (log != NULL) {
-        amy_log_writer_free(log->writer);
+        amy_log_writer_free(log->out.writer);
         amy__free(log);
     }
 }
@@ -261,28 +291,34 @@ amy__error_log_free(struct amy__error_log *log)
 void
 amy__error_log_set_fd(struct amy__error_log *log, int fd)
 {
-    amy_log_writer_set_fd(log->writer, fd);
+    amy_log_writer_set_fd(log->out.writer, fd);
 }
 
 int
 amy__error_log_set_lock(struct amy__error_log *log,
                         struct amy_log_lock *borrow_lock, struct amy_error *err)
 {
-    return amy_log_writer_set_lock(log->writer, borrow_lock, err);
+    return amy_log_writer_set_lock(log->out.writer, borrow_lock, err);
+}
+
+bool
+amy__error_log_was_full(struct amy__error_log *log)
+{
+    return was_full(&log->out);
 }
 
 void
 amy__error_log_flush(struct amy__error_log *log)
 {
-    (void)amy_log_writer_flush(log->writer); /* or the next time */
+    (void)amy_log_writer_flush(log->out.writer); /* or the next time */
 }
 
 int
 amy__error_log_set_json(struct amy__error_log *log, const char *site,
                         struct amy_error *err)
 {
-    return amy_log_writer_set_json(log->writer, AMY_LOG_COMPONENT_ERROR, site,
-                                   err);
+    return amy_log_writer_set_json(log->out.writer, AMY_LOG_COMPONENT_ERROR,
+                                   site, err);
 }
 
 void
@@ -294,7 +330,7 @@ amy__error_log_add(struct amy__error_log *log, int64_t wall_ms, const char *fmt,
     size_t used = 0;
     va_list args;
 
-    if (!amy__log_writer_is_open(log->writer) ||
+    if (!amy__log_writer_is_open(log->out.writer) ||
         !amy__log_allow(&log->limit, ERRORS_PER_S, 1000, wall_ms, &swallowed)) {
         return;
     }
@@ -311,6 +347,6 @@ amy__error_log_add(struct amy__error_log *log, int64_t wall_ms, const char *fmt,
         used += n > 0 ? (size_t)n : 0;
     }
     line[used++] = '\n';
-    amy_log_writer_write(log->writer, line, used);
-    (void)amy_log_writer_flush(log->writer); /* or the next time */
+    amy_log_writer_write(log->out.writer, line, used);
+    (void)amy_log_writer_flush(log->out.writer); /* or the next time */
 }

@@ -9,6 +9,7 @@
 
 #include "core/str.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct amy__access_log;
@@ -57,6 +58,8 @@ void amy__access_log_add(struct amy__access_log *log,
                          const struct amy__access_line *line);
 /* Once a second, and at the end. */
 void amy__access_log_flush(struct amy__access_log *log);
+/* Did lines find no room (ENOSPC, EDQUOT) since this was asked last? */
+bool amy__access_log_was_full(struct amy__access_log *log);
 uint64_t amy__access_log_lost(const struct amy__access_log *log);
 
 /* At most 10 lines a second; the next one says how many were left out. */
@@ -74,6 +77,7 @@ int amy__error_log_set_json(struct amy__error_log *log, const char *site,
 void amy__error_log_add(struct amy__error_log *log, int64_t wall_ms,
                         const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+bool amy__error_log_was_full(struct amy__error_log *log);
 /* What another process held up: once a second. */
 void amy__error_log_flush(struct amy__error_log *log);
 

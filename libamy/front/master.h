@@ -237,6 +237,8 @@ void amy__front_logs_freshen(const struct amy__front_site *site,
                              struct amy__bundle_site *one);
 void amy__front_log_acked(struct amy__front_site *site, uint32_t process,
                           const char *log, uint64_t serial);
+/* A process found no room for lines of this site. */
+void amy__front_log_full(struct amy_front *front, const char *site);
 void amy__front_logs_lost(struct amy_front *front, uint32_t process);
 void amy__front_logs_free(struct amy__front_site *site);
 

@@ -131,6 +131,17 @@ amy__front_logs_lost(struct amy_front *front, uint32_t process)
     }
 }
 
+/* Where it is a quota's, no look at the file system shows it. */
+void
+amy__front_log_full(struct amy_front *front, const char *name)
+{
+    const struct amy__front_site *site = amy__front_site(front, name);
+
+    if (site != NULL && site->rotator != NULL) {
+        amy_logrotate_disk_full(site->rotator);
+    }
+}
+
 /* ---- their lives ---- */
 
 int

@@ -119,6 +119,10 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
     case AMY__WIRE_PROBED:
         amy__front_probed(process, message->json);
         break;
+    case AMY__WIRE_LOG_FULL:
+        amy__front_log_full(process->front,
+                            amy__json_get_text(message->json, "site", ""));
+        break;
     default:
         amy__front_kill(process, "speaks out of turn");
         break;

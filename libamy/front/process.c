@@ -569,6 +569,7 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
     case AMY__WIRE_REFUSE:
     case AMY__WIRE_FIGURES:
     case AMY__WIRE_PROBED:
+    case AMY__WIRE_LOG_FULL:
     default: /* of a later version */
         break;
     }
@@ -637,14 +638,32 @@ amy__front_process_drain(struct amy__front *front, bool now)
     amy__server_drain(front->server, on_drained, front);
 }
 
+/* What was collected goes out; the master makes room where there was none. */
+static void
+flush_logs(struct amy__front *front, struct amy__domain *domain)
+{
+    bool access_full = false;
+    bool errors_full = false;
+
+    amy__access_log_flush(domain->log);
+    amy__error_log_flush(domain->errors);
+    access_full = amy__access_log_was_full(domain->log);
+    errors_full = amy__error_log_was_full(domain->errors);
+    if (access_full || errors_full) {
+        struct amy__json *json = amy__json_object();
+
+        (void)amy__json_set(json, "site", amy__json_text(domain->name));
+        say(front, AMY__WIRE_LOG_FULL, json);
+    }
+}
+
 static void
 on_tick(void *user)
 {
     struct amy__front *front = user;
 
     for (size_t i = 0; i < front->domain_count; i++) {
-        amy__access_log_flush(front->domains[i]->log);
-        amy__error_log_flush(front->domains[i]->errors);
+        flush_logs(front, front->domains[i]);
     }
     (void)amy__timer_arm(front->tick, TICK_MS, NULL);
 }

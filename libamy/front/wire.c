@@ -50,7 +50,7 @@ static bool
 is_known_type(uint16_t type)
 {
     return (type >= AMY__WIRE_FDS && type <= AMY__WIRE_LOG) ||
-           (type >= AMY__WIRE_ACK && type <= AMY__WIRE_PROBED);
+           (type >= AMY__WIRE_ACK && type <= AMY__WIRE_LOG_FULL);
 }
 
 static int

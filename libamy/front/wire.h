@@ -82,6 +82,8 @@ enum amy__wire_type {
     AMY__WIRE_FIGURES = 34,
     /* {ask, wrong: [{target, why}]}: target counts from 0 */
     AMY__WIRE_PROBED = 35,
+    /* {site}: in the last second its logs found no room (ENOSPC, EDQUOT) */
+    AMY__WIRE_LOG_FULL = 36,
 };
 
 struct amy__wire_header {

@@ -415,6 +415,15 @@ stage_log(struct stage *s, const char *path, int64_t serial)
 }
 
 void
+stage_hear(struct stage *s, int64_t ms)
+{
+    unsigned acks = s->acks;
+
+    stage_skip(s, ms);
+    await_ack(s, acks);
+}
+
+void
 stage_question(struct stage *s, enum amy__wire_type type,
                const struct amy__json *json)
 {

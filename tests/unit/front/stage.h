@@ -96,6 +96,8 @@ void stage_worker_gone(struct stage *s, struct stage_worker *w); /* DEL */
 void stage_gate(struct stage *s, const char *page); /* NULL: open */
 /* LOG: access.log is this file beneath the site's directory from now on. */
 void stage_log(struct stage *s, const char *path, int64_t serial);
+/* So much time passes, and then it says something: into s->ack. */
+void stage_hear(struct stage *s, int64_t ms);
 /* Its answer comes into s->ack. */
 void stage_question(struct stage *s, enum amy__wire_type type,
                     const struct amy__json *json);

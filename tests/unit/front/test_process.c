@@ -701,6 +701,22 @@ test_a_rotated_log_is_left_for_good_when_acknowledged(void **state)
     assert_string_equal(f->text, "");
 }
 
+/* As on a quota, which only the writer meets. */
+static void
+test_log_that_finds_no_room_is_told_to_the_master(void **state)
+{
+    struct fixture *f = *state;
+
+    stage_log(&f->stage, "/dev/full", 5);
+    for (int i = 0; i < 2; i++) { /* as long as it lasts */
+        assert_int_equal(
+            stage_ask(&f->stage, GET("/one"), f->text, sizeof(f->text)), 200);
+        stage_hear(&f->stage, 1000);
+        assert_string_equal(f->stage.ack, "{\"site\":\"example.org\"}");
+        f->stage.ack[0] = '\0';
+    }
+}
+
 static void
 test_drain_finishes_what_is_under_way(void **state)
 {
@@ -770,6 +786,7 @@ main(void)
         SERVED(test_redirect_keeps_the_method_and_the_target),
         SERVED(test_access_log_has_a_line_within_a_second),
         SERVED(test_a_rotated_log_is_left_for_good_when_acknowledged),
+        SERVED(test_log_that_finds_no_room_is_told_to_the_master),
         SERVED(test_drain_finishes_what_is_under_way),
         SERVED(test_end_of_the_channel_drains),
     };
