@@ -13,6 +13,7 @@
 #include "core/maker.h"
 #include "core/options.h"
 #include "core/watch.h"
+#include "logrotate/logrotate.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -293,7 +294,7 @@ amy_front_start(struct amy_front *front, struct amy_error *err)
         create_timers,
         create_registry,
         amy__front_gates_watch,
-        amy__front_logs_watch,
+        amy__front_logs_begin,
         amy__front_shared_create,
         amy__front_certs_create,
         amy__front_prober_create,
@@ -509,7 +510,7 @@ amy_front_free(struct amy_front *front)
     drop_waiters(&front->next_waiters);
     free_sites(front);
     amy__watch_free(front->gate_watch);
-    amy__watch_free(front->log_watch);
+    amy__logrotate_peers_free(front->log_peers);
     amy__control_free(front->control);
     amy__metrics_free(front->metrics);
     amy__listeners_close(&front->listeners);

@@ -109,8 +109,8 @@ struct amy_front {
     struct amy__metrics *metrics;
     struct amy__listeners listeners;
     struct amy__registry *registry;
-    struct amy__watch *gate_watch; /* of all gates */
-    struct amy__watch *log_watch;  /* of all rotators; or NULL */
+    struct amy__watch *gate_watch;          /* of all gates */
+    struct amy__logrotate_peers *log_peers; /* all rotators */
     struct amy__gate_words *words;
     int words_fd;
     struct amy__slots *slots;
@@ -224,7 +224,7 @@ void amy__front_gate_acked(struct amy__front_site *site, uint32_t process,
 void amy__front_gate_lost(struct amy_front *front, uint32_t process);
 
 /* master_logs.c: access.log and error.log. */
-int amy__front_logs_watch(struct amy_front *front, struct amy_error *err);
+int amy__front_logs_begin(struct amy_front *front, struct amy_error *err);
 /* Begin with a site's logs, or go on by its new site.yaml, and put them into
  * its place of a bundle. What cannot be opened is told in ret_problem. */
 int amy__front_logs_fill(struct amy__front_site *site,

@@ -145,12 +145,10 @@ amy__front_log_full(struct amy_front *front, const char *name)
 /* ---- their lives ---- */
 
 int
-amy__front_logs_watch(struct amy_front *front, struct amy_error *err)
+amy__front_logs_begin(struct amy_front *front, struct amy_error *err)
 {
-    int rc =
-        amy__logrotate_watch_create(front->opts.base, &front->log_watch, err);
-
-    return rc == AMY_ENOMEM ? rc : 0; /* each rotator says what is missing */
+    return amy__logrotate_peers_create(front->opts.base, &front->log_peers,
+                                       err);
 }
 
 static int
@@ -160,7 +158,7 @@ begin(struct amy__front_site *site, const struct amy__site *spec,
     struct amy_front *front = site->front;
     const struct amy__site_logs_spec logs = {
         .base = front->opts.base,
-        .borrow_watch = front->log_watch,
+        .borrow_peers = front->log_peers,
         .webapps_fd = front->webapps_fd,
         .borrow_clock = front->opts.borrow_clock,
         .log = &front->log,

@@ -7,6 +7,7 @@
 
 #include "logrotate/pack.h"
 #include "logrotate/scan.h"
+#include "logrotate/turn.h"
 
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -82,6 +83,8 @@ struct amy_logrotate {
     bool disk_full;                           /* a writer said so */
     int64_t full_told_ms;                     /* monotonic */
     struct amy__logpack *pack;
+    struct amy__turn_place place; /* in the line of those who pack */
+    struct amy__turn own_turn;    /* when it is alone */
     struct amy__waiting waiting[AMY__LOGROTATE_WAITING_MAX];
     size_t waiting_count;
     struct amy__waiting packing; /* under way */

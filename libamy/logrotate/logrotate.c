@@ -36,6 +36,9 @@ static void
 destroy(struct amy_logrotate *rotator)
 {
     amy__logpack_free(rotator->pack);
+    if (rotator->place.turn != NULL) {
+        amy__turn_leave(&rotator->place);
+    }
     amy__logrotate_leave(rotator);
     if (rotator->watch_is_ours) {
         amy__watch_free(rotator->watch);
@@ -185,6 +188,8 @@ look(struct amy_logrotate *rotator)
             amy__logrotate_scan(rotator);
         }
         amy__logrotate_pack_next(rotator);
+    } else {
+        amy__turn_leave(&rotator->place);
     }
     rotator->looking = false;
 }
@@ -355,16 +360,48 @@ amy_logrotate_set(struct amy_logrotate *rotator,
 
 /* ---- life ---- */
 
+struct amy__logrotate_peers {
+    struct amy__watch *watch; /* or NULL */
+    struct amy__turn turn;
+};
+
 int
-amy__logrotate_watch_create(struct event_base *base,
-                            struct amy__watch **ret_watch,
+amy__logrotate_peers_create(struct event_base *base,
+                            struct amy__logrotate_peers **ret_peers,
                             struct amy_error *err)
 {
-    return amy__watch_create(base, on_watch, NULL, ret_watch, err);
+    struct amy__logrotate_peers *peers = amy__calloc(1, sizeof(*peers));
+    int rc = peers == NULL
+                 ? amy__err(err, AMY_ENOMEM, "allocating what rotators share")
+                 : amy__watch_create(base, on_watch, NULL, &peers->watch, err);
+
+    if (rc == AMY_ENOMEM) {
+        amy__free(peers);
+        return rc;
+    }
+    *ret_peers = peers;
+    return 0;
+}
+
+void
+amy__logrotate_peers_free(struct amy__logrotate_peers *peers)
+{
+    if (peers != NULL) {
+        amy__watch_free(peers->watch);
+        amy__free(peers);
+    }
+}
+
+static void
+on_turn(void *user)
+{
+    struct amy_logrotate *rotator = user;
+
+    amy__defer_ask(rotator->defer);
 }
 
 static int
-begin(struct amy_logrotate *rotator, struct amy__watch *borrow_watch,
+begin(struct amy_logrotate *rotator, struct amy__logrotate_peers *borrow_peers,
       struct amy_error *err)
 {
     struct event_base *base = rotator->opts.base;
@@ -377,9 +414,13 @@ begin(struct amy_logrotate *rotator, struct amy__watch *borrow_watch,
         rc = amy__logpack_create(base, amy__logrotate_packed, rotator,
                                  &rotator->pack, err);
     }
-    rotator->watch = borrow_watch;
-    if (rc == 0 && borrow_watch == NULL) {
-        rc = amy__logrotate_watch_create(base, &rotator->watch, err);
+    rotator->watch = borrow_peers == NULL ? NULL : borrow_peers->watch;
+    rotator->place = (struct amy__turn_place){
+        .turn = borrow_peers == NULL ? &rotator->own_turn : &borrow_peers->turn,
+        .on_turn = on_turn,
+        .user = rotator};
+    if (rc == 0 && rotator->watch == NULL) {
+        rc = amy__watch_create(base, on_watch, NULL, &rotator->watch, err);
         rotator->watch_is_ours = rc == 0;
         if (rc < 0 && rc != AMY_ENOMEM) {
             amy__log(&rotator->log, AMY_LOG_WARN,
@@ -394,7 +435,7 @@ begin(struct amy_logrotate *rotator, struct amy__watch *borrow_watch,
 
 int
 amy__logrotate_create(const struct amy_logrotate_options *opts,
-                      struct amy__watch *borrow_watch,
+                      struct amy__logrotate_peers *borrow_peers,
                       struct amy_logrotate **ret_rotator, struct amy_error *err)
 {
     AMY_CLEANUP(amy_logrotate_free_p)
@@ -412,7 +453,7 @@ amy__logrotate_create(const struct amy_logrotate_options *opts,
                            offsetof(struct amy_logrotate_options, uid), err);
     rc = rc == 0 ? check_options(&rotator->opts, err) : rc;
     rc = rc == 0 ? keep_options(rotator, err) : rc;
-    rc = rc == 0 ? begin(rotator, borrow_watch, err) : rc;
+    rc = rc == 0 ? begin(rotator, borrow_peers, err) : rc;
     if (rc < 0) {
         return rc;
     }

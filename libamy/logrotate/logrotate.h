@@ -4,16 +4,18 @@
 
 #include <amy/logrotate.h>
 
-struct amy__watch;
+struct amy__logrotate_peers;
 
-/* A watch for any number of rotators: a user may have 128 inotify instances,
- * and a host more sites. Freed with amy__watch_free(), after its rotators. */
-int amy__logrotate_watch_create(struct event_base *base,
-                                struct amy__watch **ret_watch,
+/* What the rotators of one daemon share: a watch, for a user may have 128
+ * inotify instances, and a host more sites; and the turn to pack, one file at a
+ * time. Without inotify each rotator says so. Freed after its rotators. */
+int amy__logrotate_peers_create(struct event_base *base,
+                                struct amy__logrotate_peers **ret_peers,
                                 struct amy_error *err);
-/* amy_logrotate_create() with such a watch; NULL: with one of its own. */
+void amy__logrotate_peers_free(struct amy__logrotate_peers *peers);
+/* amy_logrotate_create() among such peers; NULL: alone. */
 int amy__logrotate_create(const struct amy_logrotate_options *opts,
-                          struct amy__watch *borrow_watch,
+                          struct amy__logrotate_peers *borrow_peers,
                           struct amy_logrotate **ret_rotator,
                           struct amy_error *err);
 

@@ -502,16 +502,19 @@ void
 amy__logrotate_pack_next(struct amy_logrotate *rotator)
 {
     int64_t now_ms = mono_ms(rotator);
-    int rc = -1;
 
-    while (rc < 0 && !rotator->gone && rotator->dir_fd >= 0 &&
-           !amy__logpack_is_busy(rotator->pack)) {
-        size_t best = choose(rotator, now_ms);
+    while (!amy__logpack_is_busy(rotator->pack)) {
+        size_t best = rotator->dir_fd < 0 ? rotator->waiting_count
+                                          : choose(rotator, now_ms);
 
         if (best == rotator->waiting_count) {
+            amy__turn_leave(&rotator->place);
             return;
         }
-        rc = try_one(rotator, best);
+        if (!amy__turn_take(&rotator->place, now_ms)) {
+            return;
+        }
+        (void)try_one(rotator, best); /* which says why not */
     }
 }
 

@@ -14,7 +14,6 @@
 #include "core/maker.h"
 #include "core/options.h"
 #include "core/user.h"
-#include "core/watch.h"
 #include "logrotate/logrotate.h"
 #include "scheduler/internal.h"
 #include "site/check.h"
@@ -121,7 +120,7 @@ amy_scheduler_free(struct amy_scheduler *scheduler)
     amy__timer_free(scheduler->tick);
     amy__defer_free(scheduler->sweep);
     amy__close(&scheduler->webapps_fd);
-    amy__watch_free(scheduler->log_watch);
+    amy__logrotate_peers_free(scheduler->log_peers);
     amy__close(&scheduler->run_fd);
     amy__close(&scheduler->state_fd);
     amy__settings_free(scheduler->settings);
@@ -170,9 +169,9 @@ set_up(struct amy_scheduler *scheduler, const struct amy_scheduler_options *o,
                                 &scheduler->state_fd, &scheduler->webapps_fd,
                                 err);
     }
-    if (rc == 0 && amy__logrotate_watch_create(
-                       scheduler->base, &scheduler->log_watch, err) < 0) {
-        scheduler->log_watch = NULL; /* each rotator says what is missing */
+    if (rc == 0) {
+        rc = amy__logrotate_peers_create(scheduler->base, &scheduler->log_peers,
+                                         err);
     }
     if (rc == 0 && !scheduler->as_person) {
         rc = amy__caps_keep(kept_caps, sizeof(kept_caps) / sizeof(kept_caps[0]),

@@ -557,7 +557,7 @@ rotate_log(struct amy__scheduler_site *site)
     struct amy_scheduler *scheduler = site->borrow_scheduler;
     const struct amy__site_logs_spec logs = {
         .base = scheduler->base,
-        .borrow_watch = scheduler->log_watch,
+        .borrow_peers = scheduler->log_peers,
         .webapps_fd = scheduler->webapps_fd,
         .borrow_clock = scheduler->borrow_clock,
         .log = &scheduler->log,

@@ -102,7 +102,7 @@ amy__site_logs_create(const struct amy__site *site,
     opts.log = spec->log;
     opts.on_file = spec->on_file;
     opts.user = spec->user;
-    rc = amy__logrotate_create(&opts, spec->borrow_watch, &rotator, err);
+    rc = amy__logrotate_create(&opts, spec->borrow_peers, &rotator, err);
     for (size_t i = 0; rc == 0 && i < sizeof(all_logs) / sizeof(all_logs[0]);
          i++) {
         rc = amy_logrotate_add(rotator, all_logs[i], kind_of(spec, all_logs[i]),

@@ -10,12 +10,12 @@
 
 #include <limits.h>
 
-struct amy__watch;
+struct amy__logrotate_peers;
 
 struct amy__site_logs_spec {
     struct event_base *base;
-    struct amy__watch *borrow_watch; /* of logrotate/logrotate.h; or NULL */
-    int webapps_fd;                  /* duplicated */
+    struct amy__logrotate_peers *borrow_peers; /* or NULL */
+    int webapps_fd;                            /* duplicated */
     const struct amy_clock *borrow_clock;
     const struct amy_log *log;
     const char *const *own; /* names of those that are rotated here, or NULL */

@@ -156,7 +156,7 @@ struct amy_workers {
     int run_fd;
     int state_fd;
     int webapps_fd;
-    struct amy__watch *log_watch; /* of all rotators; or NULL */
+    struct amy__logrotate_peers *log_peers; /* all rotators */
     struct amy__control *control;
     struct amy__metrics *metrics;
     struct amy__workers_site *sites;

@@ -356,7 +356,7 @@ begin_rotation(struct amy__workers_site *site, struct amy_error *err)
     const struct amy_workers *workers = site->borrow_workers;
     const struct amy__site_logs_spec logs = {
         .base = workers->base,
-        .borrow_watch = workers->log_watch,
+        .borrow_peers = workers->log_peers,
         .webapps_fd = workers->webapps_fd,
         .borrow_clock = workers->borrow_clock,
         .log = &workers->log,

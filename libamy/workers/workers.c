@@ -13,7 +13,6 @@
 #include "core/maker.h"
 #include "core/options.h"
 #include "core/user.h"
-#include "core/watch.h"
 #include "logrotate/logrotate.h"
 #include "site/check.h"
 #include "site/told.h"
@@ -146,7 +145,7 @@ amy_workers_free(struct amy_workers *workers)
     amy__metrics_free(workers->metrics);
     amy__defer_free(workers->sweep);
     amy__close(&workers->webapps_fd);
-    amy__watch_free(workers->log_watch);
+    amy__logrotate_peers_free(workers->log_peers);
     amy__close(&workers->run_fd);
     amy__close(&workers->state_fd);
     amy__settings_free(workers->settings);
@@ -233,9 +232,9 @@ set_up(struct amy_workers *workers, const struct amy_workers_options *o,
         rc = amy__settings_open(workers->settings, &workers->run_fd,
                                 &workers->state_fd, &workers->webapps_fd, err);
     }
-    if (rc == 0 && amy__logrotate_watch_create(workers->base,
-                                               &workers->log_watch, err) < 0) {
-        workers->log_watch = NULL; /* each rotator says what is missing */
+    if (rc == 0) {
+        rc = amy__logrotate_peers_create(workers->base, &workers->log_peers,
+                                         err);
     }
     if (rc == 0 && !workers->as_person) {
         rc = amy__caps_keep(kept_caps, sizeof(kept_caps) / sizeof(kept_caps[0]),
