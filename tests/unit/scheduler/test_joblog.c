@@ -175,6 +175,27 @@ hold_all(void)
     signal_all(SIGCONT);
 }
 
+/* "2026-11-27T00:52:52.487Z writer 3 line 17" */
+static void
+read_numbers(const struct amy_log_line *line, unsigned *ret_writer,
+             unsigned *ret_i)
+{
+    static const char word[] = "writer ";
+    char text[128] = "";
+    char *at = NULL;
+
+    (void)snprintf(text, sizeof(text), "%.*s", (int)line->text_bytes,
+                   line->text);
+    at = strstr(text, word);
+    assert_non_null(at);
+    *ret_writer = (unsigned)strtoul(at + strlen(word), &at, 10);
+    assert_true(*ret_writer < WRITERS);
+    assert_int_equal(strncmp(at, " line ", 6), 0);
+    *ret_i = (unsigned)strtoul(at + 6, &at, 10);
+    assert_int_equal(*at, '\0');
+    assert_true(*ret_i < (unsigned)shared->wrote[*ret_writer]);
+}
+
 static unsigned
 read_lines(void)
 {
@@ -187,18 +208,10 @@ read_lines(void)
     opts.components = 1U << AMY_LOG_COMPONENT_BACKUP;
     assert_int_equal(amy_log_reader_open(&opts, &reader, NULL), 0);
     while (amy_log_reader_next(reader, &line) > 0) {
-        char text[128] = "";
-        int writer = -1;
-        int i = -1;
+        unsigned writer = 0;
+        unsigned i = 0;
 
-        (void)snprintf(text, sizeof(text), "%.*s", (int)line.text_bytes,
-                       line.text);
-        assert_non_null(strstr(text, "writer "));
-        assert_int_equal(
-            sscanf(strstr(text, "writer "), "writer %d line %d", &writer, &i),
-            2);
-        assert_in_range(writer, 0, WRITERS - 1);
-        assert_in_range(i, 0, shared->wrote[writer] - 1);
+        read_numbers(&line, &writer, &i);
         assert_int_equal(seen[writer][i]++, 0);
         lines++;
     }

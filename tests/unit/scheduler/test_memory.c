@@ -11,14 +11,14 @@
 
 #define NOTE "backup/sites/example.org/alarms.json"
 
-static char directory[] = "/tmp/amy-memory-XXXXXX";
+static char directory[32];
 static int state_fd = -1;
 
 static int
 make_directory(void **state)
 {
     (void)state;
-    memcpy(directory + sizeof(directory) - 7, "XXXXXX", 6);
+    (void)snprintf(directory, sizeof(directory), "/tmp/amy-memory-XXXXXX");
     if (mkdtemp(directory) == NULL) {
         return -1;
     }
