@@ -88,6 +88,7 @@ static const char whole[] =
     "redis: {from: AMY_REDIS_URL}\n"
     "backup:\n"
     "  every: 30m\n"
+    "  retry: 5s\n"
     "  keep: 48\n"
     "  before_deploy: true\n"
     "  copies:\n"
@@ -167,6 +168,7 @@ test_parse_of_the_example_reads_the_rest(void **state)
     amy__site_unref(amy__site_ref(site));
     assert_string_equal(site->database_from, "DATABASE_URL");
     assert_int_equal(site->backup_every_ms, 30 * 60000);
+    assert_int_equal(site->backup_retry_ms, 5000);
     assert_int_equal(site->backup_keep, 48);
     assert_int_equal(site->copy_count, 2);
     assert_string_equal(site->copies[0].directory, "/mnt/nas");
@@ -186,6 +188,7 @@ test_parse_of_the_example_reads_the_rest(void **state)
     assert_int_equal(site->logs_total_bytes, INT64_C(2) << 30);
     assert_int_equal(site->logs_packing, AMY_LOGROTATE_GZIP);
     assert_string_equal(site->backup_zone, "UTC");
+    assert_int_equal(site->backup_silence_ms, 600000);
     assert_null(site->backup_at);
     amy__site_unref(site);
 }
