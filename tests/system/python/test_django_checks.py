@@ -53,13 +53,13 @@ def site(tmp_path):
     return made
 
 
-def found(site, yaml=None, **changed):
+def found(site, yaml=None, deploy=False, **changed):
     """What the checks say of the site with other settings, or another site.yaml."""
     if yaml is not None:
         site.yaml.write_text(yaml)
         conf._load.cache_clear()
     with override_settings(**{**site.settings, **changed}):
-        return run_checks(tags=["amy"])
+        return run_checks(tags=["amy"], include_deployment_checks=deploy)
 
 
 def ids(messages):
@@ -71,7 +71,7 @@ def handler(kind, file="django.log"):
 
 
 def test_what_fits_is_not_mentioned(site):
-    assert found(site) == []
+    assert found(site) == found(site, deploy=True) == []
 
 
 pytestmark = pytest.mark.filterwarnings("ignore:Overriding setting DATABASES")
@@ -82,6 +82,8 @@ MISFITS = [
     ("amy.E002", {"SECURE_PROXY_SSL_HEADER": None, "SECURE_SSL_REDIRECT": True}, {},
      "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
     ("amy.W003", {"SECURE_PROXY_SSL_HEADER": None}, {},
+     "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
+    ("amy.W003", {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "on")}, {},
      "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
     ("amy.W004", {"SECURE_SSL_REDIRECT": True}, {"{mode: redirect}": "{except: [/healthz]}"},
      "SECURE_SSL_REDIRECT = False"),
@@ -158,6 +160,7 @@ def test_a_misfit_is_told_once_with_what_to_write(site, wanted, changed, yaml, h
     ({"STATIC_ROOT": None}, {}),
     ({"LOGGING": handler("FileHandler", "x")}, {}),  # LOGS/ is no directory of amy's
     ({"LOGGING": {"handlers": {"x": {"class": "no.such.Handler", "filename": "x"}, "y": {}}}}, {}),
+    ({"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PORT", "443")}, {}),
     ({"DEBUG": True}, {"user:": "stage: test\nuser:"}),
     ({"DATABASES": {"default": {**DATABASE, "CONN_MAX_AGE": 0}}}, {}),
 ])
@@ -191,8 +194,10 @@ def test_on_a_laptop_it_is_silent(site):
 def test_a_site_yaml_that_is_none(site, content):
     site.yaml.write_bytes(content)
     conf._load.cache_clear()
-    messages = found(site, DEBUG=True)
+    assert found(site, DEBUG=True) == [], "a daemon tells it, not every command"
+    messages = found(site, deploy=True, DEBUG=True)
     assert ids(messages) == ["amy.I001"] and "site.yaml" in messages[0].msg
+    assert ids(found(site, SECURE_PROXY_SSL_HEADER=None, USE_X_FORWARDED_HOST=True)) == ["amy.W003", "amy.W007"]
 
 
 @pytest.mark.parametrize("text", [
@@ -217,7 +222,7 @@ def test_without_pyyaml_it_says_so(site, monkeypatch):
 
     conf._load.cache_clear()
     monkeypatch.setattr(builtins, "__import__", refuse)
-    messages = found(site, DEBUG=True)
+    messages = found(site, deploy=True, DEBUG=True)
     assert ids(messages) == ["amy.I001"] and "PyYAML" in messages[0].msg
     conf._load.cache_clear()
 

@@ -20,11 +20,16 @@ from amy.contrib.django import conf
 from amy.contrib.django.conf import Yaml
 
 PROTO_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# What amy-front sets anew on every request, whatever the visitor sent.
+SET_ANEW = ("HTTP_X_FORWARDED_PROTO", "HTTP_X_FORWARDED_PORT")
 DEFAULT_BODY = "20MiB"
 
 
-def _on_a_host(check: Callable[[Yaml], Iterable[CheckMessage]]) -> Callable[..., list[CheckMessage]]:
-    """Registers a check that needs site.yaml; without one it finds nothing."""
+YamlCheck = Callable[[Yaml], Iterable[CheckMessage]]
+
+
+def _on_a_host(check: YamlCheck) -> Callable[..., list[CheckMessage]]:
+    """Registers a check that compares with site.yaml; silent without one."""
 
     def run(app_configs: object, **_options: object) -> list[CheckMessage]:
         try:
@@ -32,15 +37,29 @@ def _on_a_host(check: Callable[[Yaml], Iterable[CheckMessage]]) -> Callable[...,
         except conf.Unread:
             return []
 
+    return _register(check, run)
+
+
+def _on_any_host(check: YamlCheck) -> Callable[..., list[CheckMessage]]:
+    """Registers a check that holds on every host, also where site.yaml cannot be read."""
+
+    def run(app_configs: object, **_options: object) -> list[CheckMessage]:
+        return [] if conf.directory() is None else list(check({}))
+
+    return _register(check, run)
+
+
+def _register(check: YamlCheck, run: Callable[..., list[CheckMessage]]) -> Callable[..., list[CheckMessage]]:
     run.__name__ = check.__name__
     run.__doc__ = check.__doc__
     register(run, "amy")
     return run
 
 
-@register("amy")
+@register("amy", deploy=True)
 def site_yaml(app_configs: object, **_options: object) -> list[CheckMessage]:
-    """A host whose site.yaml we cannot read: then nothing is compared."""
+    """manage.py check --deploy: a host whose site.yaml we cannot read, so that most
+    is not compared. Not at each command: nothing is wrong with the settings."""
     if conf.directory() is None:
         return []
     try:
@@ -62,21 +81,22 @@ def _http_mode(yaml: Yaml) -> str:
     return alone or mode
 
 
-@_on_a_host
-def proxy_header(yaml: Yaml) -> Iterator[CheckMessage]:
+@_on_any_host
+def proxy_header(_yaml: Yaml) -> Iterator[CheckMessage]:
     """How Django is to know that the visitor came by HTTPS."""
     header = settings.SECURE_PROXY_SSL_HEADER
-    if header is not None and tuple(header) != PROTO_HEADER:
+    works = header is not None and (tuple(header) == PROTO_HEADER or header[0] == SET_ANEW[1])
+    if header is not None and header[0] not in SET_ANEW:
         yield Error(
             f"SECURE_PROXY_SSL_HEADER names {header[0]}, which amy-front passes on as the visitor sent it: "
             "anybody can pretend to come by HTTPS.",
             hint=f"SECURE_PROXY_SSL_HEADER = {PROTO_HEADER}: amy-front sets that one anew.", id="amy.E001")
-    elif header is None and settings.SECURE_SSL_REDIRECT:
+    elif not works and settings.SECURE_SSL_REDIRECT:
         yield Error(
             "SECURE_SSL_REDIRECT redirects every request for ever: TLS ends at amy-front, and Django "
             "takes all of them for plain HTTP.",
             hint=f"SECURE_PROXY_SSL_HEADER = {PROTO_HEADER}", id="amy.E002")
-    elif header is None:
+    elif not works:
         yield Warning(
             "Django takes every request for plain HTTP: TLS ends at amy-front. Forms are refused (the "
             "Origin field says https), and absolute links are wrong.",
@@ -130,8 +150,8 @@ def allowed_hosts(yaml: Yaml) -> Iterator[CheckMessage]:
                       hint=hint, id="amy.W018")
 
 
-@_on_a_host
-def forwarded_host(yaml: Yaml) -> Iterator[CheckMessage]:
+@_on_any_host
+def forwarded_host(_yaml: Yaml) -> Iterator[CheckMessage]:
     """A second source for the name, which is only right if nobody forges it."""
     if settings.USE_X_FORWARDED_HOST:
         yield Warning(
@@ -270,8 +290,8 @@ def _is_persistent(alias: str) -> bool:
     return age is None or age > 0
 
 
-@_on_a_host
-def connection_health(yaml: Yaml) -> Iterator[CheckMessage]:
+@_on_any_host
+def connection_health(_yaml: Yaml) -> Iterator[CheckMessage]:
     """Connections that outlive a request, and the server's restart."""
     for alias, database in settings.DATABASES.items():
         if _is_persistent(alias) and not database.get("CONN_HEALTH_CHECKS"):
