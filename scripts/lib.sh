@@ -19,8 +19,8 @@ SITE_PACKAGES=(python3 python3-venv openssl postgresql postgresql-client
     redis-server zstd)
 SYSTEM_PACKAGES=(python3-pytest python3-pytest-xdist python3-pytest-timeout
     strace iproute2 curl certbot pebble prometheus nginx pgbouncer)
-PYTHON_PACKAGES=(python3-dev python3-pip python3-setuptools python3-wheel python3-yaml
-    mypy)
+WHEEL_PACKAGES=(python3-dev python3-pip python3-setuptools python3-wheel)
+PYTHON_PACKAGES=("${WHEEL_PACKAGES[@]}" python3-yaml mypy)
 BROWSER_PACKAGES=(chromium chromium-driver)
 
 say() { printf '\033[1m==>\033[0m %s\n' "$*"; }

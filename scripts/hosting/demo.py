@@ -12,7 +12,7 @@ import sys
 import time
 from pathlib import Path
 
-from hosting import browser, users, walk
+from hosting import browser, users, walk, wheel
 from hosting.host import START_S, Host, binaries, connect_unix
 from hosting.services import Postgres, Redis
 from hosting.site import TOP, make_directory
@@ -146,7 +146,10 @@ class Demo:
         self.postgres.start()
         self.redis.start()
         say("==> deploying the Django site as releases/1 (the first time takes a minute)")
-        self.site.deploy_django(self.postgres.url, self.redis.url)
+        self.site.deploy_django(self.postgres.url, self.redis.url,
+                                AMY_RUN_DIRECTORY=str(self.host.run))
+        prefix = wheel.install_library(TOP / "build/release", self.root / "installed")
+        wheel.add_to(self.site.venv.resolve(), wheel.build_wheel(prefix, self.root / "wheel"))
         self.site.write_yaml(self.site.sample_yaml())
         say("==> starting amy-workers, amy-front and amy-backup")
         self.host.start_workers(ready=False)
@@ -191,6 +194,11 @@ Try, in another terminal:
     {amyctl} maintenance off {DOMAIN}
     kill -9 a worker's pid, and look at the status again
     less {self.site.logs}/access.log
+
+In the site's own environment:
+
+    cd {self.site.repo} && . .venv/bin/activate && . .venv/bin/postactivate
+    python manage.py maintenance status
 
 A release that does not start, and then one that does:
 

@@ -43,7 +43,7 @@ def main():
     make_directory(root)
     try:
         prefix = wheel.install_library(build, root / "prefix")
-        package = wheel.build_wheel(prefix, root)
+        package = wheel.build_wheel(prefix, root / "wheel")
         environment = make_environment(root, package)
         types = ["mypy", "--config-file", wheel.SOURCE / "pyproject.toml", "--cache-dir", root / "types"]
         code = run(["sh", "-c", 'cd "$0" && exec "$@"', wheel.SOURCE, *types])

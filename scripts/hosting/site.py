@@ -94,8 +94,9 @@ class Site:
             file.write_text(secrets.token_urlsafe(48))
         return file.read_text()
 
-    def deploy_django(self, database_url, redis_url, base_venv=None):
-        """Code, environment, tables, static files: a deployment in small."""
+    def deploy_django(self, database_url, redis_url, base_venv=None, **variables):
+        """Code, environment, tables, static files: a deployment in small; with
+        more variables for the settings."""
         Releases(self).begin()
         self.copy_application()
         # An environment has its own path written into it: the real one.
@@ -111,6 +112,7 @@ class Site:
             "AMY_REDIS_URL": redis_url,
             "DJANGO_STATIC_ROOT": str(self.static),
             "DJANGO_MEDIA_ROOT": str(self.private),
+            **variables,
         }, RELEASE_LINE)
         make_directory(self.static)
         self.make_private()

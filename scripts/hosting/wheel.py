@@ -13,13 +13,18 @@ SOURCE = TOP / "bindings/python"
 def install_library(build, prefix):
     """What `cmake --install` puts where another program looks for it."""
     run("cmake", "--install", build, "--prefix", prefix)
+    run("chmod", "-R", "u+rwX,go+rX,go-w", prefix)
     return prefix
 
 
 def build_wheel(prefix, directory):
     """The wheel, from the distribution's packages alone, against the libamy
-    installed in `prefix`."""
+    installed in `prefix`; that of an earlier run, if it is newer than both."""
     directory = Path(directory)
+    made = list(directory.glob("amy-*.whl"))
+    if len(made) == 1 and made[0].stat().st_mtime > newest(prefix, SOURCE):
+        return made[0]
+    shutil.rmtree(directory, ignore_errors=True)
     # setuptools builds beside the sources: not in the checkout.
     source = directory / "source"
     shutil.copytree(SOURCE, source, ignore=shutil.ignore_patterns("__pycache__", "build", "*.egg-info"))
@@ -30,6 +35,12 @@ def build_wheel(prefix, directory):
     shutil.rmtree(source)
     (wheel,) = directory.glob("amy-*.whl")
     return wheel
+
+
+def newest(*directories):
+    """When the last of all files below was changed."""
+    return max(file.stat().st_mtime for directory in directories
+               for file in Path(directory).rglob("*") if file.is_file())
 
 
 def add_to(environment, wheel):

@@ -7,11 +7,13 @@ AMY_REDIS_URL         redis://..., rediss://... or unix:///path/to/socket
 DJANGO_RELEASE        what the release that runs is called; shown on each page
 DJANGO_MEDIA_ROOT     where uploads are kept for an hour; amy-front reads them
 DJANGO_STATIC_ROOT    where collectstatic puts files, for all releases together
+AMY_RUN_DIRECTORY     where libamy's daemons listen, if not in /run/amy
 DJANGO_DEBUG          1 shows tracebacks to visitors: never in production
 DJANGO_PLAIN_HTTP     1 when no TLS stands before the site (tests)
 """
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from config import env
@@ -37,6 +39,11 @@ INSTALLED_APPS = [
     "django_rq",
     "pages",
 ]
+
+# manage.py maintenance, and checks of these settings; not needed to run.
+AMY = {"RUN_DIRECTORY": os.environ.get("AMY_RUN_DIRECTORY") or "/run/amy"}
+if find_spec("amy") is not None:
+    INSTALLED_APPS.append("amy.contrib.django")
 
 MIDDLEWARE = [
     "pages.release.ReleaseMiddleware",

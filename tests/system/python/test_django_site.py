@@ -30,6 +30,11 @@ workers:
 database: {{from: DATABASE_URL}}
 gate: {{except: [/healthz]}}
 """
+# What the example does by itself, where the page's lines are to do it.
+OPTIONAL = """\
+if find_spec("amy") is not None:
+    INSTALLED_APPS.append("amy.contrib.django")
+"""
 MORE = """
 AMY = {{"RUN_DIRECTORY": {run!r}, "HEALTH": {{"DEADLINE_S": 0.5, "MAX_AGE_S": 0.1}}}}
 CACHES = {{"default": {{"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}}}
@@ -48,8 +53,10 @@ def install(site, host):
     mine = next(site.venv.resolve().glob("lib/python3*/site-packages"))
     (mine / "amy.pth").write_text(f"{packages}\n")
     (mine / "yaml").symlink_to(Path(yaml.__file__).parent)
-    with open(site.repo / "config/settings.py", "a") as settings:
-        settings.write(page_settings() + MORE.format(run=str(host.run)))
+    settings = site.repo / "config/settings.py"
+    text = settings.read_text()
+    assert OPTIONAL in text
+    settings.write_text(text.replace(OPTIONAL, "") + page_settings() + MORE.format(run=str(host.run)))
 
 
 @pytest.fixture(scope="module")
