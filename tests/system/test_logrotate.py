@@ -25,6 +25,7 @@ routes:
 logs: {{size: 64KiB, every: never}}
 """
 CLIENTS = 4
+FLUSH_S = 1  # as docs/logs.md says
 ROTATIONS = 4
 PADDING = "x" * 3000
 STAMPED = re.compile(r"-(\d{8}T\d{6}Z)(?:-(\d+))?(?:\.gz)?$")
@@ -146,6 +147,13 @@ def test_under_load_every_request_has_one_line(files):
     # Handed out, not reloaded.
     assert bundles == [process["bundle"]
                        for process in files.daemon_status("front")["processes"]]
+
+
+def test_a_line_waits_a_second_at_most(files):
+    """So a kill -9 loses no more. Tenfold, for a busy machine."""
+    assert files.get(SITE, "/static/a.txt?soon", tls=False).status == 200
+    wait_for(lambda: "?soon" in (files.sites[SITE].logs / "access.log").read_text(), 10 * FLUSH_S,
+             "it is written")
 
 
 def test_a_log_that_was_moved_away_is_made_again(files):
