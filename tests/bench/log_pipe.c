@@ -4,14 +4,28 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #define PIECE 65536 /* as much as rotatelogs reads, and a pipe holds */
 
 /* The front of a line that has no end yet, and a piece. */
 static char buf[2 * PIECE];
+
+/* As processes share one that write the same file. */
+static bool
+lock(struct amy_log_writer *writer)
+{
+    struct amy_log_lock *made =
+        mmap(NULL, sizeof(*made), PROT_READ | PROT_WRITE,
+             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    return made != MAP_FAILED && amy_log_lock_init(made, NULL) == 0 &&
+           amy_log_writer_set_lock(writer, made, NULL) == 0;
+}
 
 int
 main(int argc, char **argv)
@@ -22,8 +36,9 @@ main(int argc, char **argv)
     ssize_t got = 0;
 
     opts.name = "bench";
-    if (argc != 2 || amy_log_writer_create(&opts, &writer, NULL) < 0) {
-        (void)fprintf(stderr, "usage: bench_log_pipe FILE\n");
+    if (argc < 2 || amy_log_writer_create(&opts, &writer, NULL) < 0 ||
+        (argc > 2 && !lock(writer))) {
+        (void)fprintf(stderr, "usage: bench_log_pipe FILE [shared]\n");
         return 2;
     }
     amy_log_writer_set_fd(
