@@ -14,8 +14,7 @@
 static int
 admit(const struct amy_redis *client, size_t n, struct amy_error *err)
 {
-    int64_t wait_ms =
-        amy__redis_pace_wait(&client->pace, amy__redis_now(client));
+    int64_t wait_ms = 0;
     char time[32] = "";
 
     if (client->queue.calls >= client->calls_max ||
@@ -24,8 +23,11 @@ admit(const struct amy_redis *client, size_t n, struct amy_error *err)
             err, AMY_ELIMIT, "Redis at %s: %zu calls wait already, %zu bytes",
             client->shown, client->queue.calls, client->queue.bytes);
     }
-    if (!amy__redis_pace_is_broken(&client->pace) ||
-        (client->phase == AMY__REDIS_DOWN && wait_ms == 0)) {
+    if (!amy__redis_pace_is_broken(&client->pace)) {
+        return 0;
+    }
+    wait_ms = amy__redis_pace_wait(&client->pace, amy__redis_now(client));
+    if (client->phase == AMY__REDIS_DOWN && wait_ms == 0) {
         return 0;
     }
     (void)amy__format_duration(wait_ms, time, sizeof(time));

@@ -11,33 +11,38 @@
 
 #define ARGC_MAX 1048576U /* Redis' own */
 
+#define WORD(literal)                                                          \
+    {                                                                          \
+        (literal), sizeof(literal) - 1                                         \
+    }
+
 /* Each changes the connection that all calls share. */
 static const struct {
-    const char *name;
-    const char *second; /* NULL: whatever comes next */
+    struct amy__span name;
+    struct amy__span second; /* {NULL, 0}: whatever comes next */
     const char *instead;
 } refused[] = {
-    {"AUTH", NULL, "it is part of the URL"},
-    {"SELECT", NULL, "it is part of the URL"},
-    {"HELLO", NULL, "it is part of the URL"},
-    {"RESET", NULL, "free the client"},
-    {"QUIT", NULL, "free the client"},
-    {"MULTI", NULL, "make an atomic batch"},
-    {"EXEC", NULL, "make an atomic batch"},
-    {"DISCARD", NULL, "make an atomic batch"},
-    {"WATCH", NULL, "use EVAL"},
-    {"UNWATCH", NULL, "use EVAL"},
-    {"MONITOR", NULL, "its answers never end"},
-    {"SUBSCRIBE", NULL, "its answers never end"},
-    {"PSUBSCRIBE", NULL, "its answers never end"},
-    {"SSUBSCRIBE", NULL, "its answers never end"},
-    {"UNSUBSCRIBE", NULL, "its answers never end"},
-    {"PUNSUBSCRIBE", NULL, "its answers never end"},
-    {"SUNSUBSCRIBE", NULL, "its answers never end"},
-    {"SYNC", NULL, "its answers never end"},
-    {"PSYNC", NULL, "its answers never end"},
-    {"CLIENT", "REPLY", "answers are needed"},
-    {"CLIENT", "TRACKING", "its answers never end"},
+    {WORD("AUTH"), {NULL, 0}, "it is part of the URL"},
+    {WORD("SELECT"), {NULL, 0}, "it is part of the URL"},
+    {WORD("HELLO"), {NULL, 0}, "it is part of the URL"},
+    {WORD("RESET"), {NULL, 0}, "free the client"},
+    {WORD("QUIT"), {NULL, 0}, "free the client"},
+    {WORD("MULTI"), {NULL, 0}, "make an atomic batch"},
+    {WORD("EXEC"), {NULL, 0}, "make an atomic batch"},
+    {WORD("DISCARD"), {NULL, 0}, "make an atomic batch"},
+    {WORD("WATCH"), {NULL, 0}, "use EVAL"},
+    {WORD("UNWATCH"), {NULL, 0}, "use EVAL"},
+    {WORD("MONITOR"), {NULL, 0}, "its answers never end"},
+    {WORD("SUBSCRIBE"), {NULL, 0}, "its answers never end"},
+    {WORD("PSUBSCRIBE"), {NULL, 0}, "its answers never end"},
+    {WORD("SSUBSCRIBE"), {NULL, 0}, "its answers never end"},
+    {WORD("UNSUBSCRIBE"), {NULL, 0}, "its answers never end"},
+    {WORD("PUNSUBSCRIBE"), {NULL, 0}, "its answers never end"},
+    {WORD("SUNSUBSCRIBE"), {NULL, 0}, "its answers never end"},
+    {WORD("SYNC"), {NULL, 0}, "its answers never end"},
+    {WORD("PSYNC"), {NULL, 0}, "its answers never end"},
+    {WORD("CLIENT"), WORD("REPLY"), "answers are needed"},
+    {WORD("CLIENT"), WORD("TRACKING"), "its answers never end"},
 };
 
 static struct amy__span
@@ -55,18 +60,17 @@ check_name(const struct amy_redis_command *command, struct amy_error *err)
     struct amy__span name = word_at(command, 0);
 
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-        if (!amy__span_eq_nocase(name, amy__span_of(refused[i].name))) {
+        struct amy__span second = refused[i].second;
+
+        if (!amy__span_eq_nocase(name, refused[i].name)) {
             continue;
         }
-        if (refused[i].second == NULL ||
+        if (second.n == 0 ||
             (command->argc > 1 &&
-             amy__span_eq_nocase(word_at(command, 1),
-                                 amy__span_of(refused[i].second)))) {
+             amy__span_eq_nocase(word_at(command, 1), second))) {
             return amy__err(err, AMY_EINVAL, "%s%s%s is not for calls: %s",
-                            refused[i].name,
-                            refused[i].second == NULL ? "" : " ",
-                            refused[i].second == NULL ? "" : refused[i].second,
-                            refused[i].instead);
+                            refused[i].name.p, second.n == 0 ? "" : " ",
+                            second.n == 0 ? "" : second.p, refused[i].instead);
         }
     }
     return name.n > 0 ? 0 : amy__err(err, AMY_EINVAL, "a command has no name");

@@ -19,9 +19,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EVERY_MS 15000
-#define EVERY_MAX_MS 120000 /* while it does not answer */
-#define PATIENCE_MS 10000   /* with one process */
+#define EVERY_MS 10000
+#define EVERY_MAX_MS 60000 /* while it does not answer */
+#define PATIENCE_MS 10000  /* with one process */
 #define LINE_MAX_BYTES ((size_t)64 * 1024)
 
 struct amy__workers_redis {
@@ -129,7 +129,7 @@ wait_for_next(struct amy__workers_redis *redis)
 {
     int64_t ms = EVERY_MS;
 
-    for (uint32_t i = 1; i < redis->failures && ms < EVERY_MAX_MS; i++) {
+    for (uint32_t i = 2; i < redis->failures && ms < EVERY_MAX_MS; i++) {
         ms *= 2;
     }
     /* Fails for want of memory only; a reload begins anew then. */

@@ -350,6 +350,22 @@ def status_tells_all(stage):
     assert site["problems"] == [], site["problems"]
 
 
+def status_tells_of_redis(stage):
+    """`amyctl status` knows the site's Redis, and the queues of rq in it."""
+    def told():
+        redis = site_parts(stage.host.status(), stage.domain).get("redis", {})
+        return redis.get("queues") and redis["workers"]["alive"] and redis
+
+    run_job(stage, 100)
+    redis = wait_for(told, SOON_S, "amy-workers has asked Redis, and rq's worker is known")
+    assert "error" not in redis and redis["server"]["version"], redis
+    assert redis["server"]["reach"] == "local" and redis["server"]["memory_bytes"] > 0, redis
+    queue, = (queue for queue in redis["queues"] if queue["name"] == "default")
+    assert queue["length"] >= 0 and queue["failed"] == 0, queue
+    text = stage.host.amyctl("status").stdout
+    assert f"redis {redis['server']['version']}" in text and "workers alive" in text, text
+
+
 def job_of(stage, *words):
     """`amyctl backup`, once no job of the schedule is in its way."""
     def ask():
@@ -431,7 +447,7 @@ STEPS = (
     redirects_to_https, browser_signs_guest_book, scheduler_runs_a_job, takes_a_large_upload,
     streams, serves_static_files, health_is_good, gate_closes_and_opens, worker_comes_back,
     front_process_comes_back, broken_release_is_refused, good_release_goes_through,
-    is_backed_up_and_restored, logs_are_one_stream, logs_are_rotated, status_tells_all,
+    is_backed_up_and_restored, logs_are_one_stream, logs_are_rotated, status_tells_all, status_tells_of_redis,
 )
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import backups
 import mix
 import proxy
+import rediscalls
 import reloads
 from hosting import venv
 from hosting.site import APPLICATION, TEST_BASE, make_directory
@@ -24,7 +25,8 @@ PAGE = ROOT / "docs/benchmarks.md"
 PARTS = {"proxy": ("Requests per CPU-second", proxy),
          "mix": ("Fast requests among slow ones", mix),
          "reload": ("Reload under load", reloads),
-         "backup": ("A backup beside pg_dump", backups)}
+         "backup": ("A backup beside pg_dump", backups),
+         "redis": ("Redis beside hiredis", rediscalls)}
 NEEDED = ("wrk", "nginx", "haproxy", "taskset", "openssl", "setpriv")
 
 

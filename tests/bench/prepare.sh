@@ -3,7 +3,7 @@
 . "$(dirname -- "${BASH_SOURCE[0]}")/../../scripts/lib.sh"
 
 TEST_BASE=/srv/amy-test # where other users may come
-TARGETS=(amy-front amy-workers amyctl bench_backend amy_load)
+TARGETS=(amy-front amy-workers amyctl bench_backend bench_redis_load amy_load)
 
 need_packages "${BUILD_PACKAGES[@]}" libcmocka-dev "${SITE_PACKAGES[@]}" \
     nginx-light haproxy wrk util-linux procps

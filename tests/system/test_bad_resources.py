@@ -47,6 +47,10 @@ def own_servers(session_root, counter):
         server.stop()
 
 
+def redis_of(host, domain):
+    return walk.site_parts(host.status(), domain).get("redis", {})
+
+
 def health(host, domain):
     answer = host.get(domain, "/healthz")
     return answer.status, json.loads(answer.body)
@@ -70,6 +74,9 @@ def test_database_and_redis_down_at_start_and_later(new_host, django_venv, own_s
     assert status == 503 and not told["healthy"], told
     assert told["database"] != "ok" and told["redis"] != "ok", told
     assert host.get(site.domain).status == 500, "the application's own answer"
+    told = wait_for(lambda: redis_of(host, site.domain).get("error"), SOON_S, "status says so")
+    assert str(redis.socket) in told, told
+    assert f"redis: {told}" in host.amyctl("status").stdout
     # Both come: nobody has to start anything again.
     postgres.start()
     redis.start()
@@ -88,6 +95,8 @@ def test_database_and_redis_down_at_start_and_later(new_host, django_venv, own_s
     wait_for(lambda: health(host, site.domain)[0] == 200, SOON_S, "healthy again")
     wait_for(host.workers_are_ready, SOON_S, "all workers again")
     assert walk.run_job(stage, 100) == 25
+    wait_for(lambda: "server" in redis_of(host, site.domain)
+             and "error" not in redis_of(host, site.domain), SOON_S, "status knows Redis again")
 
 
 # ---- a full disk
