@@ -41,7 +41,7 @@ INSTALLED_APPS = [
 ]
 
 # manage.py maintenance, and checks of these settings; not needed to run.
-AMY = {"RUN_DIRECTORY": os.environ.get("AMY_RUN_DIRECTORY") or "/run/amy"}
+AMY = {"RUN_DIRECTORY": os.environ.get("AMY_RUN_DIRECTORY")}
 if find_spec("amy") is not None:
     INSTALLED_APPS.append("amy.contrib.django")
 

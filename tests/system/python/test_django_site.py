@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from amy import status
 from hosting.site import TOP
 from hosting.users import User
 from hosting.wait import wait_for
@@ -28,6 +29,7 @@ health: {{path: /healthz, any_host: true, bake: 300ms}}
 workers:
   - {{name: web, wsgi: config.wsgi:application, count: 2}}
 database: {{from: DATABASE_URL}}
+redis: {{from: AMY_REDIS_URL}}
 gate: {{except: [/healthz]}}
 """
 # What the example does by itself, where the page's lines are to do it.
@@ -66,6 +68,9 @@ def host(host_for_module, django_venv, postgres, redis):
     site.deploy_django(postgres.url, redis.url, django_venv)
     install(site, host)
     site.write_yaml(YAML.format(user=host.user.name))
+    # Before the daemons look for the first time: the next time is a while later.
+    enqueue = "import config.wsgi, django_rq; django_rq.get_queue('default').enqueue('math.sqrt', 4)"
+    site.run("python", "-c", enqueue, user=host.user)
     host.start_workers(ready=False)
     host.start_front()
     wait_for(host.workers_are_ready, SOON_S, "all workers are ready")
@@ -115,6 +120,36 @@ def test_more_connections_than_the_server_takes(site, host):
         assert "no issues" in site.manage(*strictly, user=host.user), "nobody asked the server"
     finally:
         site.write_yaml(before)
+
+
+def test_a_worker_loads_no_libamy(site, host):
+    """Each worker has the application; the library is for who asks the daemons."""
+    script = """
+import config.wsgi
+from django.core.checks import run_checks
+from django.test import Client
+assert not [one for one in run_checks(include_deployment_checks=True) if one.id.startswith("amy.")]
+assert Client().get("/healthz").status_code == 200
+print("libamy" in open("/proc/self/maps").read())
+import amy
+print(amy.__version__, "libamy" in open("/proc/self/maps").read())
+"""
+    first, second = site.run("python", "-c", script, user=host.user).splitlines()
+    assert first == "False" and second.endswith(" True")
+
+
+# ---- what amy-workers knows of rq
+
+
+def test_the_status_has_the_queues(host):
+    def waiting():
+        told = status.read(run_directory=host.run).site(DOMAIN).redis
+        return {queue.name: queue for queue in told.queues}.get("default") if told.asked else None
+
+    queue = wait_for(waiting, SOON_S, "the queue is seen")
+    assert queue.length >= 1 and queue.oldest_s >= 0 and queue.failed == 0
+    told = status.read(run_directory=host.run).site(DOMAIN).redis
+    assert (told.error, told.workers_alive) == ("", 0) and "memory" in str(told.raw["server"])
 
 
 # ---- maintenance

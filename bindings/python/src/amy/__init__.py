@@ -15,10 +15,19 @@ object may be used by one thread at a time, and not at all in a child after
 fork(): it raises Code.ESTATE there, and leaves the parent's alone.
 """
 
-from amy import _native
 from amy.errors import Code, Error, Fate, Source
 
 __all__ = ["Code", "Error", "Fate", "Source", "__version__"]
 
-#: The version of the libamy that is loaded, e.g. "0.1.0".
-__version__: str = _native.VERSION
+
+def __getattr__(name: str) -> str:
+    """`__version__` is that of the libamy that is loaded, e.g. "0.1.0".
+
+    It is loaded when something of it is wanted, and not by `import amy`: a worker
+    that only has amy.contrib.django among its applications goes without.
+    """
+    if name == "__version__":
+        from amy import _native
+
+        return _native.VERSION
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -22,8 +22,8 @@ from amy.control import Path
 from amy.errors import Code, Error
 
 __all__ = [
-    "Backup", "Certificate", "Daemon", "Gate", "Host", "Pool", "Problem", "Process", "Reload",
-    "Site", "Slots", "Worker", "front_site", "read",
+    "Backup", "Certificate", "Daemon", "Gate", "Host", "Pool", "Problem", "Process", "Queue",
+    "Redis", "Reload", "Site", "Slots", "Worker", "front_site", "read",
 ]
 
 Json = Mapping[str, Any]
@@ -154,6 +154,37 @@ class Backup:
 
 
 @dataclass(frozen=True)
+class Queue:
+    """One of rq's queues."""
+
+    name: str
+    #: Jobs that wait; how long the one that is next has been.
+    length: int
+    oldest_s: float
+    #: Jobs that run, and that failed.
+    started: int
+    failed: int
+
+
+@dataclass(frozen=True)
+class Redis:
+    """What amy-workers knows of a site's Redis (`redis:` in site.yaml)."""
+
+    #: False while it has not been asked yet.
+    asked: bool
+    #: Why the last time brought nothing, or "".
+    error: str
+    #: How old the figures are.
+    age_s: float
+    queues: tuple[Queue, ...]
+    #: rq workers whose heartbeat is fresh, of those registered.
+    workers_alive: int
+    workers_known: int
+    #: The server's memory, persistence, reach: `raw["server"]`.
+    raw: Json = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Problem:
     """A fault in a file that somebody should mend."""
 
@@ -181,6 +212,7 @@ class Site:
     pools: tuple[Pool, ...]
     reload: Reload | None
     backup: Backup | None
+    redis: Redis | None
     problems: tuple[Problem, ...]
     raw: Json = field(repr=False)
 
@@ -308,6 +340,17 @@ def _backup(json: Json | None) -> Backup | None:
                   good.get("name", ""), alarms, json)
 
 
+def _redis(json: Json | None) -> Redis | None:
+    if not json:
+        return None
+    workers = json.get("workers") or {}
+    queues = tuple(Queue(one.get("name", ""), one.get("length", 0), _seconds(one, "oldest_ms"),
+                         one.get("started", 0), one.get("failed", 0))
+                   for one in json.get("queues") or ())
+    return Redis(json.get("asked", False), json.get("error") or "", _seconds(json, "age_ms"), queues,
+                 workers.get("alive", 0), workers.get("known", 0), json)
+
+
 def _problem(json: Json) -> Problem:
     return Problem(json.get("severity", ""), json.get("file", ""), json.get("line") or 0,
                    json.get("column") or 0, json.get("key") or "", json.get("message", ""),
@@ -334,4 +377,5 @@ def _site(name: str, parts: Mapping[str, Json]) -> Site:
         {pool: _slots(one) for pool, one in (front.get("slots") or {}).items()},
         tuple(map(_certificate, front.get("certificates") or ())),
         tuple(map(_pool, workers.get("pools") or ())), _reload(workers.get("reload")),
-        _backup(parts.get("backup", {}).get("backup")), tuple(problems), parts)
+        _backup(parts.get("backup", {}).get("backup")), _redis(workers.get("redis")),
+        tuple(problems), parts)

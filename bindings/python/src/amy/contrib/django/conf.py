@@ -8,8 +8,6 @@ from typing import Any
 
 from django.conf import settings
 
-from amy.control import RUN_DIRECTORY
-
 #: site.yaml as YAML has it, every single value a text: sizes and durations have
 #: their own units (docs/site-yaml.md).
 Yaml = Mapping[str, Any]
@@ -44,9 +42,10 @@ def site() -> str:
     return str(given or (found.name if found else ""))
 
 
-def run_directory() -> str:
-    """Where the daemons' sockets are."""
-    return str(setting("RUN_DIRECTORY", RUN_DIRECTORY))
+def run_directory() -> str | None:
+    """Where the daemons' sockets are; None: where amy.control looks by itself."""
+    given = setting("RUN_DIRECTORY")
+    return str(given) if given else None
 
 
 class Unread(Exception):
