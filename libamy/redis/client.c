@@ -103,10 +103,14 @@ destroy(struct amy_redis *client)
     amy__free(client);
 }
 
-void
+bool
 amy__redis_enter(struct amy_redis *client)
 {
+    if (is_child(client)) {
+        return false;
+    }
     client->busy++;
+    return true;
 }
 
 void
@@ -200,7 +204,9 @@ on_pump(void *user)
 {
     struct amy_redis *client = user;
 
-    amy__redis_enter(client);
+    if (!amy__redis_enter(client)) {
+        return;
+    }
     amy__redis_queue_end_canceled(&client->queue);
     amy__redis_tell(client);
     if (!client->doomed) {
@@ -218,7 +224,9 @@ on_timer(void *user)
     struct amy_redis *client = user;
     int64_t now_ms = amy__redis_now(client);
 
-    amy__redis_enter(client);
+    if (!amy__redis_enter(client)) {
+        return;
+    }
     client->timer_ms = INT64_MAX;
     expire(client, now_ms);
     if (!client->doomed) {

@@ -313,7 +313,9 @@ on_ready(void *user)
     struct amy_redis *client = user;
     int rc = 1;
 
-    amy__redis_enter(client);
+    if (!amy__redis_enter(client)) {
+        return;
+    }
     while (rc == 1) {
         rc = read_some(client);
     }
@@ -332,7 +334,9 @@ on_up(void *user)
     struct amy_error err = AMY_ERROR_INIT;
     int rc = 0;
 
-    amy__redis_enter(client);
+    if (!amy__redis_enter(client)) {
+        return;
+    }
     client->handed = 0;
     client->written = 0;
     client->connections++;
@@ -353,7 +357,9 @@ on_down(const struct amy_error *why, void *user)
     struct amy_redis *client = user;
     struct amy_error copy = *why; /* it goes with the link */
 
-    amy__redis_enter(client);
+    if (!amy__redis_enter(client)) {
+        return;
+    }
     amy__redis_down(client, &copy, false);
     amy__redis_leave(client);
 }

@@ -79,8 +79,9 @@ struct amy_redis {
     struct amy_redis_reply *kept;
 };
 
-/* client.c: around everything that may call back. leave() may free. */
-void amy__redis_enter(struct amy_redis *client);
+/* client.c: around everything that comes from the loop. false: in a child after
+ * fork(), which has nothing to do here. leave() may free. */
+bool amy__redis_enter(struct amy_redis *client);
 void amy__redis_leave(struct amy_redis *client);
 int64_t amy__redis_now(const struct amy_redis *client);
 /* Never later than that. */

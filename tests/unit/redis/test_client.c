@@ -439,6 +439,7 @@ be_child(struct amy_redis *client)
     int rc = ask(client, "SET child 1", 0, &asked, NULL, &err);
 
     amy_redis_cancel(client, 1);
+    (void)event_base_loop(base, EVLOOP_NONBLOCK);
     amy_redis_free(client);
     _exit(rc == AMY_ESTATE && strstr(err.msg, "fork") != NULL &&
                   asked.times == 0
