@@ -109,29 +109,53 @@ amy__log_lock_cuts(struct amy_log_lock *lock)
 /* Boundaries of larger pages are among those of small ones. */
 #define PAGE 4096U
 
+static bool
+is_of(const struct amy__log_cut *cut, const struct stat *st)
+{
+    return cut->inode == st->st_ino && cut->device == st->st_dev;
+}
+
 static struct amy__log_cut *
 find(struct amy__log_cuts *cuts, const struct stat *st)
 {
     for (size_t i = 0; i < AMY__LOG_CUTS; i++) {
-        if (cuts->cut[i].inode == st->st_ino &&
-            cuts->cut[i].device == st->st_dev) {
+        if (is_of(&cuts->cut[i], st)) {
             return &cuts->cut[i];
         }
     }
     return NULL;
 }
 
+/* Where nothing stands that counts, or else what is of another file: what is
+ * known of this one stays until there is something better. */
 static struct amy__log_cut *
 place(struct amy__log_cuts *cuts, const struct stat *st)
 {
-    struct amy__log_cut *cut = find(cuts, st);
-
-    for (size_t i = 0; cut == NULL && i < AMY__LOG_CUTS; i++) {
+    for (size_t i = 0; i < AMY__LOG_CUTS; i++) {
         if (cuts->cut[i].inode == 0) {
-            cut = &cuts->cut[i];
+            return &cuts->cut[i];
         }
     }
-    return cut != NULL ? cut : &cuts->cut[cuts->next++ % AMY__LOG_CUTS];
+    for (size_t i = 0; i < AMY__LOG_CUTS; i++) {
+        struct amy__log_cut *cut = &cuts->cut[cuts->next++ % AMY__LOG_CUTS];
+
+        if (!is_of(cut, st)) {
+            return cut;
+        }
+    }
+    return &cuts->cut[0]; /* somebody wrote nonsense */
+}
+
+/* What was known of this file before counts no more. */
+static void
+forget_others(struct amy__log_cuts *cuts, const struct stat *st,
+              const struct amy__log_cut *but)
+{
+    for (size_t i = 0; i < AMY__LOG_CUTS; i++) {
+        if (&cuts->cut[i] != but && is_of(&cuts->cut[i], st)) {
+            cuts->cut[i].inode = 0;
+        }
+    }
 }
 
 static char *
@@ -170,7 +194,8 @@ amy__log_cuts_begin(struct amy__log_cuts *cuts, const struct stat *st,
     char *room = text_of(cuts, cut);
     size_t used = 0;
 
-    /* Should we be killed in here, nothing is written: it counts, or not. */
+    /* Should we be killed in here, nothing is written yet: what was known of
+     * the file is as true as what is put beside it. */
     *(volatile uint64_t *)&cut->inode = 0;
     cut->device = st->st_dev;
     cut->size = (uint64_t)st->st_size;
@@ -184,16 +209,13 @@ amy__log_cuts_begin(struct amy__log_cuts *cuts, const struct stat *st,
         used = leave_rest(cut, room, used, text, at);
     }
     *(volatile uint64_t *)&cut->inode = st->st_ino;
+    forget_others(cuts, st, cut);
 }
 
 void
 amy__log_cuts_end(struct amy__log_cuts *cuts, const struct stat *st)
 {
-    struct amy__log_cut *cut = find(cuts, st);
-
-    if (cut != NULL) {
-        cut->inode = 0;
-    }
+    forget_others(cuts, st, NULL);
 }
 
 size_t

@@ -320,12 +320,14 @@ end_cut_line(struct amy__logpack *pack, struct amy_log_lock *lock,
              struct amy_error *err)
 {
     char rest[AMY__LOG_REST_BYTES];
-    size_t n = lock == NULL ? 0
-                            : amy__log_cuts_missing(amy__log_lock_cuts(lock),
-                                                    &pack->source, rest);
+    size_t n = 0;
     int fd = -1;
     int rc = 0;
 
+    if (lock != NULL && amy__ends_within_a_line(pack->source_fd)) {
+        n = amy__log_cuts_missing(amy__log_lock_cuts(lock), &pack->source,
+                                  rest);
+    }
     if (n == 0) {
         return 0;
     }

@@ -416,6 +416,31 @@ test_each_file_has_its_own_cut(void **state)
     free(text);
 }
 
+/* With more cut files than there is room for the eldest is forgotten, and never
+ * the one that is written. */
+static void
+test_many_cut_files_do_no_harm(void **state)
+{
+    struct fixture *f = *state;
+    struct amy__log_cuts *cuts = amy__log_lock_cuts(&f->shared->lock);
+    char buf[AMY__LOG_REST_BYTES];
+    const struct stat first = {.st_ino = 1, .st_size = 7};
+
+    for (ino_t inode = 1; inode <= 2 * AMY__LOG_CUTS; inode++) {
+        const struct stat st = {.st_ino = inode, .st_size = 7};
+
+        for (int i = 0; i < 3; i++) {
+            amy__log_cuts_begin(cuts, &st, (struct amy__span){"x\n", 2}, true);
+        }
+        assert_int_equal(amy__log_cuts_missing(cuts, &st, buf), 2);
+        assert_memory_equal(buf, "x\n", 2);
+    }
+    assert_int_equal(amy__log_cuts_missing(cuts, &first, buf), 0);
+    say(f->writer, "one\n");
+    assert_int_equal(amy_log_writer_flush(f->writer), 0);
+    expect(f, "one\n");
+}
+
 /* ---- a holder that does not go on ---- */
 
 static pid_t
@@ -539,6 +564,7 @@ main(void)
         TEST(test_line_that_cannot_be_completed_is_ended),
         TEST(test_death_while_completing_is_completed),
         TEST(test_each_file_has_its_own_cut),
+        TEST(test_many_cut_files_do_no_harm),
         TEST(test_stopped_holder_holds_up_nobody_for_long),
         TEST(test_without_a_buffer_lines_are_lost_meanwhile),
         TEST(test_what_is_held_up_goes_to_the_next_file),

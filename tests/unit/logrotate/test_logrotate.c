@@ -365,6 +365,30 @@ test_half_line_of_a_file_that_all_have_left_is_completed(void **state)
     expect(NAME STAMP ".gz", "12345678\nhalf a line\n");
 }
 
+/* Packing may be tried again: what is completed stays so. */
+static void
+test_line_that_was_completed_is_not_completed_again(void **state)
+{
+    static struct amy_log_lock lock;
+    static const char rest[] = " a line\nand what else was to come\n";
+    struct stat st = {0};
+
+    (void)state;
+    assert_int_equal(amy_log_lock_init(&lock, NULL), 0);
+    scene.opts.size_bytes = 10;
+    start_given();
+    assert_int_equal(amy_logrotate_set_lock(scene.rotator, NAME, &lock, NULL),
+                     0);
+    say("half");
+    assert_int_equal(fstat(scene.fd, &st), 0);
+    amy__log_cuts_begin(amy__log_lock_cuts(&lock), &st, amy__span_of(rest),
+                        true);
+    say(" a line\n");
+    run_until(exists, NAME STAMP ".gz");
+    run_until(is_gone, NAME STAMP);
+    expect(NAME STAMP ".gz", "half a line\n");
+}
+
 static void
 test_a_file_that_somebody_writes_to_is_not_packed(void **state)
 {
@@ -908,6 +932,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_a_file_is_rotated_at_its_size_and_packed_once_released),
         TEST(test_half_line_of_a_file_that_all_have_left_is_completed),
+        TEST(test_line_that_was_completed_is_not_completed_again),
         TEST(test_a_file_that_somebody_writes_to_is_not_packed),
         TEST(test_no_name_is_given_twice),
         TEST(test_nothing_is_rotated_that_is_empty),
