@@ -20,12 +20,14 @@ static const struct whole *whole;
 static struct root root;
 static union options options;
 static void *it;
+static int stopped;
 
 static int
 set_up(void **state)
 {
     (void)state;
     it = NULL;
+    stopped = 0;
     assert_true(whole->size <= sizeof(options));
     if (root_make(&root) != 0) {
         return -1;
@@ -99,6 +101,29 @@ test_without_a_base_it_is_refused(void **state)
     assert_non_null(strstr(err.msg, "base"));
 }
 
+void
+whole_stopped(void)
+{
+    whole->free(it);
+    it = NULL;
+    stopped++;
+}
+
+static void
+test_it_may_be_freed_when_it_tells_that_it_has_stopped(void **state)
+{
+    (void)state;
+    options.struct_size = whole->older;
+    assert_int_equal(whole->create(&options, &it, NULL), 0);
+    if (whole->daemon != NULL) {
+        assert_int_equal(whole->start(it, NULL), 0);
+        assert_int_equal(whole->stop(it, NULL), 0);
+        assert_int_equal(stopped, 0); /* never from inside the call */
+        run_until(root.base, &stopped);
+        assert_null(it);
+    }
+}
+
 static int
 use_it(void *user)
 {
@@ -140,6 +165,7 @@ whole_run(const struct whole *which)
         WHOLE_TEST(test_options_of_a_newer_version_may_ask_for_nothing_new),
         WHOLE_TEST(test_options_that_nobody_began_are_refused),
         WHOLE_TEST(test_without_a_base_it_is_refused),
+        WHOLE_TEST(test_it_may_be_freed_when_it_tells_that_it_has_stopped),
         WHOLE_TEST(test_a_child_cannot_take_it_from_its_parent),
     };
 

@@ -25,6 +25,9 @@ struct whole {
     void (*free)(void *it);
 };
 
+/* For the callback that a room gives with its stop: frees the object. */
+void whole_stopped(void);
+
 /* All of its tests; what main() returns. */
 int whole_run(const struct whole *whole);
 

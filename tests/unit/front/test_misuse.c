@@ -52,10 +52,18 @@ reload(void *it, struct amy_error *err)
     return amy_front_reload(it, err);
 }
 
+static void
+on_stopped(struct amy_front *front, void *user)
+{
+    (void)front;
+    (void)user;
+    whole_stopped();
+}
+
 static int
 stop(void *it, struct amy_error *err)
 {
-    return amy_front_stop(it, true, NULL, NULL, err);
+    return amy_front_stop(it, true, on_stopped, NULL, err);
 }
 
 static void

@@ -52,10 +52,18 @@ reload(void *it, struct amy_error *err)
     return amy_scheduler_reload(it, err);
 }
 
+static void
+on_stopped(struct amy_scheduler *scheduler, void *user)
+{
+    (void)scheduler;
+    (void)user;
+    whole_stopped();
+}
+
 static int
 stop(void *it, struct amy_error *err)
 {
-    return amy_scheduler_stop(it, NULL, NULL, err);
+    return amy_scheduler_stop(it, on_stopped, NULL, err);
 }
 
 static void

@@ -52,10 +52,18 @@ reload(void *it, struct amy_error *err)
     return amy_workers_reload(it, NULL, NULL, err);
 }
 
+static void
+on_stopped(struct amy_workers *workers, void *user)
+{
+    (void)workers;
+    (void)user;
+    whole_stopped();
+}
+
 static int
 stop(void *it, struct amy_error *err)
 {
-    return amy_workers_stop(it, 1, NULL, NULL, err);
+    return amy_workers_stop(it, 1, on_stopped, NULL, err);
 }
 
 static void
