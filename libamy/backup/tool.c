@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -82,11 +83,8 @@ amy__tool_start(struct amy__tool *tool, const char *const *argv,
     struct pipe ends[3] = {{-1, -1}, {-1, -1}, {-1, -1}};
     int rc = 0;
 
-    *tool = (struct amy__tool){.child = {.pidfd = -1},
-                               .name = last_part(argv[0]),
-                               .in_fd = -1,
-                               .out_fd = -1,
-                               .err_fd = -1};
+    *tool = (struct amy__tool)AMY__TOOL_NONE;
+    (void)snprintf(tool->name, sizeof(tool->name), "%s", last_part(argv[0]));
     if ((pipes & AMY__TOOL_IN) != 0) {
         rc = open_pipe(&ends[0], 1, err);
     }

@@ -15,9 +15,9 @@ struct amy__tool {
     struct amy__child child;
     bool ended;
     struct amy__child_exit exit;
-    const char *name; /* borrowed: argv[0] or its last part */
-    int in_fd;        /* its standard input; -1: none, or closed */
-    int out_fd;       /* its standard output */
+    char name[32]; /* for messages: the last part of argv[0] */
+    int in_fd;     /* its standard input; -1: none, or closed */
+    int out_fd;    /* its standard output */
     int err_fd;
     struct amy__chatter chatter; /* what it says besides */
 };
