@@ -13,41 +13,6 @@
 
 AMY_DEFINE_CLEANUP(struct event_base *, amy__loop_free)
 
-struct told {
-    bool over;
-    int rc;
-    unsigned status;
-    struct amy_error err;
-};
-
-static void
-on_answer(int rc, const struct amy__fetch_answer *answer,
-          const struct amy_error *err, void *user)
-{
-    struct told *told = user;
-
-    told->over = true;
-    told->rc = rc;
-    told->err = *err;
-    told->status = answer == NULL ? 0 : answer->status;
-}
-
-static int
-judge(const struct amy__job *job, const struct told *told,
-      struct amy_error *err)
-{
-    char host[256];
-
-    if (told->rc < 0) {
-        return amy__err(err, told->rc, "%s", told->err.msg);
-    }
-    if (told->status / 100 != 2) {
-        amy__fetch_host(job->spec.url, host, sizeof(host));
-        return amy__err(err, AMY_EIO, "%s answered %u", host, told->status);
-    }
-    return 0;
-}
-
 int
 amy__notify(const struct amy__job *job, struct amy_error *err)
 {
@@ -64,19 +29,17 @@ amy__notify(const struct amy__job *job, struct amy_error *err)
         .answer_max = ANSWER_MAX,
     };
     struct amy__fetch_options opts = {.ca_file = getenv("SSL_CERT_FILE")};
-    struct amy__fetch_call *call = NULL;
-    struct told told = {.over = false};
+    AMY_CLEANUP(amy__fetch_got_clear_p)
+    struct amy__fetch_got got = {.status = 0};
+    char host[256];
     int rc = amy__loop_create(&base, err);
 
     opts.base = base;
-    if (rc == 0) {
-        rc = amy__fetch_create(&opts, &client, err);
+    rc = rc < 0 ? rc : amy__fetch_create(&opts, &client, err);
+    rc = rc < 0 ? rc : amy__fetch_wait(client, &request, &got, err);
+    if (rc == 0 && got.status / 100 != 2) {
+        amy__fetch_host(job->spec.url, host, sizeof(host));
+        return amy__err(err, AMY_EIO, "%s answered %u", host, got.status);
     }
-    if (rc == 0) {
-        rc = amy__fetch_start(client, &request, on_answer, &told, &call, err);
-    }
-    if (rc == 0) {
-        rc = amy__loop_run(base, &told.over, err);
-    }
-    return rc < 0 ? rc : judge(job, &told, err);
+    return rc;
 }

@@ -246,6 +246,7 @@ amy__fetch_create(const struct amy__fetch_options *opts,
     }
     client->base = opts->base;
     client->use_proxy = opts->use_proxy;
+    client->plain = opts->plain;
     rc = amy__curl_load(&client->curl, err);
     rc = rc < 0 ? rc : set_up(client, opts->ca_file, err);
     if (rc < 0) {
@@ -278,7 +279,7 @@ amy__fetch_start(struct amy__fetch *client,
     int rc = amy__fetch_call_create(client, request, &call, err);
 
     if (rc == 0) {
-        rc = amy__timer_arm(call->deadline, request->timeout_ms, err);
+        rc = amy__fetch_call_arm(call, err);
     }
     if (rc < 0) {
         return rc;

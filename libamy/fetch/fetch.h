@@ -1,11 +1,13 @@
 /* Requests by HTTPS on the caller's loop, by libcurl, which is opened at first
  * use. The peer's certificate is verified, no redirect is followed, everything
- * that comes back has a bound. */
+ * that comes back has a bound. Plain HTTP is for what a machine asks of itself
+ * (its cloud's metadata service), and must be asked for. */
 #ifndef AMY_FETCH_FETCH_H
 #define AMY_FETCH_FETCH_H
 
 #include <amy/error.h>
 
+#include "core/buf.h"
 #include "core/str.h"
 
 #include <stdbool.h>
@@ -20,6 +22,7 @@ struct amy__fetch_options {
     struct event_base *base; /* required */
     const char *ca_file;     /* PEM; NULL: whom this system trusts */
     bool use_proxy;          /* the one that https_proxy names */
+    bool plain;              /* http:// alone, instead of https:// alone */
 };
 
 /* @return 0, AMY_EUNSUPPORTED (no libcurl, or one without TLS or too old; err
@@ -39,6 +42,24 @@ amy__fetch_free_p(struct amy__fetch **client)
     ((size_t)64 * 1024) /* bytes of an answer's head                           \
                          */
 
+/* A stretch of a file as a request's body: it is read as it is sent, and again
+ * where it must be sent again. */
+struct amy__fetch_file {
+    int fd; /* the caller's, until the completion */
+    uint64_t offset;
+    uint64_t bytes;
+};
+
+/* Sign as Amazon's services want it (AWS4-HMAC-SHA256). The fields must have
+ * x-amz-content-sha256; a query must be sorted and escaped, with a '=' after
+ * each name. */
+struct amy__fetch_signer {
+    const char *region;
+    const char *service; /* "s3" */
+    const char *key;
+    const char *secret; /* never in a message */
+};
+
 /* All of it is copied. */
 struct amy__fetch_request {
     const char *method;        /* "GET", "POST" ... */
@@ -46,14 +67,21 @@ struct amy__fetch_request {
     const char *const *fields; /* "Content-Type: text/plain"; NULL-terminated,
                                   or NULL: none */
     struct amy__span body;
+    const struct amy__fetch_file *file;     /* instead of body; NULL: none */
+    const struct amy__fetch_signer *signer; /* NULL: not signed */
     int64_t timeout_ms; /* for all of it, from now on; above 0 */
+    int64_t silence_ms; /* without a byte either way; 0: as long as that */
     size_t answer_max;  /* bytes of the answer's body */
 };
 
 struct amy__fetch_answer {
     unsigned status;
     struct amy__span body; /* valid during the callback */
+    struct amy__span head; /* the same; see amy__fetch_field */
 };
+
+/* The value of the first field of that name; {NULL, 0}: there is none. Pure. */
+struct amy__span amy__fetch_field(struct amy__span head, const char *name);
 
 /* rc: 0: there is an answer, of whatever status; AMY_ECONN (also when a kept
  * connection ends just then: whether to ask again is the caller's), AMY_EAUTH
@@ -72,7 +100,26 @@ int amy__fetch_start(struct amy__fetch *client,
 /* Its completion comes soon, with AMY_ECANCELED unless it has ended already. */
 void amy__fetch_cancel(struct amy__fetch_call *call);
 
-/* The host of an https URL as messages have it; "" when it is none. Pure. */
+/* The same for a process that waits for nothing else, a job: runs the client's
+ * loop until it is over. ret: what came, the caller's to clear, also on
+ * failure. As amy__fetch_start and its completion. */
+struct amy__fetch_got {
+    unsigned status;
+    struct amy__buf head;
+    struct amy__buf body;
+};
+int amy__fetch_wait(struct amy__fetch *client,
+                    const struct amy__fetch_request *request,
+                    struct amy__fetch_got *ret, struct amy_error *err);
+void amy__fetch_got_clear(struct amy__fetch_got *got);
+static inline void
+amy__fetch_got_clear_p(struct amy__fetch_got *got)
+{
+    amy__fetch_got_clear(got);
+}
+
+/* The host of an https (or http) URL as messages have it; "" when it is none.
+ * Pure. */
 void amy__fetch_host(const char *url, char *buf, size_t size);
 
 #endif

@@ -19,6 +19,7 @@ struct amy__fetch {
     struct event_base *base;
     char *ca_file;
     bool use_proxy;
+    bool plain;
     bool initialised; /* libcurl's own global state */
     CURLM *multi;
     struct amy__timer *timer; /* libcurl's */
@@ -39,9 +40,15 @@ struct amy__fetch_call {
     struct curl_slist *fields;
     struct amy__timer *deadline;
     int64_t timeout_ms;
+    struct amy__timer *silence;
+    int64_t silence_ms; /* 0: as long as it takes */
+    unsigned quiet;     /* looks at which nothing had moved */
+    bool moved;
     struct amy__buf sent;     /* the request's body */
     struct amy__buf received; /* the answer's */
-    size_t head_bytes;
+    struct amy__buf head;     /* of the last answer */
+    struct amy__fetch_file file;
+    uint64_t read_bytes; /* of the file */
     bool too_long;
     bool added; /* to the multi handle */
     bool over;
@@ -60,6 +67,8 @@ amy__fetch_call_free_p(struct amy__fetch_call **call)
 {
     amy__fetch_call_free(*call);
 }
+/* Its time begins now. */
+int amy__fetch_call_arm(struct amy__fetch_call *call, struct amy_error *err);
 /* libcurl is done with it: what does that mean? */
 void amy__fetch_call_judge(struct amy__fetch_call *call, CURLcode code);
 /* It is over, and that will be told. */

@@ -3,6 +3,7 @@
 #include "amy_test.h"
 
 #include "core/error.h"
+#include "core/files.h"
 #include "core/loop.h"
 #include "fetch/fetch.h"
 #include "test_cert.h"
@@ -99,7 +100,7 @@ serve_one(SSL *ssl)
     path++;
     if (strncmp(path, "/echo", 5) == 0) {
         if (strstr(request, "body") == NULL &&
-            strncmp(request, "POST", 4) == 0) {
+            strncmp(request, "P", 1) == 0) { /* POST, PUT */
             n += SSL_read(ssl, request + n, (int)sizeof(request) - 1 - n);
         }
         answer_echo(ssl, request, n);
@@ -259,6 +260,7 @@ struct heard {
     unsigned status;
     char body[1024];
     size_t body_n;
+    char location[64]; /* a field of the head */
     struct amy_error err;
 };
 
@@ -276,6 +278,8 @@ on_answer(int rc, const struct amy__fetch_answer *answered,
     if (answered != NULL) {
         heard->status = answered->status;
         heard->body_n = answered->body.n;
+        (void)amy__span_copy(amy__fetch_field(answered->head, "LOCATION"),
+                             heard->location, sizeof(heard->location));
         (void)amy__span_copy(answered->body, heard->body, sizeof(heard->body));
     }
     if (heard->frees) {
@@ -366,6 +370,119 @@ test_a_redirect_is_not_followed(void **state)
 
     assert_int_equal(heard.rc, 0);
     assert_int_equal(heard.status, 302);
+    assert_string_equal(heard.location, "https://127.0.0.1:1/x");
+}
+
+static void
+test_a_stretch_of_a_file_is_sent_as_it_is(void **state)
+{
+    char url[128];
+    struct amy__fetch_request request =
+        request_of(*state, url, sizeof(url), "/echo");
+    struct amy__fetch_file file = {.offset = 3, .bytes = 8};
+    struct heard heard;
+
+    file.fd = amy__sealed_memfd("sent", "...the body...", 14, NULL);
+    assert_true(file.fd >= 0);
+    request.method = "PUT";
+    request.file = &file;
+    heard = ask(*state, &request);
+    assert_int_equal(heard.rc, 0);
+    assert_non_null(strstr(heard.body, "PUT /echo HTTP/1.1\r\n"));
+    assert_non_null(strstr(heard.body, "\r\nContent-Length: 8\r\n"));
+    assert_non_null(strstr(heard.body, "\r\n\r\nthe body"));
+    assert_null(strstr(heard.body, "the body."));
+    file.offset = 14; /* more than there is: it was cut meanwhile */
+    (void)snprintf(url, sizeof(url), "https://localhost:%u/slow",
+                   ((struct place *)*state)->port);
+    assert_int_equal(ask(*state, &request).rc, AMY_EIO);
+    (void)close(file.fd);
+}
+
+static void
+test_a_request_is_signed_without_its_secret(void **state)
+{
+    static const char *const fields[] = {"x-amz-content-sha256: abc", NULL};
+    static const struct amy__fetch_signer signer = {.region = "eu-test-1",
+                                                    .service = "s3",
+                                                    .key = "AKITEST",
+                                                    .secret = "s3cr3t"};
+    char url[128];
+    struct amy__fetch_request request =
+        request_of(*state, url, sizeof(url), "/echo?a=&b=%2F");
+    struct amy__fetch_call *call = NULL;
+    struct heard heard;
+
+    request.fields = fields;
+    request.signer = &signer;
+    heard = ask(*state, &request);
+    assert_int_equal(heard.rc, 0);
+    assert_non_null(strstr(heard.body, "GET /echo?a=&b=%2F HTTP/1.1\r\n"));
+    assert_non_null(strstr(heard.body, "AWS4-HMAC-SHA256 Credential=AKITEST/"));
+    assert_non_null(strstr(heard.body, "/eu-test-1/s3/aws4_request"));
+    assert_non_null(strstr(
+        heard.body, "SignedHeaders=host;x-amz-content-sha256;x-amz-date"));
+    assert_null(strstr(heard.body, "s3cr3t"));
+    request.fields = NULL; /* no hash */
+    assert_int_equal(amy__fetch_start(((struct place *)*state)->client,
+                                      &request, on_answer, &heard, &call, NULL),
+                     AMY_EINVAL);
+}
+
+static void
+test_silence_ends_it_before_the_deadline(void **state)
+{
+    char url[128];
+    struct amy__fetch_request request =
+        request_of(*state, url, sizeof(url), "/slow/s3cr3t");
+    struct heard heard;
+
+    request.silence_ms = 200;
+    heard = ask(*state, &request);
+    assert_int_equal(heard.rc, AMY_ETIMEOUT);
+    assert_non_null(strstr(heard.err.msg, "not a byte for 200ms"));
+    assert_null(strstr(heard.err.msg, "s3cr3t"));
+}
+
+static void
+test_whoever_has_no_loop_of_its_own_waits(void **state)
+{
+    struct place *place = *state;
+    char url[128];
+    struct amy__fetch_request request =
+        request_of(place, url, sizeof(url), "/7");
+    struct amy__fetch_got got;
+    struct amy_error err = AMY_ERROR_INIT;
+
+    assert_int_equal(amy__fetch_wait(place->client, &request, &got, &err), 0);
+    assert_int_equal(got.status, 200);
+    assert_int_equal(got.body.len, 7);
+    amy__fetch_got_clear(&got);
+    request.answer_max = 6;
+    assert_int_equal(amy__fetch_wait(place->client, &request, &got, &err),
+                     AMY_ELIMIT);
+    assert_non_null(strstr(err.msg, "too long"));
+    amy__fetch_got_clear(&got);
+}
+
+static void
+test_plain_http_is_for_whoever_asks_for_it_alone(void **state)
+{
+    struct place *place = *state;
+    struct amy__fetch_options opts = {.base = place->base, .plain = true};
+    struct amy__fetch_request request = {
+        .method = "GET", .timeout_ms = PLENTY_MS, .answer_max = 1};
+    struct amy__fetch_got got;
+
+    amy__fetch_free(place->client);
+    assert_int_equal(amy__fetch_create(&opts, &place->client, NULL), 0);
+    request.url = "https://127.0.0.1:1/";
+    assert_int_equal(amy__fetch_wait(place->client, &request, &got, NULL),
+                     AMY_EINVAL);
+    request.url = "http://127.0.0.1:1/";
+    assert_int_equal(amy__fetch_wait(place->client, &request, &got, NULL),
+                     AMY_ECONN);
+    amy__fetch_got_clear(&got);
 }
 
 static void
@@ -566,7 +683,8 @@ test_the_host_is_what_a_message_may_say(void **state)
         {"https://x#y", "x"},
         {"https://x\\y@z", "x"},
         {"https://", ""},
-        {"http://x/", ""},
+        {"http://x/", "x"},
+        {"ftp://x/", ""},
         {"", ""}};
     char host[64];
 
@@ -600,6 +718,11 @@ main(void)
         TEST(a_post_brings_its_body_and_fields),
         TEST(any_status_is_an_answer),
         TEST(a_redirect_is_not_followed),
+        TEST(a_stretch_of_a_file_is_sent_as_it_is),
+        TEST(a_request_is_signed_without_its_secret),
+        TEST(silence_ends_it_before_the_deadline),
+        TEST(whoever_has_no_loop_of_its_own_waits),
+        TEST(plain_http_is_for_whoever_asks_for_it_alone),
         TEST(what_is_too_long_is_refused),
         TEST(an_answer_that_is_cut_off_is_none),
         TEST(the_deadline_ends_it_and_says_no_path),
