@@ -55,7 +55,9 @@ struct amy_backup_job_options {
  * `copy` brings a place off the host up to date, `verify-copy` reads a set back
  * there, `fetch` brings one home; none of them needs a database. The place is
  * the object `copy`: its `name` (up to 31 of a-z, 0-9 and '-'), `directory` (it
- * must hold a file .amy-copies), and rules of retention of its own. `copies` is
+ * must hold a file .amy-copies) or `s3` ("bucket/prefix", with `region`,
+ * `endpoint`, `style`, `credentials`, `profile` and `ca_file` as
+ * docs/site-yaml.md has them), and rules of retention of its own. `copies` is
  * an array of such objects, of which a list, and whatever removes sets, needs
  * the names and the rules: what a copy is still to get is not removed.
  *

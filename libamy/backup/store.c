@@ -13,6 +13,9 @@ amy__store_open(struct amy__job *job, bool change,
     if (copy->directory[0] != '\0') {
         return amy__store_dir_open(job, change, ret_store, err);
     }
+    if (copy->s3[0] != '\0') {
+        return amy__store_s3_open(job, ret_store, err);
+    }
     return amy__err(err, AMY_EINVAL, "the copy names no place");
 }
 
