@@ -9,18 +9,13 @@ import subprocess
 
 import pytest
 
-from backups import DOMAIN, Shop, check_restorable, expect_failed, trusting_server
+from backups import DOMAIN, Shop, check_restorable, expect_failed
 from hosting.site import make_directory
 from hosting.wait import wait_for
 from test_metrics import expect_promtool_takes, metrics, scrape, value
 
 
 SOON_S = 60
-
-
-@pytest.fixture(scope="session")
-def postgres(session_root):
-    yield from trusting_server(session_root / "pg")
 
 
 @pytest.fixture(scope="module")
