@@ -1,6 +1,7 @@
 """System checks: a site that fits has nothing to say, and each misfit says one
 thing and what to write instead."""
 
+import os
 import re
 from types import SimpleNamespace
 
@@ -152,14 +153,16 @@ def test_a_misfit_is_told_once_with_what_to_write(site, wanted, changed, yaml, h
 @pytest.mark.parametrize(("changed", "yaml"), [
     ({"CSRF_COOKIE_SECURE": False, "CSRF_USE_SESSIONS": True}, {}),
     ({"CSRF_COOKIE_SECURE": False, "SESSION_COOKIE_SECURE": False}, {"{mode: redirect}": "serve"}),
-    ({"CSRF_TRUSTED_ORIGINS": ["https://www.example.org"]}, {}),
+    ({"CSRF_TRUSTED_ORIGINS": ["https://www.example.org", "http://["]}, {}),
     ({"DATA_UPLOAD_MAX_MEMORY_SIZE": 20 * 2**20}, {}),
     ({"DATA_UPLOAD_MAX_MEMORY_SIZE": None}, {}),
     ({"STATIC_URL": "https://cdn.example.org/static/"}, {}),
     ({"STATIC_URL": "/static/v1/", "STATIC_ROOT": "DIR/static/v1"}, {}),
     ({"STATIC_ROOT": None}, {}),
     ({"LOGGING": handler("FileHandler", "x")}, {}),  # LOGS/ is no directory of amy's
-    ({"LOGGING": {"handlers": {"x": {"class": "no.such.Handler", "filename": "x"}, "y": {}}}}, {}),
+    ({"LOGGING": {"handlers": {
+        "x": {"class": "no.such.Handler", "filename": "x"}, "y": {}, "z": {"class": "logging.FileHandler", "filename": 7}}}},
+     {}),
     ({"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PORT", "443")}, {}),
     ({"DEBUG": True}, {"user:": "stage: test\nuser:"}),
     ({"DATABASES": {"default": {**DATABASE, "CONN_MAX_AGE": 0}}}, {}),
@@ -188,6 +191,22 @@ def test_on_a_laptop_it_is_silent(site):
     assert found(site, DEBUG=True, ALLOWED_HOSTS=[], SECURE_PROXY_SSL_HEADER=None) == []
     with override_settings(**site.settings):
         assert conf.directory() is None
+
+
+@pytest.mark.root
+def test_directories_that_we_may_not_enter(site):
+    """A stranger's BASE_DIR above which nobody may look."""
+    (site.directory / "repo").chmod(0o755)
+    site.directory.chmod(0)
+    child = os.fork()
+    if child == 0:
+        os.setgroups([])
+        os.setresgid(65534, 65534, 65534)
+        os.setresuid(65534, 65534, 65534)
+        with override_settings(**site.settings):
+            os._exit(0 if conf.directory() is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    site.directory.chmod(0o755)
 
 
 @pytest.mark.parametrize("content", [b"site: [", b"- a\n- b\n", b"\xff\xfe\x00", b""])

@@ -167,13 +167,20 @@ def trusted_origins(yaml: Yaml) -> Iterator[CheckMessage]:
         return
     names = set(conf.names(yaml))
     plain = [origin for origin in settings.CSRF_TRUSTED_ORIGINS
-             if origin.startswith("http://") and urlsplit(origin).hostname in names]
+             if origin.startswith("http://") and _host_of(origin) in names]
     if plain:
         yield Warning(
             f"CSRF_TRUSTED_ORIGINS has {', '.join(plain)}: who can change what passes over plain HTTP can "
             "post forms in a visitor's name.",
             hint="Leave it out: with SECURE_PROXY_SSL_HEADER set, Django takes forms of its own pages.",
             id="amy.W008")
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).hostname
+    except ValueError:  # a bracket that is never closed, say
+        return None
 
 
 # ---- sizes, files
@@ -243,8 +250,9 @@ def _log_handlers() -> Iterator[tuple[str, type, Path]]:
             kind = import_string(handler.get("class", ""))
         except (ImportError, AttributeError, TypeError):
             continue  # logging itself complains
-        if isinstance(kind, type) and issubclass(kind, FileHandler) and handler.get("filename"):
-            yield name, kind, Path(handler["filename"])
+        file = handler.get("filename")
+        if isinstance(kind, type) and issubclass(kind, FileHandler) and isinstance(file, (str, Path)):
+            yield name, kind, Path(file)
 
 
 @_on_a_host

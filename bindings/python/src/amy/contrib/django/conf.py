@@ -29,10 +29,14 @@ def directory() -> Path | None:
     if given:
         return Path(given)
     start = Path(getattr(settings, "BASE_DIR", None) or Path.cwd()).resolve()
-    for above in start.parents:
-        if (above / "site.yaml").exists():
-            return above
-    return None
+    return next((above for above in start.parents if _has_site_yaml(above)), None)
+
+
+def _has_site_yaml(directory: Path) -> bool:
+    try:
+        return (directory / "site.yaml").exists()
+    except OSError:  # a directory that we may not look into
+        return False
 
 
 def site() -> str:
