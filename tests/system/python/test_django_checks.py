@@ -64,7 +64,7 @@ def found(site, yaml=None, deploy=False, **changed):
 
 
 def ids(messages):
-    return [message.id for message in messages]
+    return sorted(message.id for message in messages)  # the registry is a set
 
 
 def handler(kind, file="django.log"):
