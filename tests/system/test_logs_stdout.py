@@ -83,6 +83,10 @@ def test_own_lines_of_the_daemons_are_json_too(piped):
     assert line["level"] == "warn" and "site" not in line
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
     assert "is empty" not in (piped.root / "amy-front.log").read_text()
+    assert piped.get(TINY, "/" + "x" * 9000, tls=False).status == 414
+    wait_for(lambda: any("status=414" in text
+                         for text in messages(piped.front, "amy-front-process")), SOON_S,
+             "of a process that is another user's")
     os.kill(piped.daemon_status("workers")["sites"][0]["pools"][0]["workers"][0]["pid"],
             signal.SIGKILL)
     wait_for(lambda: messages(piped.workers, "amy-workers"), SOON_S, "of another daemon")
