@@ -162,6 +162,7 @@ expire(struct amy_redis *client, int64_t now_ms)
     client->deadline_ms = amy__redis_queue_expire(&client->queue, now_ms,
                                                   client->heard_ms, &silent);
     client->silent |= silent;
+    client->late |= client->queue.ended != NULL;
     amy__redis_tell(client);
 }
 
@@ -172,8 +173,8 @@ judge(struct amy_redis *client, int64_t now_ms)
     bool trying = client->phase == AMY__REDIS_OPENING ||
                   client->phase == AMY__REDIS_GREETING;
 
-    if ((trying &&
-         (client->queue.waiting == NULL || now_ms >= client->give_up_ms)) ||
+    if ((trying && ((client->late && client->queue.waiting == NULL) ||
+                    now_ms >= client->give_up_ms)) ||
         (client->phase == AMY__REDIS_UP && client->silent &&
          !amy__redis_queue_is_awaited(&client->queue))) {
         set_stage(client);

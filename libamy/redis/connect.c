@@ -153,7 +153,6 @@ void
 amy__redis_write(struct amy_redis *client)
 {
     struct amy_error err = AMY_ERROR_INIT;
-    bool was_blocked = client->blocked;
     int rc = 1;
 
     while (rc == 1) {
@@ -173,7 +172,7 @@ amy__redis_write(struct amy_redis *client)
         }
         rc = write_some(client, &err);
     }
-    if (rc >= 0 && was_blocked && !client->blocked) {
+    if (rc >= 0 && !client->blocked) {
         rc = amy__redis_link_calm(client->link, &err);
     }
     if (rc < 0) {
@@ -376,6 +375,7 @@ amy__redis_connect(struct amy_redis *client)
     int rc = 0;
 
     client->phase = AMY__REDIS_OPENING;
+    client->late = false;
     client->give_up_ms = now_ms + client->connect_ms;
     amy__redis_pace_begin(&client->pace, now_ms);
     rc = amy__redis_link_open(&client->link_opts, &events, &client->link, &err);

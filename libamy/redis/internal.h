@@ -57,6 +57,7 @@ struct amy_redis {
     int64_t give_up_ms;   /* the attempt's end */
     uint64_t connections; /* made in all */
     int64_t heard_ms;     /* the last byte */
+    bool late;            /* somebody waited in vain for the present attempt */
     bool silent;  /* it owes an answer that is late: it gets nothing more */
     bool blocked; /* the kernel took not all; ready to write comes */
     bool broken;  /* as was logged */

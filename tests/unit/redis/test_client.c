@@ -6,8 +6,11 @@
 
 #include <event2/event.h>
 
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,6 +119,44 @@ test_cancel_before_and_after_it_is_sent(void **state)
     amy_redis_cancel(client, id);
     amy_redis_cancel(client, 12345678);
     amy_redis_free(client);
+}
+
+/* Whoever takes back a call says nothing of the server. */
+static void
+test_cancel_while_it_connects_is_no_failure(void **state)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+    socklen_t n = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct amy_redis_options opts = AMY_REDIS_OPTIONS_INIT;
+    struct amy_redis_view view = AMY_REDIS_VIEW_INIT;
+    struct amy_redis *client = NULL;
+    char url[64] = "";
+
+    (void)state;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, n), 0);
+    assert_int_equal(listen(listener, 4), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &n), 0);
+    (void)snprintf(url, sizeof(url), "redis://127.0.0.1:%u",
+                   (unsigned)ntohs(address.sin_port));
+    opts.url = url;
+    client = make_client(&opts);
+    for (int i = 0; i < 5; i++) {
+        struct asked asked = {0};
+        uint64_t id = 0;
+
+        assert_int_equal(ask(client, "PING", PLENTY_MS, &asked, &id, NULL), 0);
+        assert_int_equal(event_base_loop(base, EVLOOP_NONBLOCK), 0);
+        amy_redis_cancel(client, id);
+        wait_for(base, &asked);
+        expect(&asked, AMY_ECANCELED, AMY_REDIS_NOT_RUN);
+    }
+    amy_redis_read(client, &view);
+    assert_int_equal(view.failures, 0);
+    assert_int_equal(view.state, AMY_REDIS_CONNECTING);
+    amy_redis_free(client);
+    close(listener);
 }
 
 static void
@@ -507,6 +548,7 @@ main(void)
         T(test_send_many_are_answered_in_order),
         T(test_send_error_replies_are_codes),
         T(test_cancel_before_and_after_it_is_sent),
+        T(test_cancel_while_it_connects_is_no_failure),
         T(test_send_past_its_deadline_is_unknown_and_others_go_on),
         T(test_free_in_its_own_callback_tells_the_others),
         T(test_free_in_a_canceled_callback_tells_the_others),

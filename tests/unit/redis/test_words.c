@@ -9,11 +9,8 @@ static void
 test_write_words_of_any_bytes(void **state)
 {
     static const char expected[] = "*3\r\n$3\r\nSET\r\n$0\r\n\r\n$10\r\na\r\n"
-                                   "\0b\xFF"
-                                   "1234\r\n";
-    const char *const argv[] = {"SET", "",
-                                "a\r\n\0b\xFF"
-                                "1234"};
+                                   "\0b\xFFwxyz\r\n";
+    const char *const argv[] = {"SET", "", "a\r\n\0b\xFFwxyz"};
     const size_t lengths[] = {3, 0, 10};
     struct amy_redis_command command = AMY_REDIS_COMMAND_INIT;
     char bytes[64] = "";
