@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 from hosting.load import PlainLoad
@@ -48,6 +49,9 @@ def test_lines_stay_whole_when_processes_are_killed(files):
             os.kill(min(processes(files)), signal.SIGKILL)
         wait_for(lambda: len(processes(files)) == 2, SOON_S, "there are two again")
         report = load.stop()
+    for pid in processes(files):
+        assert "memfd:amy-log-locks" in Path(f"/proc/{pid}/maps").read_text()
+    assert "without a lock" not in (files.root / "amy-front.log").read_text()
     assert report.by_status.keys() == {200}
     assert files.get(SITE, f"/static/a.txt?{'x' * 100}", tls=False).status == 200
     wait_for(lambda: (logs / "access.log").read_bytes().endswith(b"\n"), SOON_S,

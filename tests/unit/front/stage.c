@@ -24,6 +24,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#define FIRST_INDEX 3
+#define SECOND_INDEX 4
+#define LOCKS_BYTES (AMY__SITES_MAX * sizeof(struct amy__site_locks))
 #define PATIENCE_MS 10000
 
 /* ---- the loop ---- */
@@ -169,6 +172,14 @@ stage_open(struct stage *s)
     s->slots_memory = mmap(NULL, amy__slots_bytes(), PROT_READ | PROT_WRITE,
                            MAP_SHARED, s->slots_fd, 0);
     s->slots = amy__slots_over(s->slots_memory);
+    s->locks_fd = memfd_create("locks", MFD_CLOEXEC);
+    assert_int_equal(ftruncate(s->locks_fd, LOCKS_BYTES), 0);
+    s->locks = mmap(NULL, LOCKS_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+                    s->locks_fd, 0);
+    for (size_t i = FIRST_INDEX; i <= SECOND_INDEX; i++) {
+        assert_int_equal(amy_log_lock_init(&s->locks[i].access, NULL), 0);
+        assert_int_equal(amy_log_lock_init(&s->locks[i].error, NULL), 0);
+    }
     s->event_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     assert_int_equal(socketpair(AF_UNIX,
                                 SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC,
@@ -204,6 +215,8 @@ stage_close(struct stage *s)
     (void)close(s->event_fd);
     (void)close(s->slots_fd);
     (void)munmap(s->slots_memory, amy__slots_bytes());
+    (void)close(s->locks_fd);
+    (void)munmap(s->locks, LOCKS_BYTES);
     amy__gate_words_unmap(s->words);
     (void)close(s->words_fd);
     (void)close(s->run_fd);
@@ -272,7 +285,7 @@ static void
 fill_other_site(struct stage *s, struct amy__bundle_site *site)
 {
     site->name = strdup("other.org");
-    site->index = 4;
+    site->index = SECOND_INDEX;
     site->yaml_fd = sealed("site: other.org\nuser: nobody\n");
     site->dir_fd = again(s->dir_fd);
     add_cert(site, s->other_chain, s->other_key);
@@ -301,9 +314,10 @@ stage_bundle(struct stage *s, const char *yaml)
     bundle->spool_fd = again(s->dir_fd);
     bundle->words_fd = again(s->words_fd);
     bundle->slots_fd = again(s->slots_fd);
+    bundle->locks_fd = again(s->locks_fd);
     site = &bundle->sites[0];
     site->name = strdup(STAGE_SITE);
-    site->index = 3;
+    site->index = FIRST_INDEX;
     (void)snprintf(text, sizeof(text), "site: %s\nuser: nobody\n%s\n",
                    STAGE_SITE, yaml);
     site->yaml_fd = sealed(text);

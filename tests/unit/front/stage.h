@@ -4,6 +4,7 @@
 #ifndef STAGE_H
 #define STAGE_H
 
+#include "front/accesslog.h"
 #include "front/process.h"
 #include "front/slots.h"
 #include "front/wire.h"
@@ -46,6 +47,8 @@ struct stage {
     int words_fd;
     struct amy__gate_words *words;
     int slots_fd;
+    int locks_fd;
+    struct amy__site_locks *locks; /* made for the sites that there are */
     struct amy__slots *slots;
     void *slots_memory;
     int event_fd;

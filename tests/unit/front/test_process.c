@@ -2,6 +2,7 @@
  * workers that come, hang and die. */
 #include "amy_test.h"
 
+#include "logrotate/lock.h"
 #include "stage.h"
 
 #include <stdio.h>
@@ -673,6 +674,25 @@ test_access_log_has_a_line_within_a_second(void **state)
     assert_true(contains(f->text, " w=web/1.7\n"));
 }
 
+/* Another process has its lock, and does not go on. */
+static void
+test_log_that_is_held_up_is_written_later(void **state)
+{
+    struct fixture *f = *state;
+    struct amy_log_lock *lock = &f->stage.locks[3].access;
+
+    assert_int_equal(amy__log_lock_take(lock, 0), 1);
+    assert_int_equal(
+        stage_ask(&f->stage, GET("/one"), f->text, sizeof(f->text)), 200);
+    stage_skip(&f->stage, 1000);
+    assert_false(log_has_line(&f->stage));
+    amy__log_lock_give(lock);
+    stage_skip(&f->stage, 1000);
+    assert_true(log_has_line(&f->stage));
+    stage_figures(&f->stage);
+    assert_true(contains(f->stage.ack, "\"lines_lost\":0"));
+}
+
 /* What was collected goes to the old file before the new one is acknowledged,
  * and a bundle that is older than the message does not bring it back. */
 static void
@@ -785,6 +805,7 @@ main(void)
         SERVED(test_word_without_its_page_shows_the_built_in_one),
         SERVED(test_redirect_keeps_the_method_and_the_target),
         SERVED(test_access_log_has_a_line_within_a_second),
+        SERVED(test_log_that_is_held_up_is_written_later),
         SERVED(test_a_rotated_log_is_left_for_good_when_acknowledged),
         SERVED(test_log_that_finds_no_room_is_told_to_the_master),
         SERVED(test_drain_finishes_what_is_under_way),

@@ -210,7 +210,7 @@ test_lines_of_a_killed_process_are_whole(void **state)
     struct fixture *f = *state;
     char line[LINE + 1];
 
-    for (int round = 0; round < 40; round++) {
+    for (int round = 0; round < 30; round++) {
         pid_t victim = 0;
         pid_t other = 0;
 
