@@ -38,6 +38,7 @@ def run(argv, **variables):
 
 def main():
     build, *arguments = sys.argv[1:]
+    os.environ["CFLAGS"] = "-Werror"
     TEST_BASE.mkdir(parents=True, exist_ok=True)
     root = Path(tempfile.mkdtemp(prefix="py", dir=TEST_BASE))
     make_directory(root)

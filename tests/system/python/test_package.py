@@ -30,6 +30,7 @@ def test_one_wheel_for_all_later_pythons():
     assert "-cp311-abi3-" in name, name
     with zipfile.ZipFile(os.environ["AMY_WHEEL"]) as wheel:
         names = wheel.namelist()
+    assert any(one.endswith(".dist-info/LICENSE") for one in names)
     assert "amy/py.typed" in names and "amy/_native.abi3.so" in names
     assert not [one for one in names if one.endswith((".c", ".h"))]
 
