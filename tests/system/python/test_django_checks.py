@@ -16,7 +16,9 @@ if not settings.configured:
     settings.configure(INSTALLED_APPS=[], DATABASES={}, SILENCED_SYSTEM_CHECKS=[])
     django.setup()
 
+import amy.contrib.django  # noqa: E402
 from amy.contrib.django import checks, conf  # noqa: E402
+from docstrings import public_things, undocumented  # noqa: E402
 
 YAML = """\
 site: example.org
@@ -258,6 +260,12 @@ def test_connections_that_are_kept(site):
 ])
 def test_sizes(text, size):
     assert conf.size(text) == size
+
+
+def test_everything_says_what_it_is():
+    things = dict(public_things(amy.contrib.django))
+    assert "amy.contrib.django.checks.debug" in things and "amy.contrib.django.health.view" in things
+    assert undocumented(things) == []
 
 
 def test_the_page_lists_every_check():

@@ -10,6 +10,7 @@ from pathlib import Path
 import amy
 import pytest
 from amy import Code, Error, _native, gate
+from docstrings import public_things, undocumented
 from memory import expect_flat
 
 
@@ -50,6 +51,12 @@ def test_an_error_has_all_that_the_library_told(tmp_path):
 def test_an_unknown_code_stays_a_number():
     assert Error(-999, "of a newer library").code == -999
     assert str(Error(-999, "x")) == "x (-999)"
+
+
+def test_everything_says_what_it_is():
+    things = dict(public_things(amy, skip=["amy.contrib.django"]))
+    assert "amy.redis.Client.pipeline" in things and "amy.gate.close" in things
+    assert undocumented(things) == []
 
 
 @pytest.mark.parametrize("arguments", [(), ("x",), (1, 0), ("x\0y", 0), ("x", "y")])

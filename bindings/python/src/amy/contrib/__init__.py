@@ -1,0 +1,1 @@
+"""What other programs' frameworks need of libamy, one package each."""
