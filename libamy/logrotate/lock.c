@@ -223,13 +223,14 @@ amy__log_cuts_missing(struct amy__log_cuts *cuts, const struct stat *st,
                       char *buf)
 {
     const struct amy__log_cut *found = find(cuts, st);
-    struct amy__log_cut cut = {0};
+    struct amy__log_cut cut;
     uint64_t done = 0;
 
     if (found == NULL) {
         return 0;
     }
-    cut = *(const volatile struct amy__log_cut *)found; /* judged as it stays */
+    /* A copy: others may write there after it was judged. */
+    cut = *(const volatile struct amy__log_cut *)found;
     done = (uint64_t)st->st_size - cut.size;
     for (size_t i = 0; i < cut.rest_count && i < AMY__LOG_RESTS; i++) {
         const struct amy__log_rest *rest = &cut.rests[i];

@@ -210,6 +210,21 @@ end_turn(struct amy_log_writer *writer)
 
 /* ---- one turn ---- */
 
+/* For want of room: ended now, or by the next one who finds some. */
+static void
+end_own_line(const struct amy_log_writer *writer, struct stat *st)
+{
+    static const struct amy__span newline = {"\n", 1};
+    struct amy__log_cuts *cuts = amy__log_lock_cuts(writer->borrow_lock);
+    int failure = errno;
+
+    amy__log_cuts_begin(cuts, st, newline, true);
+    if (write_some(writer->fd, newline.p, newline.n) == newline.n) {
+        amy__log_cuts_end(cuts, st);
+    }
+    errno = failure;
+}
+
 /* Whole lines, under a lock: who has it after our death finds what we were at.
  * Bytes written. */
 static size_t
@@ -225,21 +240,11 @@ append_shared(const struct amy_log_writer *writer, struct amy__span text,
     }
     amy__log_cuts_begin(cuts, &st, text, within_line);
     done = write_some(writer->fd, text.p, text.n);
-    if (done == text.n || (done > 0 && text.p[done - 1] == '\n')) {
+    if (done == 0 ? !within_line : text.p[done - 1] == '\n') {
         amy__log_cuts_end(cuts, &st);
     } else if (done > 0) {
-        static const struct amy__span newline = {"\n", 1};
-        int failure = errno;
-
-        /* For want of room: ended by the next one who finds some. */
         st.st_size += (off_t)done;
-        amy__log_cuts_begin(cuts, &st, newline, true);
-        if (write_some(writer->fd, newline.p, newline.n) == newline.n) {
-            amy__log_cuts_end(cuts, &st);
-        }
-        errno = failure;
-    } else if (!within_line) {
-        amy__log_cuts_end(cuts, &st);
+        end_own_line(writer, &st);
     }
     return done;
 }

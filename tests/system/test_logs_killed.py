@@ -49,8 +49,8 @@ def test_lines_stay_whole_when_processes_are_killed(files):
             os.kill(min(processes(files)), signal.SIGKILL)
         wait_for(lambda: len(processes(files)) == 2, SOON_S, "there are two again")
         report = load.stop()
-    for pid in processes(files):
-        assert "memfd:amy-log-locks" in Path(f"/proc/{pid}/maps").read_text()
+    wait_for(lambda: all("memfd:amy-log-locks" in Path(f"/proc/{pid}/maps").read_text()
+                         for pid in processes(files)), SOON_S, "both have the locks")
     assert "without a lock" not in (files.root / "amy-front.log").read_text()
     assert report.by_status.keys() == {200}
     assert files.get(SITE, f"/static/a.txt?{'x' * 100}", tls=False).status == 200

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -441,6 +442,28 @@ test_many_cut_files_do_no_harm(void **state)
     expect(f, "one\n");
 }
 
+/* As a disk that fills up; here a limit of the file's size does it. */
+static void
+test_half_line_for_want_of_room_is_ended_by_anybody(void **state)
+{
+    struct fixture *f = *state;
+    struct amy_log_writer *other = open_writer(f, PAGE);
+    struct rlimit limit = {0};
+
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = 10;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    say(f->writer, "whole\ntorn in the middle\nnever written\n");
+    assert_int_equal(amy_log_writer_flush(f->writer), 0);
+    limit.rlim_cur = limit.rlim_max;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    assert_int_equal(amy_log_writer_lost(f->writer), 2);
+    say(other, "next\n");
+    amy_log_writer_free(other);
+    expect(f, "whole\ntorn\nnext\n");
+}
+
 /* ---- a holder that does not go on ---- */
 
 static pid_t
@@ -565,6 +588,7 @@ main(void)
         TEST(test_death_while_completing_is_completed),
         TEST(test_each_file_has_its_own_cut),
         TEST(test_many_cut_files_do_no_harm),
+        TEST(test_half_line_for_want_of_room_is_ended_by_anybody),
         TEST(test_stopped_holder_holds_up_nobody_for_long),
         TEST(test_without_a_buffer_lines_are_lost_meanwhile),
         TEST(test_what_is_held_up_goes_to_the_next_file),
