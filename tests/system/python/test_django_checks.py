@@ -262,6 +262,18 @@ def test_sizes(text, size):
     assert conf.size(text) == size
 
 
+def test_the_page_has_the_defaults_of_the_health_page():
+    page = (TOP / "docs/django.md").read_text()
+    source = (TOP / "bindings/python/src/amy/contrib/django/health.py").read_text()
+    settings = {}
+    exec(re.search(r"^```python\n(AMY = .*?)^```", page, re.M | re.S)[1], settings)
+    asked = dict(re.findall(r'_option\("(\w+)", ([^()]+)\)', source))
+    told = settings["AMY"]["HEALTH"]
+    assert told.keys() == asked.keys()
+    for key in ("PATH", "DEADLINE_S", "MAX_AGE_S"):
+        assert repr(told[key]) == asked[key].replace('"', "'")
+
+
 def test_everything_says_what_it_is():
     things = dict(public_things(amy.contrib.django))
     assert "amy.contrib.django.checks.debug" in things and "amy.contrib.django.health.view" in things
