@@ -126,7 +126,9 @@ print(made.name, made.rows)
     assert done.returncode == 0, done.stderr
     name, rows = done.stdout.split()
     assert rows == "1002"
-    assert name in [one.name for one in backups.sets()], "amy-backup takes it for its own"
+    names = [one.name for one in backups.sets()]
+    assert name == names[0] and len(names) >= 2, "amy-backup takes it for its own"
+    assert names == sorted(names, reverse=True)
 
 
 def test_failures_without_amy_backup(shop):
