@@ -97,6 +97,7 @@ amy__redis_begin(struct amy_redis *client,
     if (rc < 0) {
         return rc;
     }
+    AMY_ASSERT(call != NULL);
     (void)amy__redis_words_write(&own, call->bytes);
     call->fn = fn;
     call->user = user;
