@@ -214,14 +214,19 @@ static int
 begin(struct amy__dial *dial, const struct amy__dial_options *opts,
       struct amy_error *err)
 {
+    const struct amy__lookup_options lookup = {.base = opts->base,
+                                               .name = opts->host,
+                                               .port = opts->port,
+                                               .resolv_conf =
+                                                   opts->resolv_conf};
+
     if (opts->path != NULL) {
         open_path(dial, opts->path);
     } else if (is_address(opts, &dial->addresses[0])) {
         dial->count = 1;
     } else {
-        return amy__lookup_start(opts->base, opts->host, opts->port,
-                                 opts->resolv_conf, on_addresses, dial,
-                                 &dial->lookup, err);
+        return amy__lookup_start(&lookup, on_addresses, dial, &dial->lookup,
+                                 err);
     }
     amy__defer_ask(dial->end);
     return 0;

@@ -145,9 +145,9 @@ prepare(struct amy__lookup *lookup, struct event_base *base,
 }
 
 int
-amy__lookup_start(struct event_base *base, const char *name, uint16_t port,
-                  const char *resolv_conf, amy__lookup_fn fn, void *user,
-                  struct amy__lookup **ret_lookup, struct amy_error *err)
+amy__lookup_start(const struct amy__lookup_options *opts, amy__lookup_fn fn,
+                  void *user, struct amy__lookup **ret_lookup,
+                  struct amy_error *err)
 {
     AMY_CLEANUP(free_lookup_p)
     struct amy__lookup *lookup = amy__calloc(1, sizeof(*lookup));
@@ -163,15 +163,16 @@ amy__lookup_start(struct event_base *base, const char *name, uint16_t port,
     }
     lookup->fn = fn;
     lookup->user = user;
-    (void)amy__escape(amy__span_of(name), lookup->name, sizeof(lookup->name));
-    rc = prepare(lookup, base, resolv_conf, err);
+    (void)amy__escape(amy__span_of(opts->name), lookup->name,
+                      sizeof(lookup->name));
+    rc = prepare(lookup, opts->base, opts->resolv_conf, err);
     if (rc < 0) {
         return rc;
     }
-    (void)snprintf(service, sizeof(service), "%u", (unsigned)port);
+    (void)snprintf(service, sizeof(service), "%u", (unsigned)opts->port);
     /* What it knows already, it answers from inside. */
-    lookup->request =
-        lookup->api.ask(lookup->dns, name, service, &hints, on_answer, lookup);
+    lookup->request = lookup->api.ask(lookup->dns, opts->name, service, &hints,
+                                      on_answer, lookup);
     *ret_lookup = AMY_TAKE(lookup);
     return 0;
 }

@@ -22,12 +22,18 @@ typedef void (*amy__lookup_fn)(const struct amy__address *addresses,
                                size_t count, const struct amy_error *err,
                                void *user);
 
+struct amy__lookup_options {
+    struct event_base *base;
+    const char *name;
+    uint16_t port;           /* of the addresses */
+    const char *resolv_conf; /* NULL: the system's */
+};
+
 /* It goes on until it is cancelled, or the resolver gives up (some 15 s).
- * resolv_conf NULL: the system's.
  * @return 0, AMY_EUNSUPPORTED (names the package), AMY_ENOMEM, AMY_EIO */
-int amy__lookup_start(struct event_base *base, const char *name, uint16_t port,
-                      const char *resolv_conf, amy__lookup_fn fn, void *user,
-                      struct amy__lookup **ret_lookup, struct amy_error *err);
+int amy__lookup_start(const struct amy__lookup_options *opts, amy__lookup_fn fn,
+                      void *user, struct amy__lookup **ret_lookup,
+                      struct amy_error *err);
 /* fn is not called any more; NULL is a no-op. The last of it is freed in one of
  * the loop's next turns. */
 void amy__lookup_cancel(struct amy__lookup *lookup);

@@ -119,7 +119,5 @@ amy__tls_connect(const struct amy__tls_client *client, int fd,
         return rc;
     }
     SSL_set_connect_state(ssl);
-    rc = amy__tls_conn_over(ssl, ret_conn, err);
-    ssl = rc < 0 ? ssl : NULL;
-    return rc;
+    return amy__tls_conn_over(AMY_TAKE(ssl), ret_conn, err);
 }

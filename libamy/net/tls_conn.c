@@ -24,6 +24,7 @@ amy__tls_conn_over(SSL *ssl, struct amy__tls_conn **ret_conn,
     struct amy__tls_conn *conn = amy__calloc(1, sizeof(*conn));
 
     if (conn == NULL) {
+        SSL_free(ssl);
         return amy__err(err, AMY_ENOMEM, "allocating a TLS connection");
     }
     conn->ssl = ssl;
@@ -36,7 +37,6 @@ amy__tls_accept(struct amy__tls *tls, int fd, struct amy__tls_conn **ret_conn,
                 struct amy_error *err)
 {
     SSL *ssl = SSL_new(amy__tls_base(tls));
-    int rc = 0;
 
     if (ssl == NULL || SSL_set_fd(ssl, fd) != 1) {
         SSL_free(ssl);
@@ -44,11 +44,7 @@ amy__tls_accept(struct amy__tls *tls, int fd, struct amy__tls_conn **ret_conn,
     }
     (void)SSL_set_app_data(ssl, tls);
     SSL_set_accept_state(ssl);
-    rc = amy__tls_conn_over(ssl, ret_conn, err);
-    if (rc < 0) {
-        SSL_free(ssl);
-    }
-    return rc;
+    return amy__tls_conn_over(ssl, ret_conn, err);
 }
 
 void

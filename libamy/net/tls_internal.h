@@ -35,8 +35,8 @@ void amy__tls_fingerprint(const X509 *leaf, char ret[65]);
 /* For OpenSSL, which never asks a person: an encrypted key is one we cannot
  * read. */
 int amy__tls_no_password(char *buf, int size, int writing, void *user);
-/* A connection over an SSL object, which is the connection's from now on.
- * AMY_ENOMEM: it is still the caller's. */
+/* A connection over an SSL object, which is taken over, also on failure:
+ * AMY_ENOMEM. */
 int amy__tls_conn_over(SSL *ssl, struct amy__tls_conn **ret_conn,
                        struct amy_error *err);
 /* The base context: SNI and tickets are decided there. */

@@ -128,6 +128,7 @@ amy__redis_begin_batch(struct amy_redis *client,
     if (rc < 0) {
         return rc;
     }
+    AMY_ASSERT(call != NULL);
     write_bytes(batch, call->bytes);
     call->fn = fn;
     call->user = user;

@@ -149,30 +149,36 @@ write_some(struct amy_redis *client, struct amy_error *err)
     return client->blocked ? 0 : 1;
 }
 
+/* Is there something to write, or could it be had? Fills where it may. */
+static int
+prepare_write(struct amy_redis *client, struct amy_error *err)
+{
+    bool may_send = client->phase == AMY__REDIS_UP && !client->silent;
+    int rc = 0;
+
+    if (client->out_at == client->out.len && may_send &&
+        client->queue.waiting != NULL) {
+        rc = fill(client);
+    }
+    if (rc < 0) {
+        return amy__err(err, rc, "sending");
+    }
+    return client->out_at < client->out.len ? 1 : 0;
+}
+
 void
 amy__redis_write(struct amy_redis *client)
 {
     struct amy_error err = AMY_ERROR_INIT;
-    int rc = 1;
+    int rc = 0;
 
-    while (rc == 1) {
-        bool may_send = client->phase == AMY__REDIS_UP && !client->silent;
-
-        if (client->out_at == client->out.len && may_send &&
-            client->queue.waiting != NULL) {
-            rc = fill(client);
-            if (rc < 0) {
-                (void)amy__err(&err, rc, "sending");
-                break;
-            }
-            rc = 1;
+    do {
+        rc = prepare_write(client, &err);
+        if (rc == 1) {
+            rc = write_some(client, &err);
         }
-        if (client->out_at == client->out.len) {
-            break;
-        }
-        rc = write_some(client, &err);
-    }
-    if (rc >= 0 && !client->blocked) {
+    } while (rc == 1);
+    if (rc == 0 && !client->blocked) {
         rc = amy__redis_link_calm(client->link, &err);
     }
     if (rc < 0) {

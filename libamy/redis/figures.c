@@ -7,24 +7,32 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What stands behind "name:"; {NULL, 0}: another line. */
+static struct amy__span
+value_in(struct amy__span line, struct amy__span name)
+{
+    if (line.n <= name.n || !amy__span_starts(line, name) ||
+        line.p[name.n] != ':') {
+        return (struct amy__span){NULL, 0};
+    }
+    line.p += name.n + 1;
+    line.n -= name.n + 1;
+    if (line.n > 0 && line.p[line.n - 1] == '\r') {
+        line.n--;
+    }
+    return line;
+}
+
 struct amy__span
 amy__redis_info(struct amy__span text, const char *name)
 {
-    struct amy__span wanted = amy__span_of(name);
+    struct amy__span value = {NULL, 0};
     struct amy__span line = {NULL, 0};
 
-    while (amy__span_split(&text, '\n', &line)) {
-        if (line.n > wanted.n && amy__span_starts(line, wanted) &&
-            line.p[wanted.n] == ':') {
-            line.p += wanted.n + 1;
-            line.n -= wanted.n + 1;
-            if (line.n > 0 && line.p[line.n - 1] == '\r') {
-                line.n--;
-            }
-            return line;
-        }
+    while (value.p == NULL && amy__span_split(&text, '\n', &line)) {
+        value = value_in(line, amy__span_of(name));
     }
-    return (struct amy__span){NULL, 0};
+    return value;
 }
 
 const char *

@@ -60,14 +60,14 @@ decode(struct amy__span part, const char *name, char **ret,
         return amy__err(err, AMY_ENOMEM, "reading a Redis URL");
     }
     while (part.n > 0) {
-        int c = part.p[0];
+        int c = (unsigned char)part.p[0];
         size_t used = 1;
 
         if (c == '%') {
             c = escaped(part);
             used = 3;
         }
-        if (c < 0 && used == 3) {
+        if (c < 0) {
             wipe(&text);
             return amy__err(err, AMY_EINVAL,
                             "Redis URL: %s: %% stands before two hexadecimal "

@@ -132,6 +132,14 @@ amy__redis_words_size(const struct amy_redis_command *command)
     return n;
 }
 
+static size_t
+write_end(char *buf)
+{
+    buf[0] = '\r';
+    buf[1] = '\n';
+    return 2;
+}
+
 /* "*3\r\n", "$11\r\n"; snprintf() would take most of the time of a call. */
 static size_t
 write_head(char type, size_t number, char *buf)
@@ -143,8 +151,7 @@ write_head(char type, size_t number, char *buf)
         buf[i] = (char)('0' + number % 10);
         number /= 10;
     }
-    memcpy(buf + digits + 1, "\r\n", 2);
-    return digits + 3;
+    return digits + 1 + write_end(buf + digits + 1);
 }
 
 size_t
@@ -159,8 +166,8 @@ amy__redis_words_write(const struct amy_redis_command *command, char *buf)
         if (word.n > 0) {
             memcpy(buf + n, word.p, word.n);
         }
-        memcpy(buf + n + word.n, "\r\n", 2);
-        n += word.n + 2;
+        n += word.n;
+        n += write_end(buf + n);
     }
     return n;
 }

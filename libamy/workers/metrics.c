@@ -215,29 +215,34 @@ static const struct redis_figure {
 };
 
 static void
+tell_redis_figure(struct amy__metrics_text *text,
+                  const struct amy__workers_site *site,
+                  const struct redis_figure *figure)
+{
+    const struct amy__json *part =
+        amy__json_get(amy__workers_redis_told(site), figure->part);
+    const struct amy__label labels[] = {{"site", site->domain}, {NULL, NULL}};
+    int64_t value = 0;
+
+    if (!amy__workers_redis_is_up(site) ||
+        amy__json_get(part, figure->key) == NULL) {
+        return;
+    }
+    value = figure->is_bool ? amy__json_get_bool(part, figure->key, false)
+                            : amy__json_get_int(part, figure->key, 0);
+    amy__metrics_value(text, &figure->metric, labels, value);
+}
+
+static void
 tell_redis_figures(struct amy__metrics_text *text, void *user)
 {
     const struct amy_workers *workers = user;
 
     for (size_t i = 0; i < sizeof(redis_figures) / sizeof(redis_figures[0]);
          i++) {
-        const struct redis_figure *figure = &redis_figures[i];
-
         for (const struct amy__workers_site *site = workers->sites;
              site != NULL; site = site->next) {
-            const struct amy__json *part =
-                amy__json_get(amy__workers_redis_told(site), figure->part);
-            const struct amy__label labels[] = {{"site", site->domain},
-                                                {NULL, NULL}};
-
-            if (amy__workers_redis_is_up(site) &&
-                amy__json_get(part, figure->key) != NULL) {
-                amy__metrics_value(
-                    text, &figure->metric, labels,
-                    figure->is_bool
-                        ? (amy__json_get_bool(part, figure->key, false) ? 1 : 0)
-                        : amy__json_get_int(part, figure->key, 0));
-            }
+            tell_redis_figure(text, site, &redis_figures[i]);
         }
     }
 }
@@ -275,6 +280,22 @@ tell_queue(struct amy__metrics_text *text, const char *site,
 }
 
 static void
+tell_queues_of(struct amy__metrics_text *text,
+               const struct amy__workers_site *site, bool ages)
+{
+    const struct amy__json *queues =
+        amy__json_get(amy__workers_redis_told(site), "queues");
+
+    if (!amy__workers_redis_is_up(site)) {
+        return;
+    }
+    for (size_t i = 0;
+         i < amy__json_count(queues) && i < AMY_REDIS_REPORT_QUEUES; i++) {
+        tell_queue(text, site->domain, amy__json_at(queues, i), ages);
+    }
+}
+
+static void
 tell_queues(struct amy__metrics_text *text, void *user)
 {
     const struct amy_workers *workers = user;
@@ -282,16 +303,7 @@ tell_queues(struct amy__metrics_text *text, void *user)
     for (int turn = 0; turn < 2; turn++) {
         for (const struct amy__workers_site *site = workers->sites;
              site != NULL; site = site->next) {
-            const struct amy__json *queues =
-                amy__json_get(amy__workers_redis_told(site), "queues");
-
-            for (size_t i = 0;
-                 amy__workers_redis_is_up(site) &&
-                 i < amy__json_count(queues) && i < AMY_REDIS_REPORT_QUEUES;
-                 i++) {
-                tell_queue(text, site->domain, amy__json_at(queues, i),
-                           turn == 1);
-            }
+            tell_queues_of(text, site, turn == 1);
         }
     }
 }

@@ -2,6 +2,7 @@
  * it: its address is that user's to choose, and the supervisor's rights are not
  * lent. Not for what is asked: that is the room redis, in that process. */
 #include "core/alloc.h"
+#include "core/check.h"
 #include "core/cleanup.h"
 #include "core/clock.h"
 #include "core/digest.h"
@@ -305,11 +306,26 @@ set_variable(struct amy__workers_redis *redis, const struct amy__env *env,
     return 0;
 }
 
+static void
+begin(struct amy__workers_redis *redis, const struct amy__env *env)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+
+    end_process(redis);
+    if (set_variable(redis, env, &err) < 0) {
+        amy__timer_cancel(redis->timer);
+        amy__json_free(redis->told);
+        redis->told = NULL;
+        fail(redis, err.msg);
+        return;
+    }
+    (void)amy__timer_arm(redis->timer, 0, NULL);
+}
+
 void
 amy__workers_redis_begin(struct amy__workers_site *site,
                          const struct amy__env *env)
 {
-    struct amy_error err = AMY_ERROR_INIT;
     int rc = 0;
 
     if (site->site->redis_from == NULL) {
@@ -318,21 +334,12 @@ amy__workers_redis_begin(struct amy__workers_site *site,
         return;
     }
     if (site->redis == NULL) {
-        rc = create(site, &site->redis, &err);
+        rc = create(site, &site->redis, NULL);
     }
-    if (rc < 0) {
-        return; /* memory is out; the next reload tries again */
+    if (rc == 0) { /* else memory is out; the next reload tries again */
+        AMY_ASSERT(site->redis != NULL);
+        begin(site->redis, env);
     }
-    end_process(site->redis);
-    rc = set_variable(site->redis, env, &err);
-    if (rc < 0) {
-        amy__timer_cancel(site->redis->timer);
-        amy__json_free(site->redis->told);
-        site->redis->told = NULL;
-        fail(site->redis, err.msg);
-        return;
-    }
-    (void)amy__timer_arm(site->redis->timer, 0, NULL);
 }
 
 const struct amy__json *
