@@ -2,6 +2,7 @@
 
 import pytest
 from hosting import walk
+from test_metrics import expect_promtool_takes, metrics, scrape, value
 
 STEPS = [step for step in walk.STEPS if step not in
          (walk.worker_comes_back, walk.front_process_comes_back)]
@@ -35,3 +36,15 @@ def test_forwarded_fields_are_ours(stage):
 def test_unknown_host_is_421(stage):
     answer = stage.get("/", headers={"Host": "elsewhere.example"})
     assert answer.status == 421
+
+
+def test_metrics_of_redis(stage):
+    walk.status_tells_of_redis(stage)
+    expect_promtool_takes(scrape(stage.host, "workers").text)
+    found = metrics(stage.host, "workers")
+    assert value(found, "amy_redis_up", site=stage.domain) == 1
+    assert value(found, "amy_redis_memory_bytes", site=stage.domain) > 100000
+    assert value(found, "amy_redis_last_save_ok", site=stage.domain) == 1
+    assert value(found, "amy_rq_workers", site=stage.domain) >= 1
+    assert value(found, "amy_rq_jobs", site=stage.domain, queue="default", state="failed") == 0
+    assert value(found, "amy_rq_oldest_seconds", site=stage.domain, queue="default") >= 0
