@@ -158,12 +158,12 @@ def test_a_pipeline_whose_source_raises(client):
 
 
 def test_tls_is_verified(server):
-    with Client(server.tls_url, ca_file=server.ca) as client:
+    with Client(server.tls_url, ca_file=server.ca, timeout_s=SOON_S) as client:
         assert client.run("PING") == "PONG"
     with Client(server.tls_url, timeout_s=SOON_S) as client:
         error = refusal(client.run, "PING")
     assert error.code in (Code.ECONN, Code.EAUTH) and error.fate is Fate.NOT_RUN
-    with Client(server.tls_url, ca_file=server.ca, server_name="other.org") as client:
+    with Client(server.tls_url, ca_file=server.ca, server_name="other.org", timeout_s=SOON_S) as client:
         assert refusal(client.run, "PING").fate is Fate.NOT_RUN
 
 
@@ -202,7 +202,7 @@ print(len({{line.split()[-1] for line in open("/proc/self/maps") if "libssl" in 
 
 
 def test_a_wrong_password_is_told_and_not_shown(server):
-    with Client(f"unix://:wr0ng@{server.socket}") as client:
+    with Client(f"unix://:wr0ng@{server.socket}", timeout_s=SOON_S) as client:
         error = refusal(client.run, "PING")
     assert error.code is Code.EAUTH and "wr0ng" not in str(error)
     assert PASSWORD not in str(refusal(Client, f"redis://:{PASSWORD}@host:port/0"))
@@ -214,7 +214,7 @@ def test_a_server_that_hangs(server, client):
     try:
         began = time.monotonic()
         error = refusal(client.run, "INCR", "n", timeout_s=0.2)
-        assert 0.2 <= time.monotonic() - began < 2
+        assert 0.2 <= time.monotonic() - began < 10
         assert error.code is Code.ETIMEOUT and error.fate is Fate.UNKNOWN
     finally:
         server.process.send_signal(signal.SIGCONT)
@@ -235,7 +235,8 @@ def test_a_server_that_is_gone_costs_nothing(tmp_path):
         assert error.code is Code.ECONN and error.fate is Fate.NOT_RUN
         view = client.view()
         assert view.state is State.BROKEN and view.failures >= 3 and "none.sock" in view.problem
-        assert "next attempt in" in refusal(client.run, "PING").message
+        # Longer and longer apart: on a busy machine the first time may be over already.
+        wait_for(lambda: "next attempt in" in refusal(client.run, "PING").message, SOON_S, "it is not even tried")
 
 
 def test_a_peer_that_makes_no_sense(tmp_path):
@@ -287,7 +288,7 @@ def test_another_thread_is_refused_and_python_goes_on(server, client):
             refused = error
     assert refused is not None and refused.code is Code.EBUSY
     assert refusal(client.free).code is Code.EBUSY
-    with Client(server.url) as other:
+    with Client(server.url, timeout_s=SOON_S) as other:
         other.run("RPUSH", "queue", "x")
     waiting.join(SOON_S)
     assert results == [[b"queue", b"x"]]
@@ -298,7 +299,7 @@ def test_a_child_makes_its_own(server):
 import os
 from amy import Code, Error
 from amy.redis import Client
-client = Client({server.url!r})
+client = Client({server.url!r}, timeout_s=60)
 client.run("PING")
 child = os.fork()
 if child == 0:
@@ -307,7 +308,7 @@ if child == 0:
     except Error as error:
         code = 0 if error.code is Code.ESTATE else 2
     del client
-    os._exit(code if Client({server.url!r}).run("PING") == "PONG" else 3)
+    os._exit(code if Client({server.url!r}, timeout_s=60).run("PING") == "PONG" else 3)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.run("PING"), client.view().connections)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False,
@@ -339,6 +340,6 @@ def test_nothing_is_kept(server, client):
 
 def test_nothing_is_kept_of_clients(server):
     def work():
-        one = Client(server.url)
+        one = Client(server.url, timeout_s=SOON_S)
         one.run("PING")
     expect_flat(work, 500)
