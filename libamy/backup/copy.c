@@ -335,7 +335,8 @@ copy_set(struct work *work, const struct amy__copy_item *item,
     return rc;
 }
 
-/* What was said of a set here since it was copied: a pin, a drill. */
+/* What was said of a set here since it was copied: a pin, a drill. Not that it
+ * is damaged: the one there is not. */
 static int
 renew(struct work *work, const struct amy__set *set, struct amy_error *err)
 {
@@ -344,7 +345,7 @@ renew(struct work *work, const struct amy__set *set, struct amy_error *err)
     char hex[65] = "";
     int rc = 0;
 
-    if (entry == NULL || !entry->proven || set->broken[0] != '\0' ||
+    if (entry == NULL || !entry->proven || !amy__set_is_good(set) ||
         !amy__copy_is_of(entry, &set->manifest)) {
         return 0;
     }
