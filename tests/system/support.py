@@ -1,9 +1,12 @@
 """What several tests need: the quick site, and looking at processes."""
 
 import os
+import socket
 from pathlib import Path
 
 from hosting import venv, walk
+from hosting.host import connect_unix
+from hosting.rawhttp import Connection
 from hosting.release import Releases
 from hosting.site import copy_file, make_directory
 from hosting.wait import wait_for
@@ -98,6 +101,16 @@ def expect_one_at_a_time(site):
 
 
 # ---- processes
+
+
+def scrape(host, daemon="front", method="GET", path="/metrics"):
+    """An answer on a socket for Prometheus."""
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.settimeout(10)
+        connect_unix(raw, host.run / f"{daemon}-metrics.sock")
+        connection = Connection(raw)
+        connection.request(method, path, {"Host": "metrics"})
+        return connection.read_response(method)
 
 
 def processes():

@@ -12,6 +12,7 @@ import pytest
 from backups import DOMAIN, Shop, check_restorable, expect_failed
 from hosting.site import make_directory
 from hosting.wait import wait_for
+from support import scrape
 from test_metrics import expect_promtool_takes, metrics, scrape, value
 
 
@@ -130,6 +131,18 @@ def test_what_is_said_of_a_set_later_reaches_its_copy(shop, nas):
         dump(shop)
     nas.copied(rules={"count": 1})
     assert name in nas.sets() and len(nas.sets()) == 2
+
+
+def test_a_set_that_is_damaged_here_is_still_good_there(shop, nas):
+    name = dump(shop)
+    nas.copied()
+    flip(shop.sets / name / "data.dump.zst")
+    expect_failed(shop.run("verify", set=name), "damaged")
+    assert nas.copied() == []
+    check_restorable(nas.path / name)
+    shutil.rmtree(shop.sets / name)
+    assert nas.run("fetch")["set"]["verdict"] == "parsed"
+    check_restorable(shop.sets / name)
 
 
 # ---- a local set waits for its copy
@@ -296,6 +309,9 @@ def test_the_daemon_copies_what_is_made_and_tells_of_it(shop, nas):
         assert value(told, "amy_backup_copy_missing", site=DOMAIN, copy="nas") == 0
         assert value(told, "amy_backup_copy_age_seconds", site=DOMAIN, copy="nas") < 600
         assert name in host.amyctl("backup", "verify", DOMAIN, "--copy", "nas").stdout
+        figures = scrape(host, "backup").text
+        assert f'amy_backup_copy_missing{{site="{DOMAIN}",copy="nas"}} 0' in figures
+        assert f'amy_backup_copy_age_seconds{{site="{DOMAIN}",copy="nas"}}' in figures
         shutil.rmtree(shop.sets / name)
         target = f"{shop.database}_back"
         shop.query(f"CREATE DATABASE {target}", "postgres")

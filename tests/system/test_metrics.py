@@ -3,34 +3,22 @@
 import json
 import re
 import shutil
-import socket
 import subprocess
 import urllib.request
 
 import pytest
 from hosting import users
-from hosting.host import connect_unix
-from hosting.rawhttp import Connection
 from hosting.services import free_port
 from hosting.site import TOP
 from hosting.users import as_user, clean_environment
 from hosting.wait import wait_for
 from lineage import Lineage
-from support import TINY
+from support import TINY, scrape
 
 SOON_S = 30
 METRICS_PAGE = TOP / "docs/api/metrics.md"
 LINE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$")
 LABEL = re.compile(r"(\w+)=\"((?:[^\"\\\\]|\\\\.)*)\"")
-
-
-def scrape(host, daemon="front", method="GET", path="/metrics"):
-    with socket.socket(socket.AF_UNIX) as raw:
-        raw.settimeout(10)
-        connect_unix(raw, host.run / f"{daemon}-metrics.sock")
-        connection = Connection(raw)
-        connection.request(method, path, {"Host": "metrics"})
-        return connection.read_response(method)
 
 
 def metrics(host, daemon="front"):
