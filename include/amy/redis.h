@@ -85,8 +85,11 @@ struct amy_redis_result {
      *  WRONGPASS), AMY_EDENIED (NOPERM), AMY_EAGAIN (LOADING, BUSY, TRYAGAIN,
      *  MASTERDOWN, CLUSTERDOWN), AMY_ELIMIT (OOM), AMY_ESTATE (READONLY,
      *  MISCONF, NOREPLICAS), AMY_ENOTFOUND (NOSCRIPT) or AMY_EINVAL (any
-     *  other). Without an answer: AMY_ETIMEOUT, AMY_ECANCELED, AMY_ECONN (also
-     *  AMY_EAUTH, AMY_EPROTO, AMY_ELIMIT: why the connection ended). */
+     *  other). Without an answer: AMY_ETIMEOUT, AMY_ECANCELED, or why the
+     *  connection ended, or there is none: AMY_ECONN, AMY_EAUTH (refused, by
+     *  either side), AMY_EPROTO, AMY_ELIMIT (a reply), AMY_EINVAL (no such
+     *  database, a file for TLS), AMY_EUNSUPPORTED (names cannot be looked up;
+     *  err names the package). */
     int code;
     uint32_t fate; /**< enum amy_redis_fate */
     /** NULL unless answered; an error reply is here, too. Of a batch: an array
@@ -208,11 +211,11 @@ struct amy_redis_command {
  * @param fn       called once, unless this call fails; NULL: nobody asks
  * @param ret_id   for amy_redis_cancel(); may be NULL
  * @return 0, AMY_EINVAL (no command, or a refused one), AMY_ELIMIT (the queue
- *         is full: go on when something was answered), AMY_ECONN or AMY_EAUTH
- *         (the server is known to be gone, or to refuse us, and it is not yet
- *         time to try again; err says why and when), AMY_ESTATE (a client
- *         without a base, in a child after fork(), or within amy_redis_free()),
- *         AMY_ENOMEM
+ *         is full: go on when something was answered), AMY_ECONN or
+ *         what else connections end with (the server is known to be gone, or to
+ *         refuse us, and it is not yet time to try again; err says why and
+ *         when), AMY_ESTATE (a client without a base, in a child after fork(),
+ * or within amy_redis_free()), AMY_ENOMEM
  *
  * Loop: the client's base.  Blocks: no.  Since: 0.1
  */
@@ -290,7 +293,8 @@ amy_redis_batch_add(struct amy_redis_batch *batch,
 /** As amy_redis_send(), for all of a batch; AMY_EINVAL: it is empty. The batch
  *  may be sent again. A batch is never continued over another connection: where
  *  one is lost in between, its fate is AMY_REDIS_UNKNOWN. An atomic batch that
- *  the server refuses as a whole ends with that error (EXECABORT).
+ *  the server refuses as a whole ends with the error of its first command that
+ *  has one.
  *  Loop: the client's base.  Blocks: no.  Since: 0.1 */
 AMY_API AMY_MUST_USE int
 amy_redis_send_batch(struct amy_redis *client,

@@ -9,11 +9,13 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #define PLENTY_MS 60000
 #define SHORT_MS 200
+#define CALLERS 1000U
 /* A bound on time is asserted tenfold: the machine may be busy. */
 #define AT_ONCE_MS 100
 
@@ -184,6 +186,28 @@ test_run_hung_server_keeps_deadlines_and_then_costs_nothing(void **state)
     redis_server_free(&server);
 }
 
+/* However many wait, there is one attempt at a time, and a pause between. */
+static void
+test_send_thousand_callers_knock_three_times(void **state)
+{
+    struct amy_redis *client = make_client("unix:///nowhere/redis.sock", base);
+    struct asked *all = calloc(CALLERS, sizeof(*all));
+    int64_t begun_ms = amy__mono_ms(NULL);
+
+    (void)state;
+    for (size_t i = 0; i < CALLERS; i++) {
+        ask_well(client, "PING", PLENTY_MS, &all[i]);
+    }
+    wait_for(base, &all[CALLERS - 1]);
+    for (size_t i = 0; i < CALLERS; i++) {
+        expect(&all[i], AMY_ECONN, AMY_REDIS_NOT_RUN);
+    }
+    assert_int_equal(look(client).failures, 3);
+    assert_true(amy__mono_ms(NULL) - begun_ms >= 200);
+    amy_redis_free(client);
+    free(all);
+}
+
 /* --- who may --- */
 
 static const char *const locked[] = {"--requirepass", "hunter2", NULL};
@@ -317,6 +341,7 @@ main(void)
         T(test_run_after_an_idle_connection_was_closed_is_not_unknown),
         T(test_send_killed_under_way_is_unknown_and_the_rest_goes_on),
         T(test_run_hung_server_keeps_deadlines_and_then_costs_nothing),
+        T(test_send_thousand_callers_knock_three_times),
         T(test_run_wrong_password_is_asked_for_once),
         T(test_run_login_and_database_are_repeated_on_each_connection),
         T(test_run_no_such_database_is_told),
