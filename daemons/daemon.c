@@ -414,7 +414,8 @@ daemon_main(const struct daemon_spec *spec, int argc, char **argv)
         init_duty();
     }
     (void)sigaction(SIGPIPE, &ignore, NULL);
-    daemon.log = log_begin(&daemon.sink, spec->name);
+    /* A check is asked for by a person, and has nobody to hold up. */
+    daemon.log = log_begin(&daemon.sink, spec->name, daemon.only_check);
     if (spec->json_log) {
         daemon_log_json(&daemon);
     }

@@ -61,11 +61,24 @@ on_start(struct daemon *daemon, void *user)
     return 0;
 }
 
+/* More than any pipe or socket takes. */
+static void
+flood(const struct daemon *daemon)
+{
+    for (int i = 0; i < SAMPLE_FLOOD_LINES; i++) {
+        daemon_say(daemon, AMY_LOG_WARN, "flood %-990d", i);
+    }
+}
+
 static void
 on_reload(struct daemon *daemon, void *user)
 {
-    (void)daemon;
     (void)user;
+    if (getenv("SAMPLE_FLOODS") != NULL) {
+        flood(daemon);
+        daemon_ready(daemon, "flooded");
+        return;
+    }
     (void)printf("reload\n"); /* ends with USR1 */
 }
 
@@ -81,6 +94,9 @@ static void
 on_stop(struct daemon *daemon, bool now, void *user)
 {
     (void)user;
+    if (getenv("SAMPLE_FLOODS") != NULL) {
+        daemon_say(daemon, AMY_LOG_WARN, "the flood is over");
+    }
     (void)printf("stop %s\n", now ? "now" : "soon");
     if (now || getenv("SAMPLE_PATIENT") == NULL) {
         daemon_finish(daemon, 7);

@@ -26,16 +26,16 @@ struct run {
     size_t used;
 };
 
-/* Start argv with env ("A=b" entries) and everything it prints in a pipe. */
+/* Start argv with env ("A=b" entries); what it prints goes to ends[1], and is
+ * read from ends[0]. */
 static void
-begin(struct run *run, const char *const *argv, const char *const *env)
+begin_with(struct run *run, const char *const *argv, const char *const *env,
+           const int ends[2])
 {
     struct amy__spawn_fd fds[2];
     struct amy__spawn_plan plan = {.argv = argv, .envp = env, .cwd_fd = -1};
     struct amy_error err = AMY_ERROR_INIT;
-    int ends[2] = {-1, -1};
 
-    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     fds[0] = (struct amy__spawn_fd){ends[1], 1};
     fds[1] = (struct amy__spawn_fd){ends[1], 2};
     plan.fds = fds;
@@ -47,6 +47,16 @@ begin(struct run *run, const char *const *argv, const char *const *env)
     run->out = ends[0];
     run->used = 0;
     run->text[0] = '\0';
+}
+
+/* With everything it prints in a pipe. */
+static void
+begin(struct run *run, const char *const *argv, const char *const *env)
+{
+    int ends[2] = {-1, -1};
+
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    begin_with(run, argv, env, ends);
 }
 
 /* One read of what comes; false at its end. */
@@ -349,6 +359,88 @@ test_service_manager_is_told(void **state)
     close(fd);
 }
 
+/* All there is to be read now, or until the other side is closed: how many
+ * floods are in it. What is behind the last newline is kept for the next. */
+static int
+count_flood(struct run *run, int wait_ms)
+{
+    struct pollfd ready = {.fd = run->out, .events = POLLIN};
+    int count = 0;
+
+    while (poll(&ready, 1, wait_ms) == 1) {
+        ssize_t n = read(run->out, run->text + run->used,
+                         sizeof(run->text) - 1 - run->used);
+        char *line = run->text;
+        char *end = NULL;
+
+        if (n <= 0) {
+            break;
+        }
+        run->used += (size_t)n;
+        run->text[run->used] = '\0';
+        while ((void)(end = strchr(line, '\n')), end != NULL) {
+            *end = '\0';
+            count += strstr(line, "flood ") != NULL &&
+                     strstr(line, "is over") == NULL;
+            if (strstr(line, "lost=") != NULL) {
+                count += (int)strtol(strstr(line, "lost=") + 5, NULL, 10);
+            }
+            line = end + 1;
+        }
+        run->used -= (size_t)(line - run->text);
+        memmove(run->text, line, run->used + 1);
+    }
+    return count;
+}
+
+/* Stdout and stderr are one, and nobody reads. */
+static void
+check_flood(const int ends[2], const char *json)
+{
+    static const char *const argv[] = {SAMPLE, NULL};
+    char variable[80] = "";
+    char note[512] = "";
+    int notes = listen_for_notes(variable);
+    const char *env[] = {variable, "SAMPLE_FLOODS=1", json, NULL};
+    struct run run;
+    int beats = 0;
+    int seen = 0;
+
+    begin_with(&run, argv, env, ends);
+    await_text(&run, "start");
+    next_note(notes, note, &beats);
+    assert_string_equal(note, "READY=1\nSTATUS=all well");
+    run.used = 0;
+    tell(&run, SIGHUP);
+    next_note(notes, note, &beats);
+    next_note(notes, note, &beats);
+    assert_string_equal(note, "READY=1\nSTATUS=flooded");
+    seen = count_flood(&run, 0);
+    assert_in_range(seen, 1, SAMPLE_FLOOD_LINES - 1);
+    tell(&run, SIGTERM);
+    seen += count_flood(&run, PATIENCE_MS);
+    assert_int_equal(seen, SAMPLE_FLOOD_LINES);
+    assert_int_equal(end(&run), 7);
+    close(notes);
+}
+
+static void
+test_log_that_nobody_reads_holds_nobody_up(void **state)
+{
+    static const char *const jsons[] = {NULL, "SAMPLE_JSON=1"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        int ends[2] = {-1, -1};
+
+        assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+        check_flood(ends, jsons[i]);
+        assert_int_equal(
+            socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+        check_flood(ends, jsons[i]);
+    }
+}
+
 /* The children of a process, as the kernel lists them. */
 static int
 children_of(pid_t pid, pid_t *ret_first)
@@ -423,6 +515,7 @@ main(void)
         cmocka_unit_test(test_second_interrupt_stops_at_once),
         cmocka_unit_test(test_journal_gets_level_prefixes),
         cmocka_unit_test(test_service_manager_is_told),
+        cmocka_unit_test(test_log_that_nobody_reads_holds_nobody_up),
         cmocka_unit_test(test_pid_1_reaps_and_forwards),
     };
 
