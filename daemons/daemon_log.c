@@ -74,20 +74,28 @@ write_text(const struct log_sink *sink, enum amy_log_level level,
     return write_stderr(sink, text, n);
 }
 
-/* Whole or not at all, where several processes share a pipe. */
+/* Whole or not at all, where several processes share a pipe. Half a line on a
+ * disk that is full is ended at once, or before the next. */
 static bool
-write_json(const struct log_sink *sink, enum amy_log_level level,
-           const char *line, int64_t wall_ms)
+write_json(struct log_sink *sink, enum amy_log_level level, const char *line,
+           int64_t wall_ms)
 {
     char json[PIPE_BUF];
     size_t n = amy_log_message_json(level, sink->program, wall_ms, line, json,
                                     sizeof(json));
+    ssize_t done = 0;
 
-    return write(STDOUT_FILENO, json, n) == (ssize_t)n;
+    if (sink->torn && write(STDOUT_FILENO, "\n", 1) != 1) {
+        return false;
+    }
+    done = write(STDOUT_FILENO, json, n);
+    sink->torn =
+        done > 0 && done < (ssize_t)n && write(STDOUT_FILENO, "\n", 1) != 1;
+    return done == (ssize_t)n;
 }
 
 static bool
-write_anywhere(const struct log_sink *sink, enum amy_log_level level,
+write_anywhere(struct log_sink *sink, enum amy_log_level level,
                const char *line, int64_t wall_ms)
 {
     return (sink->to_stdout && write_json(sink, level, line, wall_ms)) ||
@@ -95,7 +103,7 @@ write_anywhere(const struct log_sink *sink, enum amy_log_level level,
 }
 
 static bool
-tell_lost(const struct log_sink *sink, int64_t wall_ms)
+tell_lost(struct log_sink *sink, int64_t wall_ms)
 {
     char line[80] = "";
 

@@ -14,6 +14,7 @@ struct log_sink {
     bool is_journal;
     bool is_patient;
     bool to_stdout; /* as JSON */
+    bool torn;      /* half a line was written there */
 };
 
 /* To stderr: with level prefixes ("<4>", sd-daemon(3)) when that is the

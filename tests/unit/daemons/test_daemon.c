@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -441,6 +442,60 @@ test_log_that_nobody_reads_holds_nobody_up(void **state)
     }
 }
 
+/* Of the lines that begin with a brace; each other one is half of one. */
+static void
+check_lines(const char *text, int torn)
+{
+    const char *end = NULL;
+
+    for (; (void)(end = strchr(text, '\n')), end != NULL; text = end + 1) {
+        if (text[0] == '{') {
+            torn -= end[-1] != '}';
+        }
+    }
+    assert_int_equal(torn, 0);
+    assert_string_equal(text, "");
+}
+
+/* Here a limit of the file's size does it. */
+static void
+test_half_a_line_on_a_full_disk_is_ended(void **state)
+{
+    static const char script[] =
+        "trap '' XFSZ; ulimit -S -f 1; exec " SAMPLE " >>\"$FILE\"";
+    static const char *const argv[] = {"/bin/sh", "-c", script, NULL};
+    struct rlimit own = {0};
+    char variable[80] = "";
+    char file[] = "FILE=/tmp/amy-test-XXXXXX";
+    int fd = mkstemp(file + 5);
+    int notes = listen_for_notes(variable);
+    const char *env[] = {variable, file, "SAMPLE_FLOODS=1", "SAMPLE_JSON=1",
+                         NULL};
+    char text[8192] = "";
+    char note[512] = "";
+    struct run run;
+    int beats = 0;
+
+    (void)state;
+    begin(&run, argv, env);
+    next_note(notes, note, &beats);
+    tell(&run, SIGHUP);
+    next_note(notes, note, &beats);
+    next_note(notes, note, &beats);
+    assert_string_equal(note, "READY=1\nSTATUS=flooded");
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &own), 0);
+    assert_int_equal(prlimit(run.child.pid, RLIMIT_FSIZE, &own, NULL), 0);
+    tell(&run, SIGTERM);
+    (void)count_flood(&run, PATIENCE_MS);
+    assert_int_equal(end(&run), 7);
+    assert_true(pread(fd, text, sizeof(text) - 1, 0) > 0);
+    check_lines(text, 1);
+    assert_non_null(strstr(text, "\"message\":\"the flood is over\"}\n"));
+    close(notes);
+    close(fd);
+    unlink(file + 5);
+}
+
 /* The children of a process, as the kernel lists them. */
 static int
 children_of(pid_t pid, pid_t *ret_first)
@@ -516,6 +571,7 @@ main(void)
         cmocka_unit_test(test_journal_gets_level_prefixes),
         cmocka_unit_test(test_service_manager_is_told),
         cmocka_unit_test(test_log_that_nobody_reads_holds_nobody_up),
+        cmocka_unit_test(test_half_a_line_on_a_full_disk_is_ended),
         cmocka_unit_test(test_pid_1_reaps_and_forwards),
     };
 
