@@ -108,7 +108,8 @@ amy__redis_begin_batch(struct amy_redis *client,
                        const struct amy_redis_batch *batch, amy_redis_fn fn,
                        void *user, uint64_t *ret_id, struct amy_error *err)
 {
-    struct amy__redis_want want = {.batch = true};
+    struct amy__redis_want want = {.fn = fn, .user = user, .batch = true};
+    uint64_t id = 0;
     struct amy__redis_call *call = NULL;
     int rc = 0;
 
@@ -130,11 +131,9 @@ amy__redis_begin_batch(struct amy_redis *client,
     }
     AMY_ASSERT(call != NULL);
     write_bytes(batch, call->bytes);
-    call->fn = fn;
-    call->user = user;
-    amy__redis_call_begin(client, call);
+    id = amy__redis_call_begin(client, call);
     if (ret_id != NULL) {
-        *ret_id = call->id;
+        *ret_id = id;
     }
     return 0;
 }

@@ -58,6 +58,8 @@ amy__redis_call_create(struct amy_redis *client,
         return amy__err(err, AMY_ENOMEM, "beginning a call");
     }
     call->n = want->n;
+    call->fn = want->fn;
+    call->user = want->user;
     call->replies = want->replies;
     call->batch = want->batch;
     call->atomic = want->atomic;
@@ -67,7 +69,7 @@ amy__redis_call_create(struct amy_redis *client,
     return 0;
 }
 
-void
+uint64_t
 amy__redis_call_begin(struct amy_redis *client, struct amy__redis_call *call)
 {
     call->deadline_ms = amy__redis_now(client) + call->timeout_ms;
@@ -77,6 +79,7 @@ amy__redis_call_begin(struct amy_redis *client, struct amy__redis_call *call)
     }
     amy__redis_wake(client, call->deadline_ms);
     amy__defer_ask(client->pump);
+    return call->id;
 }
 
 int
@@ -85,7 +88,8 @@ amy__redis_begin(struct amy_redis *client,
                  void *user, uint64_t *ret_id, struct amy_error *err)
 {
     struct amy_redis_command own;
-    struct amy__redis_want want = {.replies = 1};
+    struct amy__redis_want want = {.fn = fn, .user = user, .replies = 1};
+    uint64_t id = 0;
     struct amy__redis_call *call = NULL;
     int rc =
         amy__options_read(&own, sizeof(own), command,
@@ -99,11 +103,9 @@ amy__redis_begin(struct amy_redis *client,
     }
     AMY_ASSERT(call != NULL);
     (void)amy__redis_words_write(&own, call->bytes);
-    call->fn = fn;
-    call->user = user;
-    amy__redis_call_begin(client, call);
+    id = amy__redis_call_begin(client, call);
     if (ret_id != NULL) {
-        *ret_id = call->id;
+        *ret_id = id;
     }
     return 0;
 }

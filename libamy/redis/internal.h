@@ -119,7 +119,9 @@ void amy__redis_tell(struct amy_redis *client);
 
 /* call.c */
 struct amy__redis_want {
-    size_t n;
+    size_t n; /* bytes */
+    amy_redis_fn fn;
+    void *user;
     uint32_t replies;
     uint32_t timeout_ms; /* 0: the client's */
     bool batch;
@@ -129,9 +131,9 @@ int amy__redis_call_create(struct amy_redis *client,
                            const struct amy__redis_want *want,
                            struct amy__redis_call **ret_call,
                            struct amy_error *err);
-/* Its bytes are written: begin. */
-void amy__redis_call_begin(struct amy_redis *client,
-                           struct amy__redis_call *call);
+/* Its bytes are written: begin. Returns its id. */
+uint64_t amy__redis_call_begin(struct amy_redis *client,
+                               struct amy__redis_call *call);
 /* As the public ones, whosever loop it is. */
 int amy__redis_begin(struct amy_redis *client,
                      const struct amy_redis_command *command, amy_redis_fn fn,
