@@ -11,10 +11,10 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "core/options.h"
+#include "core/sigpipe.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -601,14 +601,6 @@ tell_end(struct amy__job *job, int rc, const struct amy_error *err)
     job->result = NULL;
 }
 
-static bool
-sigpipe_is_ignored(void)
-{
-    struct sigaction now;
-
-    return sigaction(SIGPIPE, NULL, &now) == 0 && now.sa_handler == SIG_IGN;
-}
-
 int
 amy_backup_job(const struct amy_backup_job_options *opts, struct amy_error *err)
 {
@@ -622,8 +614,9 @@ amy_backup_job(const struct amy_backup_job_options *opts, struct amy_error *err)
     if (rc < 0) {
         return rc;
     }
-    if (!sigpipe_is_ignored()) {
-        return amy__err(err, AMY_ESTATE, "SIGPIPE must be ignored");
+    rc = amy__check_sigpipe(err);
+    if (rc < 0) {
+        return rc;
     }
     job.borrow_clock = own.borrow_clock;
     job.site_fd = own.directory_fd;

@@ -5,9 +5,8 @@
 #include "core/alloc.h"
 #include "core/cleanup.h"
 #include "core/error.h"
+#include "core/sigpipe.h"
 #include "fetch/internal.h"
-
-#include <signal.h>
 
 #define CONNECTIONS_MAX 16L
 
@@ -186,17 +185,6 @@ on_ends(void *user)
 /* --- create, start, free --- */
 
 static int
-check_sigpipe(struct amy_error *err)
-{
-    struct sigaction now;
-
-    if (sigaction(SIGPIPE, NULL, &now) != 0 || now.sa_handler != SIG_IGN) {
-        return amy__err(err, AMY_ESTATE, "SIGPIPE must be ignored");
-    }
-    return 0;
-}
-
-static int
 set_up(struct amy__fetch *client, const char *ca_file, struct amy_error *err)
 {
     const struct amy__curl *curl = &client->curl;
@@ -235,7 +223,7 @@ amy__fetch_create(const struct amy__fetch_options *opts,
                   struct amy__fetch **ret_client, struct amy_error *err)
 {
     AMY_CLEANUP(amy__fetch_free_p) struct amy__fetch *client = NULL;
-    int rc = check_sigpipe(err);
+    int rc = amy__check_sigpipe(err);
 
     if (rc < 0) {
         return rc;

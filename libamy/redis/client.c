@@ -7,9 +7,9 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "core/options.h"
+#include "core/sigpipe.h"
 #include "redis/internal.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -329,17 +329,6 @@ set_loop(struct amy_redis *client, struct event_base *base,
 }
 
 static int
-check_sigpipe(struct amy_error *err)
-{
-    struct sigaction now;
-
-    if (sigaction(SIGPIPE, NULL, &now) != 0 || now.sa_handler != SIG_IGN) {
-        return amy__err(err, AMY_ESTATE, "for TLS, SIGPIPE must be ignored");
-    }
-    return 0;
-}
-
-static int
 set_up(struct amy_redis *client, const struct amy_redis_options *opts,
        struct amy_error *err)
 {
@@ -352,7 +341,7 @@ set_up(struct amy_redis *client, const struct amy_redis_options *opts,
         rc = amy__err(err, AMY_EINVAL, "reply_bytes_max is too large");
     }
     if (rc == 0 && client->url.tls) {
-        rc = check_sigpipe(err);
+        rc = amy__check_sigpipe(err);
     }
     amy__buf_init(&client->in, reply_max + READ_AHEAD);
     rc = rc < 0 ? rc : amy__redis_codec_create(reply_max, &client->codec, err);
