@@ -83,6 +83,9 @@ judge_answer(const json_t *status, const char *site)
     if (one == NULL) {
         return complain(site, "amy-backup knows no such site");
     }
+    if (text_at(one, "error")[0] != '\0') {
+        return complain(site, text_at(one, "error"));
+    }
     return backup == NULL
                ? complain(site, "its site.yaml names no database to back up")
                : judge(backup, site);

@@ -167,6 +167,9 @@ look_at_age(struct amy__scheduler_site *site)
     if (!site->facts.known) {
         return;
     }
+    if (limit_ms == 0 && site->unscheduled[0] != '\0') {
+        return; /* nobody knows; AMY__ALARM_FAILED tells */
+    }
     if (limit_ms == 0) {
         set_alarm(site, AMY__ALARM_AGE, false, "no age is too old any more");
         return;
@@ -268,11 +271,24 @@ end_all(struct amy__scheduler_site *site)
     amy__scheduler_memory_note(site);
 }
 
+/* Why no backup is made, or none can be restored; NULL: all works. */
+static const char *
+failure_of(const struct amy__scheduler_site *site)
+{
+    if (site->unscheduled[0] != '\0') {
+        return site->unscheduled;
+    }
+    return site->failures > 0 ||
+                   (site->drill_failed && site->site->backup_drill_ms > 0)
+               ? site->failure
+               : NULL;
+}
+
 void
 amy__scheduler_alarms(struct amy__scheduler_site *site)
 {
     const struct amy__scheduler_facts *facts = &site->facts;
-    bool failed = false;
+    const char *failure = NULL;
 
     if (site->site == NULL) {
         return;
@@ -285,10 +301,9 @@ amy__scheduler_alarms(struct amy__scheduler_site *site)
     look_for_failed_copies(site); /* one state each for all of them: the first
                                      that is so is named */
     look_for_late_copies(site);
-    failed = site->failures > 0 ||
-             (site->drill_failed && site->site->backup_drill_ms > 0);
-    set_alarm(site, AMY__ALARM_FAILED, failed, "%s",
-              failed ? site->failure : "it worked again");
+    failure = failure_of(site);
+    set_alarm(site, AMY__ALARM_FAILED, failure != NULL, "%s",
+              failure != NULL ? failure : "it worked again");
     if (facts->known) {
         bool suspect = strcmp(facts->newest_verdict, "suspect") == 0 ||
                        strcmp(facts->newest_verdict, "damaged") == 0;

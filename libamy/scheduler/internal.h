@@ -117,7 +117,8 @@ struct amy__scheduler_site {
     char error[256]; /* "" or why the last site.yaml was refused */
     struct amy__schedule schedule;
     struct amy__zone *zone;
-    bool scheduled; /* it has one, and its state has begun */
+    char unscheduled[256]; /* "" or why the schedule is not as site.yaml says */
+    bool scheduled;        /* it has one, and its state has begun */
     bool has_schedule;
     struct amy__schedule_state state;
     struct amy_log_writer *log;    /* backup.log where it is no file; or NULL */
@@ -176,6 +177,10 @@ struct amy__scheduler_site *
 amy__scheduler_site_find(const struct amy_scheduler *scheduler,
                          const char *domain);
 void amy__scheduler_site_free(struct amy__scheduler_site *site);
+/* The schedule as site.yaml has it now; its state goes on. On failure, which is
+ * kept in `unscheduled`, the one there was stays. AMY_EINVAL. */
+int amy__scheduler_set_schedule(struct amy__scheduler_site *site,
+                                struct amy_error *err);
 /* A spec with what the site says; the action's own parts are the caller's. */
 void amy__scheduler_spec(const struct amy__scheduler_site *site,
                          enum amy__job_action action,

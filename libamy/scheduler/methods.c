@@ -80,13 +80,15 @@ static struct amy__json *
 site_json(const struct amy__scheduler_site *site)
 {
     struct amy__json *json = amy__json_object();
+    const char *error =
+        site->error[0] != '\0' ? site->error : site->unscheduled;
 
     (void)amy__json_set(json, "site", amy__json_text(site->domain));
     if (site->site != NULL && site->site->database_from != NULL) {
         (void)amy__json_set(json, "backup", backup_json(site));
     }
-    if (site->error[0] != '\0') {
-        (void)amy__json_set(json, "error", amy__json_text(site->error));
+    if (error[0] != '\0') {
+        (void)amy__json_set(json, "error", amy__json_text(error));
     }
     (void)amy__json_set(json, "logs", amy__site_logs_json(site->rotator));
     (void)amy__json_set(json, "problems",

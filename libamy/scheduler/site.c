@@ -199,6 +199,17 @@ look(struct amy__scheduler_site *site)
     }
 }
 
+/* What a schedule lacks may have been installed; nobody would tell us. */
+static void
+try_schedule(struct amy__scheduler_site *site)
+{
+    if (site->unscheduled[0] != '\0' &&
+        amy__scheduler_set_schedule(site, NULL) == 0) {
+        amy__log(&site->borrow_scheduler->log, AMY_LOG_NOTICE,
+                 "a schedule can be used now site=%s", site->domain);
+    }
+}
+
 void
 amy__scheduler_site_tick(struct amy__scheduler_site *site)
 {
@@ -219,6 +230,7 @@ amy__scheduler_site_tick(struct amy__scheduler_site *site)
         }
     }
     if (amy__mono_ms(site->borrow_scheduler->borrow_clock) >= site->look_ms) {
+        try_schedule(site);
         look(site);
     }
     amy__scheduler_copies_tick(site);
@@ -445,36 +457,47 @@ amy__scheduler_site_ended(struct amy__scheduler_site *site,
 
 /* --- reading the site --- */
 
-/* The schedule as site.yaml has it now; its state goes on. */
+/* What site.yaml means by `at` or `cron`, in the zone that it names. */
 static int
-set_schedule(struct amy__scheduler_site *site, struct amy_error *err)
+read_times(const struct amy__site *says, struct amy__cron *ret,
+           struct amy__zone **ret_zone, struct amy_error *err)
+{
+    int rc = amy__zone_load(says->backup_zone, ret_zone, err);
+
+    if (rc == 0 && says->backup_cron != NULL) {
+        rc = amy__cron_parse(amy__span_of(says->backup_cron), ret, err);
+    }
+    for (size_t i = 0;
+         rc == 0 && says->backup_at != NULL && says->backup_at[i] != NULL;
+         i++) {
+        rc = amy__cron_add_time(amy__span_of(says->backup_at[i]), ret, err);
+    }
+    return rc;
+}
+
+int
+amy__scheduler_set_schedule(struct amy__scheduler_site *site,
+                            struct amy_error *err)
 {
     const struct amy__site *says = site->site;
     struct amy__schedule fresh = {.every_ms = says->backup_every_ms};
+    bool wanted = says->database_from != NULL &&
+                  (says->backup_every_ms > 0 || says->backup_at != NULL ||
+                   says->backup_cron != NULL);
     struct amy__zone *zone = NULL;
+    struct amy_error why = AMY_ERROR_INIT;
     int rc = 0;
 
-    site->has_schedule = says->database_from != NULL &&
-                         (says->backup_every_ms > 0 ||
-                          says->backup_at != NULL || says->backup_cron != NULL);
+    if (wanted && says->backup_every_ms == 0) {
+        rc = read_times(says, &fresh.cron, &zone, &why);
+    }
+    (void)snprintf(site->unscheduled, sizeof(site->unscheduled), "%s", why.msg);
+    if (rc < 0) {
+        amy__zone_free(zone);
+        return amy__err(err, AMY_EINVAL, "%s", why.msg);
+    }
     fresh.seed =
         amy__hash(amy__span_of(site->domain), UINT64_C(14695981039346656037));
-    if (site->has_schedule && says->backup_every_ms == 0) {
-        rc = amy__zone_load(says->backup_zone, &zone, err);
-        if (rc < 0) {
-            return rc;
-        }
-        if (says->backup_cron != NULL) {
-            rc = amy__cron_parse(amy__span_of(says->backup_cron), &fresh.cron,
-                                 err);
-        }
-        for (size_t i = 0;
-             rc == 0 && says->backup_at != NULL && says->backup_at[i] != NULL;
-             i++) {
-            rc = amy__cron_add_time(amy__span_of(says->backup_at[i]),
-                                    &fresh.cron, err);
-        }
-    }
     fresh.zone = zone;
     fresh.jitter_ms = says->backup_every_ms / 10;
     if (fresh.every_ms == 0 || fresh.jitter_ms > JITTER_MAX_MS) {
@@ -483,8 +506,9 @@ set_schedule(struct amy__scheduler_site *site, struct amy_error *err)
     amy__zone_free(site->zone);
     site->zone = zone;
     site->schedule = fresh;
-    site->scheduled = site->scheduled && site->has_schedule;
-    return rc;
+    site->has_schedule = wanted;
+    site->scheduled = site->scheduled && wanted;
+    return 0;
 }
 
 static int
@@ -620,20 +644,20 @@ amy__scheduler_renew(struct amy_scheduler *scheduler, const char *domain,
     }
     rc = accept_yaml(site, &why);
     site->seen = rc != AMY_ENOTFOUND;
-    site->error[0] = '\0';
+    (void)snprintf(site->error, sizeof(site->error), "%s",
+                   rc < 0 ? why.msg : "");
     if (rc >= 0) {
-        rc = set_schedule(site, &why);
+        amy__scheduler_copies_renew(site);
+        rotate_log(site);
+        rc = amy__scheduler_set_schedule(site, &why);
+        look(site);
     }
     if (rc < 0) {
-        (void)snprintf(site->error, sizeof(site->error), "%s", why.msg);
         amy__log(&scheduler->log, AMY_LOG_ERROR,
                  "a site cannot be used site=%s reason=\"%s\"", domain,
                  why.msg);
         return amy__err(err, rc, "%s", why.msg);
     }
-    amy__scheduler_copies_renew(site);
-    rotate_log(site);
-    look(site);
     return 0;
 }
 

@@ -657,6 +657,26 @@ def test_a_monitor_is_told_whatever_stands_still(shop):
     assert done.returncode == 1 and "backup" in done.stderr, done
 
 
+def test_a_zone_that_is_not_there_is_told_to_everybody(shop):
+    """The schedule stands still, and all else goes on: also where what it was about is less now."""
+    def reload(backup):
+        shop.write_yaml(backup)
+        return shop.host.control("backup", "POST", f"/v1/sites/{DOMAIN}/reload")
+
+    shop.write_yaml("{copies: [{name: nas, directory: /nowhere}]}")
+    shop.host.start_backup()
+    assert shop.ask("dump")["state"] == "done"
+    status, answer = reload("{at: ['02:30'], zone: Nowhere/Atlantis}")
+    assert status == 422 and "Atlantis" in json.dumps(answer), answer
+    done = shop.host.amyctl("backup", "check", DOMAIN, check=False)
+    assert done.returncode == 1 and "Atlantis" in done.stderr, done
+    wait_for(lambda: "alarm on site=shop.localhost state=failed" in shop.host.backup.output(), 30, "an alarm")
+    assert shop.host.daemon_status("backup")["sites"][0]["backup"]["copies"] == []
+    assert reload("{at: ['02:30'], zone: UTC}")[0] == 200
+    wait_for(lambda: shop.host.amyctl("backup", "check", DOMAIN, check=False).returncode == 0, 30,
+             "the alarm is over")
+
+
 def test_a_daemon_that_is_killed_leaves_no_set_and_the_next_one_sweeps(shop, proxy):
     gate = Gate()
     proxy(gate)

@@ -418,6 +418,58 @@ test_another_hosts_backup_is_noted_and_no_failure(void **state)
     assert_int_equal(stage.site.retry.at_ms, 0);
 }
 
+/* site.yaml names a zone that this host does not have, until it is installed.
+ */
+static void
+test_a_schedule_that_cannot_be_read_is_a_failure(void **state)
+{
+    static char half_past_two[] = "02:30";
+    static char nowhere[] = "Nowhere/Atlantis";
+    static char everywhere[] = "UTC";
+    char *at[] = {half_past_two, NULL};
+    const struct amy__alarm *alarms = NULL;
+    struct stage stage;
+
+    (void)state;
+    stage_set(&stage);
+    alarms = stage.site.alarms;
+    stage.says.backup_at = at;
+    stage.says.backup_zone = nowhere;
+    stage_know(&stage, good_list);
+    assert_true(amy__scheduler_set_schedule(&stage.site, NULL) < 0);
+    assert_false(stage.site.has_schedule);
+    amy__scheduler_alarms(&stage.site);
+    assert_true(alarms[AMY__ALARM_FAILED].on);
+    assert_non_null(strstr(alarms[AMY__ALARM_FAILED].message, nowhere));
+    stage.says.backup_zone = everywhere;
+    assert_int_equal(amy__scheduler_set_schedule(&stage.site, NULL), 0);
+    assert_true(stage.site.has_schedule);
+    amy__scheduler_alarms(&stage.site);
+    assert_false(alarms[AMY__ALARM_FAILED].on);
+    amy__zone_free(stage.site.zone);
+    amy__scheduler_facts_clear(&stage.site.facts);
+}
+
+/* Nor is one that was told of before. */
+static void
+test_an_age_does_not_end_with_a_schedule_that_cannot_be_read(void **state)
+{
+    static char half_past_two[] = "02:30";
+    static char nowhere[] = "Nowhere/Atlantis";
+    char *at[] = {half_past_two, NULL};
+    struct stage stage;
+
+    (void)state;
+    stage_set(&stage);
+    stage.site.alarms[AMY__ALARM_AGE].on = true; /* before the restart */
+    stage.says.backup_at = at;
+    stage.says.backup_zone = nowhere;
+    stage_know(&stage, "{\"sets\":[]}");
+    assert_true(amy__scheduler_set_schedule(&stage.site, NULL) < 0);
+    amy__scheduler_alarms(&stage.site);
+    assert_true(stage.site.alarms[AMY__ALARM_AGE].on);
+}
+
 int
 main(void)
 {
@@ -441,6 +493,9 @@ main(void)
         cmocka_unit_test(test_a_newest_set_that_nobody_read_is_read),
         cmocka_unit_test(test_a_scheduled_drill_that_fails_is_alarming),
         cmocka_unit_test(test_another_hosts_backup_is_noted_and_no_failure),
+        cmocka_unit_test(test_a_schedule_that_cannot_be_read_is_a_failure),
+        cmocka_unit_test(
+            test_an_age_does_not_end_with_a_schedule_that_cannot_be_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
