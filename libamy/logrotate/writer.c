@@ -35,6 +35,7 @@ struct amy_log_writer {
     bool torn;                        /* we left half a line, without a lock */
     uint64_t lost;                    /* in all */
     uint64_t pending;                 /* lost and not yet told */
+    uint64_t marked;                  /* of these, the file has it */
     struct amy_log log;
     char *name;
     amy_log_writer_mark_fn mark;
@@ -305,24 +306,37 @@ to_json(const struct amy_log_writer *writer, struct amy__span text, char *buf)
     return amy_log_line_json(&line, buf, PIPE_BUF);
 }
 
-/* Say in the file what is missing there. */
+static bool
+append_mark(struct amy_log_writer *writer, struct amy__span text)
+{
+    char line[PIPE_BUF];
+
+    if (writer->site != NULL && text.n > 0) {
+        text.n = to_json(writer, (struct amy__span){text.p, text.n - 1}, line);
+        text.p = line;
+    }
+    return append(writer, text.p, text.n) == text.n;
+}
+
+/* Say in the file what is missing there; each line once, also where there was
+ * room for this and for nothing more. */
 static bool
 mark_loss(struct amy_log_writer *writer)
 {
+    uint64_t lost = writer->pending - writer->marked;
     char text[MARK_MAX];
-    char line[PIPE_BUF];
     size_t n = 0;
 
-    if (writer->pending == 0 || writer->mark == NULL) {
+    if (lost == 0 || writer->mark == NULL) {
         return true;
     }
-    n = writer->mark(writer->pending, text, sizeof(text), writer->user);
+    n = writer->mark(lost, text, sizeof(text), writer->user);
     AMY_ASSERT(n <= sizeof(text));
-    if (writer->site == NULL || n == 0) {
-        return append(writer, text, n) == n;
+    if (!append_mark(writer, (struct amy__span){text, n})) {
+        return false;
     }
-    n = to_json(writer, (struct amy__span){text, n - 1}, line);
-    return append(writer, line, n) == n;
+    writer->marked = writer->pending;
+    return true;
 }
 
 /* What could not be written is gone: a log never holds up an answer. */
@@ -362,6 +376,7 @@ write_as_is(struct amy_log_writer *writer, const char *text, size_t n)
                  "a log is written again %s lost=%llu", writer->name,
                  (unsigned long long)writer->pending);
         writer->pending = 0;
+        writer->marked = 0;
     }
     return true;
 }

@@ -223,6 +223,32 @@ test_torn_line_is_ended_before_the_next(void **state)
     assert_string_equal(read_back(f), "whole\ntorn\nnext\n");
 }
 
+/* There is room for the mark, and for no line behind it. */
+static void
+test_lost_lines_are_marked_once(void **state)
+{
+    struct fixture *f = *state;
+    struct amy_log_writer *writer = fresh(f, 0, mark);
+    char path[] = "/tmp/amy-writer-XXXXXX";
+
+    amy__close(&f->fd);
+    f->fd = mkstemp(path);
+    (void)unlink(path);
+    amy_log_writer_set_fd(writer, append(f, O_WRONLY));
+    limit_files(7);
+    say(writer, "does not fit\n");
+    limit_files(8 + 7);
+    say(writer, "nor does this\n");
+    limit_files(8 + 7 + 7);
+    say(writer, "nor this\n");
+    limit_files(RLIM_INFINITY);
+    say(writer, "fits\n");
+    assert_string_equal(read_back(f),
+                        "does no\nlost 1\nlost 1\nlost 1\nfits\n");
+    assert_non_null(strstr(f->told, "a log is written again site=a file=b "
+                                    "lost=3\n"));
+}
+
 static void
 test_end_that_another_process_tore_is_ended(void **state)
 {
@@ -432,6 +458,7 @@ main(void)
         TEST(test_full_disk_loses_counts_and_tells_twice),
         TEST(test_without_a_file_lines_are_lost),
         TEST(test_torn_line_is_ended_before_the_next),
+        TEST(test_lost_lines_are_marked_once),
         TEST(test_end_that_another_process_tore_is_ended),
         TEST(test_bad_options_are_refused),
         TEST(test_json_lines_name_their_site_and_time),
