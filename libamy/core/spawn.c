@@ -22,7 +22,8 @@
 
 #define TARGET_MAX 4096
 #define OOM_MAX 1000
-#define KILL_MS 1000 /* for the end of a child after SIGKILL */
+#define START_MS 3000 /* from fork to execve */
+#define KILL_MS 1000  /* for the end of a child after SIGKILL */
 
 /* Everything the plan needs that is allocated or opened for it. */
 struct work {
@@ -308,22 +309,32 @@ tell_failure(const struct amy__spawn_plan *plan,
     return amy__err_sys(err, failure->error, "execve '%s'", plan->argv[0]);
 }
 
-/* Until the child has become its program, or says why not. */
+/* Until the child has become its program, or says why not. It may belong to
+ * another user by now, who can stop it, or whose file system does not answer:
+ * nobody waits for that user. */
 static int
-await_execve(const struct amy__spawn_plan *plan, struct work *work, pid_t pid,
-             struct amy_error *err)
+await_execve(const struct amy__spawn_plan *plan, struct work *work,
+             const struct amy__child *child, struct amy_error *err)
 {
     struct amy__spawn_failure failure = {0};
+    struct pollfd word = {.fd = work->pipe_read, .events = POLLIN};
     ssize_t n = 0;
 
     amy__close(&work->pipe_write);
     do {
-        n = read(work->pipe_read, &failure, sizeof(failure));
+        n = poll(&word, 1, START_MS);
     } while (n < 0 && errno == EINTR);
+    if (n == 0) {
+        amy__child_end(child, false);
+        return amy__err(err, AMY_ETIMEOUT,
+                        "starting '%s': not done after %d seconds",
+                        plan->argv[0], START_MS / 1000);
+    }
+    n = read(work->pipe_read, &failure, sizeof(failure));
     if (n == 0) {
         return 0;
     }
-    bury(pid);
+    amy__child_end(child, false);
     if (n != (ssize_t)sizeof(failure) || failure.step < AMY__STEP_SESSION ||
         failure.step > AMY__STEP_EXECVE) {
         return amy__err(err, AMY_EIO, "starting '%s': the error pipe broke",
@@ -338,30 +349,29 @@ amy__spawn(const struct amy__spawn_plan *plan, struct amy__child *ret_child,
 {
     AMY_CLEANUP(work_clear)
     struct work work = {.null_fd = -1, .pipe_read = -1, .pipe_write = -1};
-    int pidfd = -1;
-    pid_t pid = 0;
+    struct amy__child child = {.pidfd = -1};
     int rc = make_plan(plan, &work, err);
 
     if (rc < 0) {
         return rc;
     }
-    pid = fork_child(&work.steps);
-    if (pid < 0) {
+    child.pid = fork_child(&work.steps);
+    if (child.pid < 0) {
         return amy__err_sys(err, errno, "forking for '%s'", plan->argv[0]);
     }
-    pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
-    if (pidfd < 0) {
+    child.pidfd = (int)syscall(SYS_pidfd_open, child.pid, 0U);
+    if (child.pidfd < 0) {
         rc = amy__err_sys(err, errno, "pidfd_open for '%s'", plan->argv[0]);
-        (void)kill(pid, SIGKILL);
-        bury(pid);
+        (void)kill(child.pid, SIGKILL);
+        bury(child.pid);
         return rc;
     }
-    rc = await_execve(plan, &work, pid, err);
+    rc = await_execve(plan, &work, &child, err);
     if (rc < 0) {
-        amy__close(&pidfd);
+        amy__close(&child.pidfd);
         return rc;
     }
-    *ret_child = (struct amy__child){pid, pidfd};
+    *ret_child = child;
     return 0;
 }
 

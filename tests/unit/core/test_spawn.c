@@ -473,6 +473,36 @@ test_child_dies_with_its_parent(void **state)
     close(ends[0]);
 }
 
+/* A lease holds up whoever opens the file, as a file system does that hangs, or
+ * a user who stops the child that is his already. */
+static void
+test_spawn_waits_for_nobody_who_holds_the_child_up(void **state)
+{
+    char path[] = "/tmp/amy-spawn-XXXXXX";
+    const char *argv[] = {path, NULL};
+    struct amy__spawn_plan plan = {.argv = argv, .envp = NO_ENV, .cwd_fd = -1};
+    struct amy__child child = {.pidfd = -1};
+    struct amy_error err = AMY_ERROR_INIT;
+    int fd = mkostemp(path, O_CLOEXEC);
+    int rc = 0;
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_int_equal(fchmod(fd, 0700), 0);
+    (void)signal(SIGIO, SIG_IGN); /* it tells that somebody waits for us */
+    (void)alarm(PATIENCE_MS / 1000);
+    assert_int_equal(fcntl(fd, F_SETLEASE, F_WRLCK), 0);
+    rc = amy__spawn(&plan, &child, &err);
+    (void)fcntl(fd, F_SETLEASE, F_UNLCK);
+    (void)alarm(0);
+    (void)unlink(path);
+    amy__close(&fd);
+    assert_int_equal(rc, AMY_ETIMEOUT);
+    assert_non_null(strstr(err.msg, path));
+    assert_int_equal(child.pidfd, -1);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
+}
+
 int
 main(void)
 {
@@ -491,6 +521,7 @@ main(void)
         cmocka_unit_test(test_child_is_signalled_and_reaped_once),
         cmocka_unit_test(test_child_that_is_ended_is_no_zombie),
         cmocka_unit_test(test_child_dies_with_its_parent),
+        cmocka_unit_test(test_spawn_waits_for_nobody_who_holds_the_child_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
