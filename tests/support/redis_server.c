@@ -74,10 +74,11 @@ become_server(const struct redis_server *server, const char *const *arguments,
     _Exit(127);
 }
 
-void
-redis_server_start(struct redis_server *server, const char *const *arguments)
+bool
+redis_server_try(struct redis_server *server, const char *const *arguments)
 {
     int ends[2] = {-1, -1};
+    bool ready = false;
 
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     server->pid = fork();
@@ -87,7 +88,17 @@ redis_server_start(struct redis_server *server, const char *const *arguments)
     }
     close(ends[1]);
     server->output = ends[0];
-    assert_true(wait_until_ready(server));
+    ready = wait_until_ready(server);
+    if (!ready) {
+        redis_server_stop(server);
+    }
+    return ready;
+}
+
+void
+redis_server_start(struct redis_server *server, const char *const *arguments)
+{
+    assert_true(redis_server_try(server, arguments));
 }
 
 void

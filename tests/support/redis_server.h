@@ -3,6 +3,7 @@
 #ifndef REDIS_SERVER_H
 #define REDIS_SERVER_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 struct redis_server {
@@ -18,7 +19,10 @@ void redis_server_prepare(struct redis_server *server);
  * NULL. */
 void redis_server_start(struct redis_server *server,
                         const char *const *arguments);
-/* Both. */
+/* The same; false when it ended instead: a port was taken, say. */
+bool redis_server_try(struct redis_server *server,
+                      const char *const *arguments);
+/* Prepare and start. */
 void redis_server_create(struct redis_server *server,
                          const char *const *arguments);
 void redis_server_stop(struct redis_server *server); /* SIGKILL */
