@@ -43,8 +43,10 @@ struct amy__waiting {
     uint64_t serial;  /* its own; 0: nobody was given it in our life */
     int64_t since_ms; /* monotonic */
     int64_t again_ms; /* not tried before this */
-    bool told;        /* that it stays plain for now */
-    bool written;     /* it was, when it was tried last */
+    uint64_t bytes;   /* when somebody was first found to have it open */
+    bool told;        /* that somebody has it open */
+    bool warned;      /* that it stays plain for now */
+    bool written;     /* somebody had it open when it was tried last */
 };
 
 struct amy_logrotate {

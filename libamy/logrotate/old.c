@@ -425,28 +425,64 @@ tell_again(struct amy_logrotate *rotator, const struct amy__waiting *waiting)
     }
 }
 
-/* Later, and less often when it has waited long; told once. */
+/* Since it was first found open: who keeps it open and writes nothing has had
+ * no line for it since, as a WatchedFileHandler on a quiet site. */
+static bool
+has_grown(const struct amy_logrotate *rotator, struct amy__waiting *waiting,
+          const char *name)
+{
+    struct stat st = {0};
+    uint64_t bytes = 0;
+
+    if (fstatat(rotator->dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        bytes = (uint64_t)st.st_size;
+    }
+    if (!waiting->written) {
+        waiting->bytes = bytes;
+    }
+    return bytes > waiting->bytes;
+}
+
+/* Each once. */
+static void
+tell_why(const struct amy_logrotate *rotator, struct amy__waiting *waiting,
+         const char *name, const char *why)
+{
+    if (why == NULL && !waiting->told) {
+        amy__log(&rotator->log, AMY_LOG_INFO,
+                 "logs: packed when the program that has it open lets go of it "
+                 "directory=%s file=%s",
+                 rotator->directory, name);
+        waiting->told = true;
+    } else if (why != NULL && !waiting->warned) {
+        amy__log(&rotator->log, AMY_LOG_WARN,
+                 "logs: stays plain for now: %s directory=%s file=%s", why,
+                 rotator->directory, name);
+        waiting->warned = true;
+    }
+}
+
+/* Later, and less often when it has waited long. */
 static void
 put_off(struct amy_logrotate *rotator, struct amy__waiting *waiting, int rc,
         const char *why)
 {
     int64_t now_ms = mono_ms(rotator);
-    char text[AMY__LOGNAME_SIZE] = "";
     bool is_late = rc != AMY_EBUSY || now_ms - waiting->since_ms >= PATIENCE_MS;
+    char name[AMY__LOGNAME_SIZE] = "";
 
+    (void)amy__logname_write(amy__span_of(rotator->logs[waiting->log]->base),
+                             &waiting->name, name);
+    if (rc == AMY_EBUSY && !has_grown(rotator, waiting, name)) {
+        why = NULL;
+    }
+    if (is_late) {
+        tell_why(rotator, waiting, name, why);
+    }
     waiting->written = rc == AMY_EBUSY;
     waiting->again_ms = now_ms + (is_late ? RETRY_LATE_MS : RETRY_SOON_MS);
     if (rc == AMY_EIO) {
         waiting->again_ms = now_ms + RETRY_FAILED_MS;
-    }
-    if (is_late && !waiting->told) {
-        waiting->told = true;
-        (void)amy__logname_write(
-            amy__span_of(rotator->logs[waiting->log]->base), &waiting->name,
-            text);
-        amy__log(&rotator->log, AMY_LOG_WARN,
-                 "logs: stays plain for now: %s directory=%s file=%s", why,
-                 rotator->directory, text);
     }
     if (rc == AMY_EBUSY) {
         tell_again(rotator, waiting);

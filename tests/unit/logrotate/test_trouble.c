@@ -35,6 +35,7 @@ struct scene {
     int64_t skip_ms; /* that the rotator believes to have passed */
     char warned[4096];
     unsigned warnings;
+    unsigned open_told; /* that somebody has an old file open */
 };
 static struct scene scene;
 
@@ -71,6 +72,8 @@ on_log(enum amy_log_level level, const char *line, void *user)
         scene.warnings++;
         (void)snprintf(scene.warned + used, sizeof(scene.warned) - used, "%s\n",
                        line);
+    } else if (strstr(line, "lets go of it directory=") != NULL) {
+        scene.open_told++;
     }
 }
 
@@ -246,6 +249,7 @@ test_who_goes_on_writing_for_five_minutes_is_told_of_once(void **state)
     scene.skip_ms += 4 * MINUTE_MS;
     let_it_look();
     assert_string_equal(scene.warned, "");
+    assert_int_equal(write(fd, "45\n", 3), 3);
     scene.skip_ms += MINUTE_MS;
     run_until(is_warned,
               "stays plain for now: '" OLD "' is still written to directory=");
@@ -260,6 +264,43 @@ test_who_goes_on_writing_for_five_minutes_is_told_of_once(void **state)
     run_until(is_gone, OLD);
     assert_true(exists(OLD ".gz"));
     assert_int_equal(scene.warnings, 1);
+}
+
+static bool
+is_told_open(const char *unused)
+{
+    (void)unused;
+    return scene.open_told > 0;
+}
+
+/* As a WatchedFileHandler on a quiet site: nothing to worry about, until it
+ * writes there after all. */
+static void
+test_who_has_it_open_and_writes_nothing_is_no_trouble(void **state)
+{
+    int fd = -1;
+
+    (void)state;
+    scene.opts.size_bytes = 4;
+    fd = put(NAME, "123\n");
+    start();
+    run_until(exists, OLD);
+    let_it_look();
+    scene.skip_ms += 5 * MINUTE_MS;
+    run_until(is_told_open, "");
+    scene.skip_ms += 10 * MINUTE_MS;
+    let_it_look();
+    assert_string_equal(scene.warned, "");
+    assert_int_equal(scene.open_told, 1);
+    assert_int_equal(write(fd, "45\n", 3), 3);
+    scene.skip_ms += 10 * MINUTE_MS;
+    run_until(is_warned, "stays plain for now: '" OLD "' is still written to");
+    close(fd);
+    scene.skip_ms += 10 * MINUTE_MS;
+    run_until(is_gone, OLD);
+    assert_true(exists(OLD ".gz"));
+    assert_int_equal(scene.warnings, 1);
+    assert_int_equal(scene.open_told, 1);
 }
 
 /* ---- a file system without leases ---- */
@@ -468,6 +509,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(test_who_has_it_open_and_writes_nothing_is_no_trouble),
         TEST(test_who_goes_on_writing_for_five_minutes_is_told_of_once),
         TEST(test_without_leases_old_files_stay_plain_and_that_is_told),
         TEST(test_a_child_that_is_killed_leaves_the_plain_file),
