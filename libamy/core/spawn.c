@@ -22,8 +22,9 @@
 
 #define TARGET_MAX 4096
 #define OOM_MAX 1000
-#define START_MS 3000 /* from fork to execve */
 #define KILL_MS 1000  /* for the end of a child after SIGKILL */
+#define START_MS 2000 /* for the way from fork to execve */
+#define LOOK_MS 10    /* how often to look whether it was stopped there */
 
 /* Everything the plan needs that is allocated or opened for it. */
 struct work {
@@ -267,16 +268,6 @@ fork_child(struct amy__spawn_steps *steps)
     return pid;
 }
 
-static void
-bury(pid_t pid)
-{
-    pid_t gone = 0;
-
-    do {
-        gone = waitpid(pid, NULL, 0);
-    } while (gone < 0 && errno == EINTR);
-}
-
 static int
 tell_failure(const struct amy__spawn_plan *plan,
              const struct amy__spawn_failure *failure, struct amy_error *err)
@@ -309,31 +300,66 @@ tell_failure(const struct amy__spawn_plan *plan,
     return amy__err_sys(err, failure->error, "execve '%s'", plan->argv[0]);
 }
 
-/* Until the child has become its program, or says why not. It may belong to
- * another user by now, who can stop it, or whose file system does not answer:
- * nobody waits for that user. */
+/* By whom may be, SIGSTOP cannot be blocked. */
+static bool
+is_stopped(const struct amy__child *child)
+{
+    siginfo_t info = {0};
+
+    return waitid(P_PIDFD, (id_t)child->pidfd, &info, WSTOPPED | WNOHANG) ==
+               0 &&
+           info.si_pid != 0;
+}
+
+/* The child belongs to the new user before it is the new program: that user may
+ * stop it there, or have its program or directory on a file system that hangs.
+ * The caller's loop must not stand still for it (docs/decisions/0143). */
+static int
+await_word(const struct amy__spawn_plan *plan, const struct work *work,
+           const struct amy__child *child, struct amy_error *err)
+{
+    struct pollfd word = {.fd = work->pipe_read, .events = POLLIN};
+
+    for (int left = START_MS / LOOK_MS; left > 0;) {
+        int n = poll(&word, 1, LOOK_MS);
+
+        if (n > 0) {
+            return 0;
+        }
+        if (is_stopped(child)) {
+            return amy__err(err, AMY_ETIMEOUT,
+                            "starting '%s': somebody stopped the new process "
+                            "before it could run that",
+                            plan->argv[0]);
+        }
+        left -= n == 0; /* not for a signal that came in between */
+    }
+    return amy__err(err, AMY_ETIMEOUT, "starting '%s': not done in %d ms",
+                    plan->argv[0], START_MS);
+}
+
+/* Until the child has become its program, or says why not. */
 static int
 await_execve(const struct amy__spawn_plan *plan, struct work *work,
              const struct amy__child *child, struct amy_error *err)
 {
     struct amy__spawn_failure failure = {0};
-    struct pollfd word = {.fd = work->pipe_read, .events = POLLIN};
     ssize_t n = 0;
+    int rc = 0;
 
     amy__close(&work->pipe_write);
-    do {
-        n = poll(&word, 1, START_MS);
-    } while (n < 0 && errno == EINTR);
-    if (n == 0) {
+    rc = await_word(plan, work, child, err);
+    if (rc < 0) {
         amy__child_end(child, false);
-        return amy__err(err, AMY_ETIMEOUT,
-                        "starting '%s': not done after %d seconds",
-                        plan->argv[0], START_MS / 1000);
+        return rc;
     }
-    n = read(work->pipe_read, &failure, sizeof(failure));
+    do {
+        n = read(work->pipe_read, &failure, sizeof(failure));
+    } while (n < 0 && errno == EINTR);
     if (n == 0) {
         return 0;
     }
+    /* It has said its word; its end may be held up as well. */
     amy__child_end(child, false);
     if (n != (ssize_t)sizeof(failure) || failure.step < AMY__STEP_SESSION ||
         failure.step > AMY__STEP_EXECVE) {
@@ -341,6 +367,18 @@ await_execve(const struct amy__spawn_plan *plan, struct work *work,
                         plan->argv[0]);
     }
     return tell_failure(plan, &failure, err);
+}
+
+/* Without a descriptor for its end: SIGKILL ends one that is stopped, too. */
+static void
+bury(pid_t pid)
+{
+    pid_t gone = 0;
+
+    (void)kill(pid, SIGKILL);
+    do {
+        gone = waitpid(pid, NULL, 0);
+    } while (gone < 0 && errno == EINTR);
 }
 
 int
@@ -362,7 +400,6 @@ amy__spawn(const struct amy__spawn_plan *plan, struct amy__child *ret_child,
     child.pidfd = (int)syscall(SYS_pidfd_open, child.pid, 0U);
     if (child.pidfd < 0) {
         rc = amy__err_sys(err, errno, "pidfd_open for '%s'", plan->argv[0]);
-        (void)kill(child.pid, SIGKILL);
         bury(child.pid);
         return rc;
     }

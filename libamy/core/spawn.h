@@ -57,9 +57,11 @@ struct amy__child {
  * The parent of parent_death_signal is the thread that calls this.
  * @return 0, AMY_EINVAL (argv, descriptors), AMY_ENOTFOUND (no such program, or
  *         its interpreter), AMY_EDENIED, AMY_EAGAIN (process limit),
- * AMY_ENOMEM, AMY_EIO, AMY_ETIMEOUT (somebody holds the child up: it is killed
- * after three seconds); err.msg names the step that failed ("execve
- * '/x/python'"). No child is left then. */
+ *         AMY_ENOMEM, AMY_EIO, AMY_ETIMEOUT (somebody stopped the child before
+ *         it was its program, or the program could not be opened in 2 s);
+ *         err.msg names the step that failed ("execve '/x/python'"). No child
+ *         is left then.
+ * Blocks: until the child is its program, 3 s at the most. */
 int amy__spawn(const struct amy__spawn_plan *plan, struct amy__child *ret_child,
                struct amy_error *err);
 
