@@ -42,6 +42,7 @@ struct amy__run {
     int code; /* 0, or why it failed */
     char message[256];
     int64_t began_wall_ms;
+    int64_t heard_ms; /* mono: of its last event, or its beginning */
     /* Who waits to hear of it, and until when. */
     struct amy__control_call *waiting;
     struct amy__timer *patience;
@@ -253,7 +254,8 @@ struct amy__run *amy__run_of_site(const struct amy__scheduler_site *site);
 /* Answer whoever waits: at an event, at its end, when patience ends. */
 void amy__run_answer(struct amy__run *run);
 struct amy__json *amy__run_json(const struct amy__run *run);
-/* Does a dump, a drill or a restore run for any site? They take turns. */
+/* Does a dump, a drill or a restore run for any site, and moves? They take
+ * turns. */
 bool amy__run_is_busy(const struct amy_scheduler *scheduler);
 
 /* metrics.c: what Prometheus is told. */

@@ -26,6 +26,10 @@
 #define PATIENCE_MS 1000 /* how long who asks waits for something new */
 #define COMMAND_MS 60000 /* for an alarm's command, where nothing is said */
 #define GRACE_MS 5000    /* from SIGTERM to SIGKILL */
+/* A job that moves says so four times a second; one that says nothing may have
+ * been stopped by the user whose it is: after so long the others do not wait
+ * for it any more. */
+#define TURN_MS INT64_C(300000)
 
 static bool
 is_heavy(const struct amy__run *run)
@@ -60,11 +64,14 @@ amy__run_of_site(const struct amy__scheduler_site *site)
 bool
 amy__run_is_busy(const struct amy_scheduler *scheduler)
 {
+    int64_t now_ms = amy__mono_ms(scheduler->borrow_clock);
+
     for (const struct amy__scheduler_site *site = scheduler->sites;
          site != NULL; site = site->next) {
         for (const struct amy__run *run = site->runs; run != NULL;
              run = run->next) {
-            if (!run->over && is_heavy(run)) {
+            if (!run->over && is_heavy(run) &&
+                now_ms - run->heard_ms < TURN_MS) {
                 return true;
             }
         }
@@ -266,6 +273,8 @@ read_events(struct amy__run *run)
             amy__close(&run->event_fd);
             return;
         }
+        run->heard_ms =
+            amy__mono_ms(run->borrow_site->borrow_scheduler->borrow_clock);
         if (amy__buf_append(&run->events, bytes, (size_t)n) < 0) {
             run->events.len = 0; /* longer than any of ours */
         }
@@ -551,6 +560,7 @@ new_run(struct amy__scheduler_site *site, const struct amy__job_spec *spec,
     run->spec = *spec;
     run->child.pidfd = -1;
     run->event_fd = -1;
+    run->heard_ms = amy__mono_ms(site->borrow_scheduler->borrow_clock);
     run->began_wall_ms = amy__wall_ms(site->borrow_scheduler->borrow_clock);
     amy__buf_init(&run->events, EVENTS_MAX);
     return run;

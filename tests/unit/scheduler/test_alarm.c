@@ -418,6 +418,26 @@ test_another_hosts_backup_is_noted_and_no_failure(void **state)
     assert_int_equal(stage.site.retry.at_ms, 0);
 }
 
+/* Its user may have stopped it. */
+static void
+test_nobody_waits_for_a_job_that_says_nothing(void **state)
+{
+    struct amy__run run = {.spec = {.action = AMY__JOB_DUMP}, .heard_ms = T0};
+    struct stage stage;
+
+    (void)state;
+    stage_set(&stage);
+    stage.scheduler.sites = &stage.site;
+    assert_false(amy__run_is_busy(&stage.scheduler));
+    stage.site.runs = &run;
+    stage_now_ms += 4 * MINUTE_MS;
+    assert_true(amy__run_is_busy(&stage.scheduler));
+    stage_now_ms += MINUTE_MS;
+    assert_false(amy__run_is_busy(&stage.scheduler));
+    run.heard_ms = stage_now_ms; /* it goes on */
+    assert_true(amy__run_is_busy(&stage.scheduler));
+}
+
 /* site.yaml names a zone that this host does not have, until it is installed.
  */
 static void
@@ -493,6 +513,7 @@ main(void)
         cmocka_unit_test(test_a_newest_set_that_nobody_read_is_read),
         cmocka_unit_test(test_a_scheduled_drill_that_fails_is_alarming),
         cmocka_unit_test(test_another_hosts_backup_is_noted_and_no_failure),
+        cmocka_unit_test(test_nobody_waits_for_a_job_that_says_nothing),
         cmocka_unit_test(test_a_schedule_that_cannot_be_read_is_a_failure),
         cmocka_unit_test(
             test_an_age_does_not_end_with_a_schedule_that_cannot_be_read),
