@@ -278,10 +278,11 @@ failure_of(const struct amy__scheduler_site *site)
     if (site->unscheduled[0] != '\0') {
         return site->unscheduled;
     }
-    return site->failures > 0 ||
-                   (site->drill_failed && site->site->backup_drill_ms > 0)
-               ? site->failure
-               : NULL;
+    if (site->failures > 0 ||
+        (site->drill_failed && site->site->backup_drill_ms > 0)) {
+        return site->failure;
+    }
+    return site->look_failures > 0 ? site->look_failure : NULL;
 }
 
 void
@@ -290,7 +291,8 @@ amy__scheduler_alarms(struct amy__scheduler_site *site)
     const struct amy__scheduler_facts *facts = &site->facts;
     const char *failure = NULL;
 
-    if (site->site == NULL) {
+    /* What is ended because we stop has not failed. */
+    if (site->site == NULL || site->borrow_scheduler->stopping) {
         return;
     }
     if (site->site->database_from == NULL) {
@@ -302,8 +304,10 @@ amy__scheduler_alarms(struct amy__scheduler_site *site)
                                      that is so is named */
     look_for_late_copies(site);
     failure = failure_of(site);
-    set_alarm(site, AMY__ALARM_FAILED, failure != NULL, "%s",
-              failure != NULL ? failure : "it worked again");
+    if (failure != NULL || facts->known) { /* else it stays as it was */
+        set_alarm(site, AMY__ALARM_FAILED, failure != NULL, "%s",
+                  failure != NULL ? failure : "it worked again");
+    }
     if (facts->known) {
         bool suspect = strcmp(facts->newest_verdict, "suspect") == 0 ||
                        strcmp(facts->newest_verdict, "damaged") == 0;

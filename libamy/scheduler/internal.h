@@ -128,9 +128,11 @@ struct amy__scheduler_site {
     struct amy__run *runs;
     uint32_t failures; /* of scheduled dumps, in a row */
     struct amy__retry retry;
-    int64_t drill_ms;  /* mono: no drill before */
-    bool drill_failed; /* the last scheduled one */
-    int64_t look_ms;   /* mono: when to look at the sets again */
+    int64_t drill_ms;       /* mono: no drill before */
+    bool drill_failed;      /* the last scheduled one */
+    int64_t look_ms;        /* mono: when to look at the sets again */
+    uint32_t look_failures; /* in a row */
+    char look_failure[256];
     /* mono: when another host was seen to back the database up; 0: never */
     int64_t other_ms;
     int64_t other_wall_ms; /* the same, for memory.c */

@@ -130,20 +130,57 @@ amy__scheduler_begin(struct amy__scheduler_site *site,
     return 0;
 }
 
+/* The first look says which slot was the last one; the schedule begins then,
+ * and also where it says nothing. */
+static void
+begin_schedule(struct amy__scheduler_site *site)
+{
+    const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
+
+    if (site->has_schedule && !site->scheduled) {
+        amy__schedule_begin(
+            &site->schedule,
+            site->facts.slot_ms == AMY__MANIFEST_NO_TIME ? AMY__SCHEDULE_NEVER
+                                                         : site->facts.slot_ms,
+            amy__wall_ms(clock), amy__mono_ms(clock), &site->state);
+        site->scheduled = true;
+    }
+}
+
+static void
+look_failed(struct amy__scheduler_site *site, const char *message)
+{
+    site->look_ms = amy__mono_ms(site->borrow_scheduler->borrow_clock) +
+                    amy__scheduler_wait_ms(site, site->look_failures);
+    site->look_failures++;
+    (void)snprintf(site->look_failure, sizeof(site->look_failure), AMY_SPAN_FMT,
+                   AMY_SPAN_ARG(amy__own_words(message)));
+    begin_schedule(site);
+}
+
 static void
 begin(struct amy__scheduler_site *site, const struct amy__retry *what)
 {
+    int64_t now_ms = amy__mono_ms(site->borrow_scheduler->borrow_clock);
     struct amy__job_spec spec;
 
     amy__scheduler_spec(site, what->action, &spec);
     spec.slot_ms = what->slot_ms;
     memcpy(spec.set, what->set, sizeof(spec.set));
     (void)snprintf(spec.why, sizeof(spec.why), "schedule");
-    if (amy__scheduler_begin(site, &spec) < 0 && makes_sets(what->action)) {
-        site->failures++;
+    if (amy__scheduler_begin(site, &spec) == 0) {
+        return;
+    }
+    if (what->action == AMY__JOB_LIST) {
+        look_failed(site, site->failure);
+    } else if (what->action == AMY__JOB_DRILL) {
+        site->drill_ms = now_ms + DRILL_RETRY_MS;
+        site->drill_failed = true;
+    } else {
         site->retry = *what;
         site->retry.at_ms =
-            amy__mono_ms(site->borrow_scheduler->borrow_clock) + RETRY_MAX_MS;
+            now_ms + amy__scheduler_wait_ms(site, site->failures);
+        site->failures++;
     }
 }
 
@@ -378,26 +415,17 @@ finish_newest(struct amy__scheduler_site *site)
     memcpy(site->retry.set, site->facts.newest_name, sizeof(site->retry.set));
 }
 
-/* The first look says which slot was the last one; the schedule begins then. */
 static void
 list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 {
-    const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
-
     if (run->code == 0) {
+        site->look_failures = 0;
         amy__scheduler_facts_read(run->result, &site->facts);
         amy__scheduler_copies_read(site, run->result);
         finish_newest(site);
+        begin_schedule(site);
     } else {
-        note_failure(site, run->message);
-    }
-    if (site->has_schedule && !site->scheduled) {
-        amy__schedule_begin(
-            &site->schedule,
-            site->facts.slot_ms == AMY__MANIFEST_NO_TIME ? AMY__SCHEDULE_NEVER
-                                                         : site->facts.slot_ms,
-            amy__wall_ms(clock), amy__mono_ms(clock), &site->state);
-        site->scheduled = true;
+        look_failed(site, run->message);
     }
 }
 

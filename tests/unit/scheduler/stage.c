@@ -72,7 +72,6 @@ stage_count(const char *words)
     return n;
 }
 
-/* A scheduled run is over; the daemon stops, so that nothing new begins. */
 void
 stage_end(struct stage *stage, enum amy__job_action action, int code,
           const char *result)
@@ -86,5 +85,6 @@ stage_end(struct stage *stage, enum amy__job_action action, int code,
                      0);
     stage->scheduler.stopping = true;
     amy__scheduler_site_ended(&stage->site, &run);
+    stage->scheduler.stopping = false;
     amy__json_free(run.result);
 }

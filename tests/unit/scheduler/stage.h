@@ -25,7 +25,7 @@ void stage_set(struct stage *stage);
 void stage_know(struct stage *stage, const char *list);
 /* How often these words are in the log. */
 unsigned stage_count(const char *words);
-/* A scheduled run is over; the daemon stops, so that nothing new begins. */
+/* A scheduled run is over, and nothing new begins. */
 void stage_end(struct stage *stage, enum amy__job_action action, int code,
                const char *result);
 

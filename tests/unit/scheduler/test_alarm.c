@@ -1,6 +1,8 @@
 /* What a list of sets means, and when it is alarming. */
 #include "stage.h"
 
+#include <event2/event.h>
+
 #include <stdio.h>
 #include <string.h>
 
@@ -247,6 +249,7 @@ test_failures_are_one_alarm_until_one_works(void **state)
     (void)state;
     stage_set(&stage);
     (void)snprintf(stage.site.failure, sizeof(stage.site.failure), "no disk");
+    stage_know(&stage, "{\"sets\":[]}");
     for (uint32_t i = 1; i < 9; i++) {
         stage.site.failures = i;
         amy__scheduler_alarms(&stage.site);
@@ -394,6 +397,7 @@ test_a_scheduled_drill_that_fails_is_alarming(void **state)
 
     (void)state;
     stage_set(&stage);
+    stage_know(&stage, "{\"sets\":[]}");
     stage.says.backup_drill_ms = 60 * MINUTE_MS;
     stage_end(&stage, AMY__JOB_DRILL, AMY_ESTATE, "{}");
     amy__scheduler_alarms(&stage.site);
@@ -416,6 +420,107 @@ test_another_hosts_backup_is_noted_and_no_failure(void **state)
     assert_int_equal(stage.site.other_ms, T0);
     assert_int_equal(stage.site.failures, 0);
     assert_int_equal(stage.site.retry.at_ms, 0);
+}
+
+/* A site whose files are not there now: no process of it can start. */
+static void
+lose_files(struct stage *stage, struct amy__settings *settings)
+{
+    static char nowhere[] = "/nonexistent";
+
+    settings->webapps = nowhere;
+    stage->scheduler.settings = settings;
+    stage->scheduler.as_person = true;
+    stage->scheduler.base = event_base_new();
+    assert_non_null(stage->scheduler.base);
+}
+
+static void
+test_a_look_that_cannot_start_is_a_failure(void **state)
+{
+    struct amy__settings settings = {0};
+    struct stage stage;
+    const struct amy__scheduler_site *site = &stage.site;
+
+    (void)state;
+    stage_set(&stage);
+    lose_files(&stage, &settings);
+    stage.site.has_schedule = true;
+    stage.site.schedule.every_ms = 60 * MINUTE_MS;
+    amy__scheduler_site_tick(&stage.site);
+    assert_true(site->alarms[AMY__ALARM_FAILED].on);
+    assert_int_equal(site->look_ms, T0 + MINUTE_MS);
+    assert_int_equal(site->failures, 0);
+    assert_true(site->scheduled); /* so that backups are tried, too */
+    amy__scheduler_site_tick(&stage.site);
+    assert_int_equal(site->failures, 1);
+    expect_retry(&stage, AMY__JOB_DUMP, MINUTE_MS, "");
+    stage_now_ms += MINUTE_MS;
+    amy__scheduler_site_tick(&stage.site);
+    assert_int_equal(site->look_ms, stage_now_ms + 2 * MINUTE_MS);
+    expect_retry(&stage, AMY__JOB_DUMP, 2 * MINUTE_MS, "");
+    assert_int_equal(stage_count("alarm on"), 1);
+    stage_end(&stage, AMY__JOB_DUMP, 0, "{}");
+    stage_end(&stage, AMY__JOB_LIST, 0, "{\"sets\":[]}");
+    amy__scheduler_alarms(&stage.site);
+    assert_false(site->alarms[AMY__ALARM_FAILED].on);
+    event_base_free(stage.scheduler.base);
+}
+
+/* DB_backups has become another's since the last one. */
+static void
+test_a_look_that_fails_later_is_a_failure(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    stage_set(&stage);
+    stage_end(&stage, AMY__JOB_LIST, 0, good_list);
+    stage_end(&stage, AMY__JOB_LIST, AMY_EDENIED, "{}");
+    amy__scheduler_alarms(&stage.site);
+    assert_true(stage.site.alarms[AMY__ALARM_FAILED].on);
+    assert_string_equal(stage.site.alarms[AMY__ALARM_FAILED].message,
+                        "it failed");
+    stage_end(&stage, AMY__JOB_LIST, 0, good_list);
+    amy__scheduler_alarms(&stage.site);
+    assert_false(stage.site.alarms[AMY__ALARM_FAILED].on);
+    amy__scheduler_facts_clear(&stage.site.facts);
+}
+
+static void
+test_a_drill_that_cannot_start_is_tried_an_hour_later(void **state)
+{
+    struct amy__settings settings = {0};
+    struct stage stage;
+
+    (void)state;
+    stage_set(&stage);
+    lose_files(&stage, &settings);
+    stage_know(&stage, "{\"sets\":[{\"name\":\"d\",\"verdict\":\"parsed\","
+                       "\"verified_set\":true,"
+                       "\"started\":\"2026-11-23T20:42:00.000Z\"}]}");
+    stage.says.backup_drill_ms = 60 * MINUTE_MS;
+    stage.site.look_ms = T0 + 60 * MINUTE_MS;
+    amy__scheduler_site_tick(&stage.site);
+    amy__scheduler_site_tick(&stage.site);
+    assert_int_equal(stage_count("job=drill"), 1);
+    assert_true(stage.site.alarms[AMY__ALARM_FAILED].on);
+    assert_int_equal(stage.site.drill_ms, T0 + 60 * MINUTE_MS);
+    event_base_free(stage.scheduler.base);
+    amy__scheduler_facts_clear(&stage.site.facts);
+}
+
+/* What we end because we stop has not failed. */
+static void
+test_a_daemon_that_stops_alarms_nobody(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    stage_set(&stage);
+    stage_end(&stage, AMY__JOB_DUMP, AMY_ECANCELED, "{}");
+    stage_end(&stage, AMY__JOB_LIST, AMY_ECANCELED, "{}");
+    assert_int_equal(stage_count("alarm"), 0);
 }
 
 /* Its user may have stopped it. */
@@ -448,6 +553,7 @@ test_a_schedule_that_cannot_be_read_is_a_failure(void **state)
     static char everywhere[] = "UTC";
     char *at[] = {half_past_two, NULL};
     const struct amy__alarm *alarms = NULL;
+    struct amy__settings settings = {0};
     struct stage stage;
 
     (void)state;
@@ -462,10 +568,13 @@ test_a_schedule_that_cannot_be_read_is_a_failure(void **state)
     assert_true(alarms[AMY__ALARM_FAILED].on);
     assert_non_null(strstr(alarms[AMY__ALARM_FAILED].message, nowhere));
     stage.says.backup_zone = everywhere;
-    assert_int_equal(amy__scheduler_set_schedule(&stage.site, NULL), 0);
+    lose_files(&stage, &settings);
+    amy__scheduler_site_tick(&stage.site); /* as every hour */
     assert_true(stage.site.has_schedule);
+    stage_end(&stage, AMY__JOB_LIST, 0, good_list);
     amy__scheduler_alarms(&stage.site);
     assert_false(alarms[AMY__ALARM_FAILED].on);
+    event_base_free(stage.scheduler.base);
     amy__zone_free(stage.site.zone);
     amy__scheduler_facts_clear(&stage.site.facts);
 }
@@ -513,6 +622,10 @@ main(void)
         cmocka_unit_test(test_a_newest_set_that_nobody_read_is_read),
         cmocka_unit_test(test_a_scheduled_drill_that_fails_is_alarming),
         cmocka_unit_test(test_another_hosts_backup_is_noted_and_no_failure),
+        cmocka_unit_test(test_a_look_that_cannot_start_is_a_failure),
+        cmocka_unit_test(test_a_look_that_fails_later_is_a_failure),
+        cmocka_unit_test(test_a_drill_that_cannot_start_is_tried_an_hour_later),
+        cmocka_unit_test(test_a_daemon_that_stops_alarms_nobody),
         cmocka_unit_test(test_nobody_waits_for_a_job_that_says_nothing),
         cmocka_unit_test(test_a_schedule_that_cannot_be_read_is_a_failure),
         cmocka_unit_test(

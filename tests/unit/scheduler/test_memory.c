@@ -99,6 +99,9 @@ test_a_failure_is_not_told_again_and_its_end_is(void **state)
     assert_int_equal(stage.site.failures, 1);
     stage_end(&stage, AMY__JOB_DUMP, 0, "{}");
     amy__scheduler_alarms(&stage.site);
+    assert_true(alarm->on); /* until somebody has looked */
+    stage_know(&stage, "{\"sets\":[]}");
+    amy__scheduler_alarms(&stage.site);
     assert_false(alarm->on);
     assert_true(alarm->told); /* so that the end is told */
     end(&stage);
