@@ -1,6 +1,5 @@
 /* What is wrong with a site's backups, told once for as long as it is so. */
 /* Not for single failures: those are in the log and in backup.log. */
-#include "core/alloc.h"
 #include "core/clock.h"
 #include "core/log.h"
 #include "core/str.h"
@@ -21,61 +20,6 @@ const char *
 amy__alarm_name(enum amy__alarm_kind kind)
 {
     return names[kind];
-}
-
-static void
-free_command(char **command)
-{
-    for (size_t i = 0; command != NULL && command[i] != NULL; i++) {
-        amy__free(command[i]);
-    }
-    amy__free(command);
-}
-
-/* The command of site.yaml, with state and sentence behind it. */
-static char **
-make_command(char *const *words, const char *state, const char *message)
-{
-    char **command = amy__calloc(AMY__RUN_ARGS, sizeof(*command));
-    size_t n = 0;
-    bool done = command != NULL;
-
-    for (; done && words[n] != NULL && n < AMY__RUN_ARGS - 3; n++) {
-        command[n] = amy__strdup(words[n]);
-        done = command[n] != NULL;
-    }
-    if (done) {
-        command[n] = amy__strdup(state);
-        command[n + 1] = command[n] == NULL ? NULL : amy__strdup(message);
-        done = command[n] != NULL && command[n + 1] != NULL;
-    }
-    if (!done) {
-        free_command(command);
-        return NULL;
-    }
-    return command;
-}
-
-static void
-run_command(struct amy__scheduler_site *site, enum amy__alarm_kind kind)
-{
-    struct amy__job_spec spec;
-    struct amy__run *run = NULL;
-    struct amy_error err = AMY_ERROR_INIT;
-    char **command = NULL;
-
-    if (site->site->backup_alarm_command == NULL) {
-        return;
-    }
-    amy__scheduler_spec(site, AMY__JOB_LIST, &spec);
-    command = make_command(site->site->backup_alarm_command, names[kind],
-                           site->alarms[kind].message);
-    if (command == NULL ||
-        amy__run_start(site, &spec, command, &run, &err) < 0) {
-        amy__log(&site->borrow_scheduler->log, AMY_LOG_ERROR,
-                 "an alarm's command cannot start site=%s reason=\"%s\"",
-                 site->domain, err.msg);
-    }
 }
 
 static void set_alarm(struct amy__scheduler_site *site,
@@ -101,9 +45,9 @@ set_alarm(struct amy__scheduler_site *site, enum amy__alarm_kind kind, bool on,
     amy__log(&scheduler->log, on ? AMY_LOG_ERROR : AMY_LOG_NOTICE,
              "alarm %s site=%s state=%s reason=\"%s\"", on ? "on" : "off",
              site->domain, names[kind], alarm->message);
-    if (on) {
-        run_command(site, kind);
-    }
+    alarm->ran = false;
+    alarm->unrun = 0;
+    alarm->rerun_ms = 0;
 }
 
 /* How old the newest verified one may be; 0: as old as it likes. */

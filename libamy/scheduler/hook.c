@@ -59,6 +59,17 @@ is_telling(const struct amy__scheduler_site *site, enum amy__alarm_kind kind)
     return false;
 }
 
+int64_t
+amy__alarm_wait_ms(uint32_t tries)
+{
+    int64_t wait_ms = RETRY_FIRST_MS;
+
+    for (uint32_t i = 0; i < tries && wait_ms < RETRY_MAX_MS; i++) {
+        wait_ms *= 2;
+    }
+    return wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS;
+}
+
 /* Again, further and further apart. */
 static void
 failed(struct amy__scheduler_site *site, enum amy__alarm_kind kind,
@@ -66,14 +77,10 @@ failed(struct amy__scheduler_site *site, enum amy__alarm_kind kind,
 {
     struct amy_scheduler *scheduler = site->borrow_scheduler;
     struct amy__alarm *alarm = &site->alarms[kind];
-    int64_t wait_ms = RETRY_FIRST_MS;
 
-    for (uint32_t i = 0; i < alarm->untold && wait_ms < RETRY_MAX_MS; i++) {
-        wait_ms *= 2;
-    }
-    wait_ms = wait_ms < RETRY_MAX_MS ? wait_ms : RETRY_MAX_MS;
+    alarm->retry_ms = amy__mono_ms(scheduler->borrow_clock) +
+                      amy__alarm_wait_ms(alarm->untold);
     alarm->untold++;
-    alarm->retry_ms = amy__mono_ms(scheduler->borrow_clock) + wait_ms;
     amy__log(&scheduler->log, AMY_LOG_WARN,
              "an alarm's webhook was not reached site=%s state=%s try=%u "
              "reason=\"%s\"",

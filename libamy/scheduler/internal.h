@@ -38,6 +38,7 @@ struct amy__run {
     struct amy__buf events; /* the beginning of the next line */
     struct amy__json *progress;
     struct amy__json *result; /* of the last event */
+    bool started;             /* the process */
     bool over;
     int code; /* 0, or why it failed */
     char message[256];
@@ -69,6 +70,10 @@ struct amy__alarm {
     bool telling;     /* what it is told now */
     uint32_t untold;  /* how often in a row it was not reached */
     int64_t retry_ms; /* mono: not before */
+    /* Of the command: it runs once for as long as the alarm is on. */
+    bool ran;
+    uint32_t unrun;   /* how often in a row it could not start */
+    int64_t rerun_ms; /* mono: not before */
 };
 
 /* What the last look at the sets said. */
@@ -242,6 +247,13 @@ void amy__scheduler_hooks(struct amy__scheduler_site *site);
 /* A run that told it is over. */
 void amy__scheduler_hook_ended(struct amy__scheduler_site *site,
                                const struct amy__run *run);
+/* How long to wait after so many tries to tell somebody. */
+int64_t amy__alarm_wait_ms(uint32_t tries);
+
+/* command.c: run the command for each alarm that it has not run for. */
+void amy__scheduler_commands(struct amy__scheduler_site *site);
+void amy__scheduler_command_ended(struct amy__scheduler_site *site,
+                                  const struct amy__run *run);
 const char *amy__alarm_name(enum amy__alarm_kind kind);
 
 /* run.c */

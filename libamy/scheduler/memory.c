@@ -24,6 +24,7 @@ alarm_json(const struct amy__alarm *alarm)
     (void)amy__json_set(json, "since_ms", amy__json_int(alarm->since_wall_ms));
     (void)amy__json_set(json, "message", amy__json_text(alarm->message));
     (void)amy__json_set(json, "told", amy__json_bool(alarm->told));
+    (void)amy__json_set(json, "ran", amy__json_bool(alarm->ran));
     return json;
 }
 
@@ -96,6 +97,8 @@ read_alarm(const struct amy__json *json, struct amy__alarm *ret)
     ret->on = amy__json_get_bool(json, "on", false);
     ret->since_wall_ms = amy__json_get_int(json, "since_ms", 0);
     ret->told = amy__json_get_bool(json, "told", false);
+    /* Who did not write it yet had run it in any case. */
+    ret->ran = amy__json_get_bool(json, "ran", true);
     (void)snprintf(ret->message, sizeof(ret->message), "%s",
                    amy__json_get_text(json, "message", ""));
 }

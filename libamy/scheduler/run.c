@@ -50,6 +50,12 @@ is_change(const struct amy__run *run)
            !(run->spec.action == AMY__JOB_PRUNE && run->spec.dry_run);
 }
 
+static bool
+is_notice(const struct amy__run *run)
+{
+    return run->command == NULL && run->spec.action == AMY__JOB_NOTIFY;
+}
+
 struct amy__run *
 amy__run_of_site(const struct amy__scheduler_site *site)
 {
@@ -422,9 +428,12 @@ prepare(struct amy__run *run, struct start *start, struct amy_error *err)
     if (start->site_fd < 0) {
         return start->site_fd;
     }
-    rc = make_directory(run, start->site_fd, err);
-    if (rc < 0) {
-        return rc;
+    /* Who tells of a full disk needs nothing on it. */
+    if (run->command == NULL && !is_notice(run)) {
+        rc = make_directory(run, start->site_fd, err);
+        if (rc < 0) {
+            return rc;
+        }
     }
     start->spec_fd = pack_spec(run, err);
     if (start->spec_fd < 0) {
@@ -504,31 +513,15 @@ start_process(struct amy__run *run, char *const *environment,
     if (rc == 0 && run->command != NULL) {
         rc = amy__timer_arm(run->deadline, command_ms(run), err);
     }
+    run->started = rc == 0;
     return rc;
 }
 
-static void
-on_environment(int rc, struct amy__env *env, const struct amy_error *err,
-               void *user)
-{
-    struct amy__run *run = user;
-    struct amy_error why = AMY_ERROR_INIT;
-
-    run->env_job = NULL;
-    if (rc < 0) {
-        finish(run, rc, err->msg);
-        return;
-    }
-    rc = start_process(run, env->vars, &why);
-    if (rc < 0) {
-        finish(run, rc, why.msg);
-    }
-}
-
-/* What tells a webhook needs nothing of the site's: its environment may be
- * what is wrong. Only whom to trust is as we were told. */
+/* What tells a webhook needs nothing of the site's, and an alarm's command can
+ * do without: its environment may be what is wrong. Only whom to trust is as
+ * we were told. */
 static int
-start_notice(struct amy__run *run, struct amy_error *err)
+start_plain(struct amy__run *run, struct amy_error *err)
 {
     const char *trusted = getenv("SSL_CERT_FILE");
     char path[] = "PATH=/usr/bin:/bin";
@@ -540,6 +533,43 @@ start_notice(struct amy__run *run, struct amy_error *err)
         environment[1] = trust;
     }
     return start_process(run, environment, err);
+}
+
+static void
+on_environment(int rc, struct amy__env *env, const struct amy_error *err,
+               void *user)
+{
+    struct amy__run *run = user;
+    struct amy_error why = AMY_ERROR_INIT;
+
+    run->env_job = NULL;
+    if (rc < 0 && run->command == NULL) {
+        finish(run, rc, err->msg);
+        return;
+    }
+    rc = rc < 0 ? start_plain(run, &why) : start_process(run, env->vars, &why);
+    if (rc < 0) {
+        finish(run, rc, why.msg);
+    }
+}
+
+static int
+begin(struct amy__run *run, struct amy_error *err)
+{
+    const struct amy__scheduler_site *site = run->borrow_site;
+    struct amy__env_options opts = {
+        .base = site->borrow_scheduler->base,
+        .site = site->site,
+        .webapps_path = site->borrow_scheduler->settings->webapps,
+        .as_person = site->borrow_scheduler->as_person,
+    };
+    int rc = 0;
+
+    if (is_notice(run)) {
+        return start_plain(run, err);
+    }
+    rc = amy__env_start(&opts, on_environment, run, &run->env_job, err);
+    return rc < 0 && run->command != NULL ? start_plain(run, err) : rc;
 }
 
 static struct amy__run *
@@ -574,12 +604,6 @@ amy__run_start(struct amy__scheduler_site *site,
     struct amy_scheduler *scheduler = site->borrow_scheduler;
     AMY_CLEANUP(amy__run_free_p)
     struct amy__run *run = new_run(site, spec, command);
-    struct amy__env_options opts = {
-        .base = scheduler->base,
-        .site = site->site,
-        .webapps_path = scheduler->settings->webapps,
-        .as_person = scheduler->as_person,
-    };
     int rc = 0;
 
     if (run == NULL) {
@@ -590,12 +614,7 @@ amy__run_start(struct amy__scheduler_site *site,
     rc = rc < 0 ? rc
                 : amy__timer_create(scheduler->base, on_deadline, run,
                                     &run->deadline, err);
-    if (rc == 0) {
-        rc = spec->action == AMY__JOB_NOTIFY && command == NULL
-                 ? start_notice(run, err)
-                 : amy__env_start(&opts, on_environment, run, &run->env_job,
-                                  err);
-    }
+    rc = rc < 0 ? rc : begin(run, err);
     if (rc < 0) {
         return rc;
     }

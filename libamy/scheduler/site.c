@@ -273,6 +273,7 @@ amy__scheduler_site_tick(struct amy__scheduler_site *site)
     amy__scheduler_copies_tick(site);
     amy__scheduler_alarms(site);
     amy__scheduler_hooks(site);
+    amy__scheduler_commands(site);
 }
 
 /* --- what became of it --- */
@@ -461,8 +462,12 @@ amy__scheduler_site_ended(struct amy__scheduler_site *site,
         amy__scheduler_hook_ended(site, run);
         return;
     }
+    if (run->command != NULL) {
+        amy__scheduler_command_ended(site, run);
+        return;
+    }
     log_end(site, run);
-    if (run->command != NULL || run->spec.action == AMY__JOB_SHOW) {
+    if (run->spec.action == AMY__JOB_SHOW) {
         return;
     }
     if (run->spec.action == AMY__JOB_LIST) {

@@ -2,6 +2,7 @@
 nobody else is told its address."""
 
 import json
+import os
 import ssl
 import subprocess
 import threading
@@ -192,13 +193,20 @@ def test_a_slow_one_holds_up_nothing(shop, listen):
 
 
 def test_a_site_whose_environment_is_broken_is_told_of(shop, listen):
-    """A job cannot even start, and neither could a command."""
+    """A job cannot even start; the command does without it, and both without DB_backups."""
     hook = listen([200])
-    begin(shop, listen, hook.port)
+    told = shop.site.directory / "alarms"
+    told.mkdir()
+    os.chown(told, shop.host.user.uid, shop.host.user.gid)
+    shop.write_yaml("{alarm: {command: [/bin/sh, -c, 'echo \"$0 $1\" >> alarms/told'], "
+                    f'webhook: "https://localhost:{hook.port}{SECRET}"}}}}')
+    shop.host.start_backup(SSL_CERT_FILE=str(listen.ca))
     (shop.site.venv / "bin/postactivate").write_text("exit 3\n")
     assert shop.ask("dump")["state"] == "failed"
     wait_for(lambda: hook.heard, SOON_S, "the hook heard")
     assert "postactivate" in hook.heard[0]["reason"], hook.heard
+    text = wait_for(lambda: (told / "told").exists() and (told / "told").read_text(), SOON_S, "the command ran")
+    assert text.startswith("failed ") and "postactivate" in text, text
 
 
 def test_nobody_but_the_scheduler_tells_it(shop, listen):

@@ -182,6 +182,48 @@ test_another_hosts_backup_is_remembered(void **state)
     end(&stage);
 }
 
+static void
+end_command(struct stage *stage, bool started, int code)
+{
+    struct amy__run run = {.started = started, .code = code};
+    char *words[] = {NULL};
+
+    run.command = words;
+    (void)snprintf(run.spec.why, sizeof(run.spec.why), "%s",
+                   amy__alarm_name(AMY__ALARM_FAILED));
+    amy__scheduler_site_ended(&stage->site, &run);
+}
+
+/* The command runs once for as long as an alarm lasts, and not less often. */
+static void
+test_a_command_that_did_not_run_is_remembered(void **state)
+{
+    struct stage stage;
+    const struct amy__alarm *alarm = &stage.site.alarms[AMY__ALARM_FAILED];
+
+    (void)state;
+    stage_now_ms = T0;
+    start(&stage);
+    stage_end(&stage, AMY__JOB_DUMP, AMY_ECONN, "{}");
+    amy__scheduler_alarms(&stage.site);
+    assert_true(alarm->on && !alarm->ran);
+    for (int64_t wait_ms = 1000; wait_ms <= 4000; wait_ms *= 2) {
+        end_command(&stage, false, AMY_EIO);
+        assert_false(alarm->ran);
+        assert_int_equal(alarm->rerun_ms, stage_now_ms + wait_ms);
+    }
+    stage.scheduler.stopping = true;
+    end_command(&stage, true, AMY_ECANCELED);
+    end(&stage);
+    start(&stage);
+    assert_true(alarm->on && !alarm->ran);
+    end_command(&stage, true, AMY_EIO); /* it ran, and was not content */
+    end(&stage);
+    start(&stage);
+    assert_true(alarm->on && alarm->ran);
+    end(&stage);
+}
+
 /* Nobody's but ours, but a disk may have lost it. */
 static void
 test_what_cannot_be_read_is_as_if_it_were_not(void **state)
@@ -246,6 +288,7 @@ main(void)
         WITH_STATE(test_a_drill_that_failed_is_remembered),
         WITH_STATE(test_a_restart_makes_no_backup_younger),
         WITH_STATE(test_another_hosts_backup_is_remembered),
+        WITH_STATE(test_a_command_that_did_not_run_is_remembered),
         WITH_STATE(test_what_cannot_be_read_is_as_if_it_were_not),
         WITH_STATE(test_what_cannot_be_noted_is_told_once_and_tried_again),
     };
