@@ -49,6 +49,7 @@ struct amy__run {
     struct amy__timer *patience;
     struct amy__timer *deadline; /* of a command, and of an end */
     bool asked_to_end;
+    bool late; /* that is why it was asked to */
 };
 
 enum amy__alarm_kind {
@@ -265,6 +266,13 @@ void amy__run_free(struct amy__run *run);
 void amy__run_stop(struct amy__run *run);
 /* The run that changes a site's sets now, or NULL. */
 struct amy__run *amy__run_of_site(const struct amy__scheduler_site *site);
+/* Does a look at the sets that nobody asked for run? The next one waits. */
+bool amy__run_is_looking(const struct amy__scheduler_site *site);
+/* May one more of what hinders nobody begin? Each is processes of a user who
+ * may stop them. */
+bool amy__run_has_room(const struct amy__scheduler_site *site);
+/* Can another job be hindered by it? */
+bool amy__spec_is_look(const struct amy__job_spec *spec);
 /* Answer whoever waits: at an event, at its end, when patience ends. */
 void amy__run_answer(struct amy__run *run);
 struct amy__json *amy__run_json(const struct amy__run *run);

@@ -230,16 +230,6 @@ read_request(const struct amy__scheduler_site *site,
     return true;
 }
 
-/* Nothing that another job could be hindered by. */
-static bool
-is_look(const struct amy__job_spec *spec)
-{
-    return spec->action == AMY__JOB_LIST || spec->action == AMY__JOB_SHOW ||
-           spec->action == AMY__JOB_COPY ||
-           spec->action == AMY__JOB_VERIFY_COPY ||
-           (spec->action == AMY__JOB_PRUNE && spec->dry_run);
-}
-
 /* What the site does not want is done with it. */
 static struct amy__json *
 skipped_json(void)
@@ -277,10 +267,17 @@ on_ask(struct amy__control_call *call, void *user)
         return;
     }
     other = amy__run_of_site(site);
-    if (other != NULL && !is_look(&spec)) {
+    if (other != NULL && !amy__spec_is_look(&spec)) {
         amy__control_refuse(call, 409, "'%s' has a job under way: %s",
                             site->domain,
                             amy__job_action_name(other->spec.action));
+        return;
+    }
+    if (amy__spec_is_look(&spec) && !amy__run_has_room(site)) {
+        amy__control_refuse(
+            call, 409,
+            "'%s' has several jobs of this kind under way; ask again later",
+            site->domain);
         return;
     }
     if (scheduler->stopping ||

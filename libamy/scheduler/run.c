@@ -25,6 +25,8 @@
 #define PIECE 65536
 #define PATIENCE_MS 1000 /* how long who asks waits for something new */
 #define COMMAND_MS 60000 /* for an alarm's command, where nothing is said */
+#define BRIEF_MS 120000  /* for what only reads manifests, or tells a hook */
+#define LOOKS_MAX 4      /* at a time, of those that somebody asked for */
 #define GRACE_MS 5000    /* from SIGTERM to SIGKILL */
 /* A job that moves says so four times a second; one that says nothing may have
  * been stopped by the user whose it is: after so long the others do not wait
@@ -39,15 +41,54 @@ is_heavy(const struct amy__run *run)
                                     run->spec.action == AMY__JOB_RESTORE);
 }
 
+/* Reads manifests and nothing else. */
+static bool
+is_reading(const struct amy__job_spec *spec)
+{
+    return spec->action == AMY__JOB_LIST || spec->action == AMY__JOB_SHOW ||
+           (spec->action == AMY__JOB_PRUNE && spec->dry_run);
+}
+
+bool
+amy__spec_is_look(const struct amy__job_spec *spec)
+{
+    return is_reading(spec) || spec->action == AMY__JOB_COPY ||
+           spec->action == AMY__JOB_VERIFY_COPY;
+}
+
 static bool
 is_change(const struct amy__run *run)
 {
-    return run->command == NULL && run->spec.action != AMY__JOB_LIST &&
-           run->spec.action != AMY__JOB_SHOW &&
-           run->spec.action != AMY__JOB_NOTIFY &&
-           run->spec.action != AMY__JOB_COPY &&
-           run->spec.action != AMY__JOB_VERIFY_COPY &&
-           !(run->spec.action == AMY__JOB_PRUNE && run->spec.dry_run);
+    return run->command == NULL && run->spec.action != AMY__JOB_NOTIFY &&
+           !amy__spec_is_look(&run->spec);
+}
+
+bool
+amy__run_is_looking(const struct amy__scheduler_site *site)
+{
+    for (const struct amy__run *run = site->runs; run != NULL;
+         run = run->next) {
+        if (!run->over && run->internal && run->command == NULL &&
+            run->spec.action == AMY__JOB_LIST) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+amy__run_has_room(const struct amy__scheduler_site *site)
+{
+    unsigned looks = 0;
+
+    for (const struct amy__run *run = site->runs; run != NULL;
+         run = run->next) {
+        if (!run->over && !run->internal && run->command == NULL &&
+            amy__spec_is_look(&run->spec)) {
+            looks++;
+        }
+    }
+    return looks < LOOKS_MAX;
 }
 
 static bool
@@ -195,7 +236,10 @@ end_process(struct amy__run *run)
 static void
 on_deadline(void *user)
 {
-    end_process(user);
+    struct amy__run *run = user;
+
+    run->late = run->late || !run->asked_to_end;
+    end_process(run);
 }
 
 static void
@@ -311,6 +355,8 @@ judge(struct amy__run *run, const struct amy__child_exit *how)
                how->code == 0 ? "" : message);
     } else if (strcmp(event, "done") == 0 && how->code == 0) {
         finish(run, 0, "");
+    } else if (run->late) {
+        finish(run, AMY_ETIMEOUT, "the job took too long");
     } else if (strcmp(event, "failed") == 0) {
         (void)snprintf(message, sizeof(message), "%s",
                        amy__json_get_text(run->result, "message", ""));
@@ -482,12 +528,18 @@ spawn(struct amy__run *run, char *const *environment, const struct start *start,
     return amy__spawn(&plan, &run->child, err);
 }
 
+/* How long it may take; 0: as long as there is something to do. */
 static int64_t
-command_ms(const struct amy__run *run)
+limit_ms(const struct amy__run *run)
 {
     int64_t ms = run->borrow_site->site->backup_alarm_timeout_ms;
 
-    return ms > 0 ? ms : COMMAND_MS;
+    if (run->command != NULL) {
+        return ms > 0 ? ms : COMMAND_MS;
+    }
+    return is_reading(&run->spec) || run->spec.action == AMY__JOB_NOTIFY
+               ? BRIEF_MS
+               : 0;
 }
 
 static int
@@ -510,8 +562,8 @@ start_process(struct amy__run *run, char *const *environment,
         rc = amy__io_create(base, run->event_fd, AMY__IO_READ, on_event, run,
                             &run->event_io, err);
     }
-    if (rc == 0 && run->command != NULL) {
-        rc = amy__timer_arm(run->deadline, command_ms(run), err);
+    if (rc == 0 && limit_ms(run) > 0) {
+        rc = amy__timer_arm(run->deadline, limit_ms(run), err);
     }
     run->started = rc == 0;
     return rc;

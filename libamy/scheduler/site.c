@@ -228,8 +228,11 @@ look(struct amy__scheduler_site *site)
     static const struct amy__retry list = {.action = AMY__JOB_LIST,
                                            .slot_ms = AMY__MANIFEST_NO_TIME};
 
-    site->look_ms =
-        amy__mono_ms(site->borrow_scheduler->borrow_clock) + LOOK_MS;
+    site->look_ms = amy__mono_ms(site->borrow_scheduler->borrow_clock);
+    if (amy__run_is_looking(site)) {
+        return; /* due as soon as that one has told what it saw */
+    }
+    site->look_ms += LOOK_MS;
     if (!site->borrow_scheduler->stopping && site->site != NULL &&
         site->site->database_from != NULL) {
         begin(site, &list);

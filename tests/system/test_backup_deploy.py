@@ -127,3 +127,24 @@ def read_all(fd):
         pass
     os.close(fd)
     return found
+
+
+def test_a_site_has_so_many_lists_at_a_time(shop):
+    """Each is processes of the daemon's; its dumps wait for none of them."""
+    gate = shop.site.directory / "gate"
+    os.mkfifo(gate)
+    gate.chmod(0o644)
+    shop.site.write_postactivate({"DATABASE_URL": shop.url()}, f": < {gate}")
+    path = f"/v1/sites/{DOMAIN}/jobs"
+    asked = [shop.host.control("backup", "POST", path, {"action": "list"}) for _ in range(5)]
+    assert [status for status, _ in asked] == [202] * 4 + [409], asked
+    refused = shop.host.amyctl("backup", "list", DOMAIN, check=False)
+    assert refused.returncode == 1 and "several jobs" in refused.stderr
+    status, dump = shop.host.control("backup", "POST", path, {"action": "dump"})
+    assert status == 202
+    with open(gate, "wb"):
+        for job in [job for status, job in asked if status == 202] + [dump]:
+            while job["state"] == "running":
+                _, job = shop.host.control("backup", "GET", f"{path}/{job['run']}")
+            assert job["state"] == "done", job
+        shop.host.amyctl("backup", "list", DOMAIN)
