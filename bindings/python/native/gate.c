@@ -194,8 +194,9 @@ gate_read(PyObject *object, PyObject *nothing)
     amy_gate_read(self->gate, &view);
     native_guard_leave(&self->guard);
     closed = view.state == AMY_GATE_CLOSED ? Py_True : Py_False;
-    return Py_BuildValue("(OILssy#)", closed, (unsigned)view.retry_after_s,
-                         (long long)view.since_wall_ms, view.by, view.warning,
+    return Py_BuildValue("(OILNNy#)", closed, (unsigned)view.retry_after_s,
+                         (long long)view.since_wall_ms, native_text(view.by),
+                         native_text(view.warning),
                          view.page == NULL ? "" : view.page,
                          (Py_ssize_t)view.page_bytes);
 }

@@ -4,6 +4,7 @@
 
 #include "native.h"
 
+#include <string.h>
 #include <unistd.h>
 
 /* ---- errors ---- */
@@ -14,6 +15,12 @@ native_state_of(PyObject *module)
     return PyModule_GetState(module);
 }
 
+PyObject *
+native_text(const char *text)
+{
+    return PyUnicode_DecodeUTF8(text, (Py_ssize_t)strlen(text), "replace");
+}
+
 static PyObject *
 raise(const struct native_state *state, const struct amy_error *err,
       PyObject *fate)
@@ -21,9 +28,9 @@ raise(const struct native_state *state, const struct amy_error *err,
     const char *message =
         err->msg[0] == '\0' ? amy_strerror(err->code) : err->msg;
     PyObject *error = PyObject_CallFunction(
-        state->error_class, "isiILsOO", err->code, message, err->sys_errno,
-        (unsigned)err->source, (long long)err->detail, err->sqlstate, Py_None,
-        fate);
+        state->error_class, "iNiILNOO", err->code, native_text(message),
+        err->sys_errno, (unsigned)err->source, (long long)err->detail,
+        native_text(err->sqlstate), Py_None, fate);
 
     if (error != NULL) {
         PyErr_SetObject(state->error_class, error);

@@ -24,6 +24,10 @@ struct native_state {
 
 struct native_state *native_state_of(PyObject *module);
 
+/* Text of the library's as a str, a new reference: it may have a path's or a
+ * peer's bytes in it, and be cut within a character. */
+PyObject *native_text(const char *text);
+
 /* Raise amy.Error from what the library told. Always NULL. */
 PyObject *native_raise(const struct native_state *state,
                        const struct amy_error *err);

@@ -157,6 +157,11 @@ read_words(PyObject *sequence, struct words *words,
 {
     Py_ssize_t count = 0;
 
+    /* A text is a sequence of texts, too; nobody means its characters. */
+    if (PyUnicode_Check(sequence) || PyBytes_Check(sequence)) {
+        PyErr_SetString(PyExc_TypeError, "a command is a sequence of words");
+        return false;
+    }
     *words = (struct words){PySequence_Tuple(sequence), NULL, NULL};
     if (words->held == NULL) {
         return false;
@@ -366,9 +371,9 @@ redis_view(PyObject *object, PyObject *nothing)
     }
     amy_redis_read(self->client, &view);
     result =
-        Py_BuildValue("(IIKLs)", (unsigned)view.state, (unsigned)view.failures,
+        Py_BuildValue("(IIKLN)", (unsigned)view.state, (unsigned)view.failures,
                       (unsigned long long)view.connections,
-                      (long long)view.retry_ms, view.problem);
+                      (long long)view.retry_ms, native_text(view.problem));
     native_guard_leave(&self->guard);
     return result;
 }

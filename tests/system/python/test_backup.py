@@ -150,6 +150,34 @@ assert len(os.listdir("/proc/self/fd")) == files
     assert done.stdout.split() == ["ENOTFOUND", "ENOTFOUND", "EDENIED", "ECONN"], done.stdout + done.stderr
 
 
+def test_a_listener_that_raises_ends_it(shop):
+    """With a job that has more to tell than a pipe holds: it goes on unheard."""
+    done = run_here(shop, """
+import os
+from amy import _native
+over = []
+
+def tell_much(directory_fd, spec_fd, event_fd):
+    for _ in range(3000):
+        try:
+            os.write(event_fd, b'{"event": "progress", "stage": "dump", "bytes": 1}\\n')
+        except BrokenPipeError:
+            pass
+    over.append(True)
+
+def interrupt(progress):
+    raise KeyboardInterrupt
+
+_native.backup_job = tell_much
+files = len(os.listdir("/proc/self/fd"))
+try:
+    backups.make(on_progress=interrupt)
+except KeyboardInterrupt:
+    print("heard", over, len(os.listdir("/proc/self/fd")) - files)
+""")
+    assert done.stdout == "heard [True] 0\n", done.stdout + done.stderr
+
+
 def test_a_damaged_one_is_found(backups, made, shop):
     """Last: the shop has one backup less then."""
     name = backups.sets()[0].name

@@ -84,6 +84,8 @@ MISFITS = [
      "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
     ("amy.E002", {"SECURE_PROXY_SSL_HEADER": None, "SECURE_SSL_REDIRECT": True}, {},
      "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
+    ("amy.W003", {"SECURE_PROXY_SSL_HEADER": ()}, {},
+     "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
     ("amy.W003", {"SECURE_PROXY_SSL_HEADER": None}, {},
      "SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')"),
     ("amy.W003", {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "on")}, {},
@@ -166,6 +168,7 @@ def test_a_misfit_is_told_once_with_what_to_write(site, wanted, changed, yaml, h
         "x": {"class": "no.such.Handler", "filename": "x"}, "y": {}, "z": {"class": "logging.FileHandler", "filename": 7}}}},
      {}),
     ({"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PORT", "443")}, {}),
+    ({"AMY": None}, {}),
     ({"DEBUG": True}, {"user:": "stage: test\nuser:"}),
     ({"DATABASES": {"default": {**DATABASE, "CONN_MAX_AGE": 0}}}, {}),
 ])

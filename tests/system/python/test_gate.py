@@ -33,6 +33,11 @@ def test_closing_renames_the_page_and_opening_renames_it_back(one, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["maintenance_off.html"]
 
 
+def test_a_name_that_is_cut_within_a_character(one):
+    one.close("ü" * 50)
+    assert one.view().by.startswith("ü" * 31)
+
+
 def test_closing_without_a_page_writes_one(one, tmp_path):
     one.close()
     assert b"<html" in (tmp_path / "maintenance_on.html").read_bytes()

@@ -115,6 +115,15 @@ def test_a_surrogate_is_no_text(client):
         client.run("SET", "x", "\ud800")
 
 
+@pytest.mark.parametrize("words", [
+    ("NOSUCH", "x" + "ü" * 120), (b"NO\xff", "x"),
+    ("EVAL", "return redis.error_reply('ERR '..string.char(255))", 0)])
+def test_an_error_that_is_not_whole_utf8(client, words):
+    """The server's bytes, cut where the library's 223 bytes end."""
+    error = refusal(client.run, *words)
+    assert error.code is Code.EINVAL and error.fate is Fate.ANSWERED and "\ufffd" in error.message
+
+
 def test_errors_by_what_can_be_done(client):
     client.run("SET", "text", "x")
     error = refusal(client.run, "LPUSH", "text", 1)
@@ -143,6 +152,13 @@ def test_an_atomic_pipeline(client):
 @pytest.mark.parametrize("commands", [[], [()], [("MULTI",)], [("SET", "x", "y" * 100)]])
 def test_pipelines_that_are_none(client, commands):
     assert refusal(client.pipeline, commands, bytes_max=50).code in (Code.EINVAL, Code.ELIMIT)
+
+
+@pytest.mark.parametrize("command", ["PING", b"PING", 7, None])
+def test_a_text_is_no_command(client, command):
+    """It is a sequence of its characters, which nobody means."""
+    with pytest.raises(TypeError):
+        client.pipeline([command])
 
 
 def test_a_pipeline_whose_source_raises(client):

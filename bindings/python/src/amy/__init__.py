@@ -10,8 +10,8 @@
 Whatever goes wrong in the library is an `amy.Error` with a code that says what
 the caller can do, and a message in words.
 
-Blocking calls let other threads run (they release the GIL) and hear signals. An
-object may be used by one thread at a time, and not at all in a child after
+Blocking calls let other threads run (they release the GIL). Those of gate, status and
+control hear signals; one of redis ends by its deadline first. An object may be used by one thread at a time, and not at all in a child after
 fork(): it raises Code.ESTATE there, and leaves the parent's alone.
 """
 

@@ -227,8 +227,11 @@ def _run_here(path: FilePath, spec: Mapping[str, Any],
         code = Code.ENOTFOUND if isinstance(error, FileNotFoundError) else Code.EDENIED
         raise Error(code, f"opening {str(path)!r}: {error.strerror}", error.errno or 0) from None
     reading, writing = os.pipe()
-    with (tempfile.TemporaryFile() as asked, open(reading, "rb") as events,
-          ThreadPoolExecutor(1) as pool):
+    # Left in the reverse order: whatever happens, the events are closed before the
+    # job is waited for. It goes on without a reader, and would block with one that
+    # does not read.
+    with (tempfile.TemporaryFile() as asked, ThreadPoolExecutor(1) as pool,
+          open(reading, "rb") as events):
         asked.write(json.dumps(spec).encode())
         asked.seek(0)
 

@@ -84,7 +84,7 @@ def _http_mode(yaml: Yaml) -> str:
 @_on_any_host
 def proxy_header(_yaml: Yaml) -> Iterator[CheckMessage]:
     """How Django is to know that the visitor came by HTTPS."""
-    header = settings.SECURE_PROXY_SSL_HEADER
+    header = settings.SECURE_PROXY_SSL_HEADER or None  # () is off as well
     works = header is not None and (tuple(header) == PROTO_HEADER or header[0] == SET_ANEW[1])
     if header is not None and header[0] not in SET_ANEW:
         yield Error(

@@ -18,7 +18,7 @@ _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30, "TiB": 1 << 40
 
 def setting(key: str, default: Any = None) -> Any:
     """A key of the setting AMY."""
-    return getattr(settings, "AMY", {}).get(key, default)
+    return (getattr(settings, "AMY", None) or {}).get(key, default)
 
 
 def directory() -> Path | None:

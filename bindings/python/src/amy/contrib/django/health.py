@@ -113,7 +113,7 @@ def checks() -> dict[str, Check]:
 
 
 def _option(key: str, default: Any) -> Any:
-    return conf.setting("HEALTH", {}).get(key, default)
+    return (conf.setting("HEALTH") or {}).get(key, default)
 
 
 # ---- asking
