@@ -204,6 +204,7 @@ take_greeting(struct amy_redis *client, struct amy_redis_reply *reply,
         amy__wipe(client->out.data, client->out.len); /* the password's */
         client->out.len = 0;
         client->out_at = 0;
+        client->written = 0; /* none of them is a call's */
         client->phase = AMY__REDIS_UP;
         amy__redis_pace_up(&client->pace, amy__redis_now(client));
         log_change(client);

@@ -66,7 +66,7 @@ struct amy_redis {
     struct amy__buf in;
     struct amy__buf out;
     size_t out_at;    /* bytes of out that were written */
-    uint64_t handed;  /* bytes that out had since it is connected */
+    uint64_t handed;  /* bytes of calls that out had since it is connected */
     uint64_t written; /* and those that the kernel took */
 
     struct amy__redis_queue queue;

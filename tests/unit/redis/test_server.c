@@ -153,6 +153,37 @@ test_send_killed_under_way_is_unknown_and_the_rest_goes_on(void **state)
     redis_server_free(&server);
 }
 
+/* Our greeting's bytes are no call's: of these calls not one byte is sent. */
+static void
+test_send_over_a_connection_that_is_gone_is_not_unknown(void **state)
+{
+    struct redis_server server;
+    struct amy_redis *client = NULL;
+    struct amy_redis *other = NULL;
+    struct asked all[4] = {{0}};
+    struct asked asked = {0};
+
+    (void)state;
+    redis_server_create(&server, NULL);
+    client = make_client(server.url, base);
+    other = make_client(server.url, NULL);
+    ask_well(client, "INCR n", PLENTY_MS, &all[0]);
+    wait_for(base, &all[0]);
+    assert_int_equal(
+        run(other, "CLIENT KILL TYPE normal SKIPME yes", PLENTY_MS, &asked), 0);
+    for (size_t i = 1; i < 4; i++) {
+        ask_well(client, "INCR n", PLENTY_MS, &all[i]);
+    }
+    wait_for(base, &all[3]);
+    for (size_t i = 1; i < 4; i++) {
+        expect(&all[i], 0, AMY_REDIS_ANSWERED);
+        assert_int_equal(all[i].integer, i + 1);
+    }
+    amy_redis_free(client);
+    amy_redis_free(other);
+    redis_server_free(&server);
+}
+
 static void
 test_run_hung_server_keeps_deadlines_and_then_costs_nothing(void **state)
 {
@@ -339,6 +370,7 @@ main(void)
         T(test_run_killed_server_is_told_then_costs_nothing_then_is_back),
         T(test_run_after_an_idle_connection_was_closed_is_not_unknown),
         T(test_send_killed_under_way_is_unknown_and_the_rest_goes_on),
+        T(test_send_over_a_connection_that_is_gone_is_not_unknown),
         T(test_run_hung_server_keeps_deadlines_and_then_costs_nothing),
         T(test_send_thousand_callers_knock_three_times),
         T(test_run_wrong_password_is_asked_for_once),
