@@ -72,6 +72,14 @@ is_about_login(const char *text)
     return strstr(text, "password") != NULL || strstr(text, "AUTH") != NULL;
 }
 
+/* A server that cannot save, has no memory or no replicas refuses PING as if it
+ * wrote, and a user may lack it; what they ask for is answered all the same. */
+static bool
+is_refusal_of_ping_alone(int code)
+{
+    return code == AMY_EDENIED || code == AMY_ESTATE || code == AMY_ELIMIT;
+}
+
 int
 amy__redis_greeted(struct amy_redis *client,
                    const struct amy_redis_reply *reply, bool *ret_refused,
@@ -84,7 +92,7 @@ amy__redis_greeted(struct amy_redis *client,
     bool done = greeting->answered == greeting->count;
 
     if (code == 0 || strcmp(name, "CLIENT") == 0 ||
-        (code == AMY_EDENIED && strcmp(name, "PING") == 0)) {
+        (strcmp(name, "PING") == 0 && is_refusal_of_ping_alone(code))) {
         return done ? 1 : 0;
     }
     if (code == AMY_EDENIED || (strcmp(name, "AUTH") == 0 &&

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define PLENTY_MS 60000
@@ -238,6 +239,44 @@ test_send_thousand_callers_knock_three_times(void **state)
     free(all);
 }
 
+/* It refuses PING then, and what writes; all else it does. */
+static void
+test_run_server_that_cannot_save_still_reads(void **state)
+{
+    static const char *const saving[] = {
+        "--save",       "3600 1",        "--dir", "gone",
+        "--unixsocket", "../redis.sock", NULL};
+    struct redis_server server;
+    struct amy_redis *client = NULL;
+    struct amy_redis *other = NULL;
+    struct asked asked = {0};
+    char dir[128] = "";
+    int64_t end_ms = amy__mono_ms(NULL) + PLENTY_MS;
+
+    (void)state;
+    redis_server_prepare(&server);
+    (void)snprintf(dir, sizeof(dir), "%s/gone", server.dir);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    redis_server_start(&server, saving);
+    client = make_client(server.url, NULL);
+    assert_int_equal(run(client, "SET key value", PLENTY_MS, &asked), 0);
+    assert_int_equal(rmdir(dir), 0);
+    assert_int_equal(run(client, "BGSAVE", PLENTY_MS, &asked), 0);
+    do {
+        assert_true(amy__mono_ms(NULL) < end_ms);
+    } while (run(client, "SET key value", PLENTY_MS, &asked) != AMY_ESTATE);
+
+    other = make_client(server.url, NULL);
+    asked = (struct asked){0};
+    if (run(other, "GET key", PLENTY_MS, &asked) < 0) {
+        fail_msg("%s", asked.why);
+    }
+    assert_string_equal(asked.text, "value");
+    amy_redis_free(client);
+    amy_redis_free(other);
+    redis_server_free(&server);
+}
+
 /* --- who may --- */
 
 static const char *const locked[] = {"--requirepass", "hunter2", NULL};
@@ -373,6 +412,7 @@ main(void)
         T(test_send_over_a_connection_that_is_gone_is_not_unknown),
         T(test_run_hung_server_keeps_deadlines_and_then_costs_nothing),
         T(test_send_thousand_callers_knock_three_times),
+        T(test_run_server_that_cannot_save_still_reads),
         T(test_run_wrong_password_is_asked_for_once),
         T(test_run_login_and_database_are_repeated_on_each_connection),
         T(test_run_no_such_database_is_told),
