@@ -72,6 +72,34 @@ is_about_login(const char *text)
     return strstr(text, "password") != NULL || strstr(text, "AUTH") != NULL;
 }
 
+/* What may be told of an answer. A server that knows no AUTH repeats what it
+ * was given, cut anywhere: of its words to that, only those that we know. */
+static const char *
+tellable(const struct amy_redis *client, const char *name, const char *text)
+{
+    static const char *const known[] = {
+        "WRONGPASS",
+        "LOADING",
+        "DENIED Redis is running in protected mode",
+        "ERR max number of clients reached",
+        "ERR invalid password",
+        "ERR unknown command",
+        "ERR AUTH <password> called without any password configured",
+        "ERR Client sent AUTH, but no password is set",
+    };
+    const char *password = client->url.password;
+
+    if (strcmp(name, "AUTH") != 0) {
+        return password == NULL || strstr(text, password) == NULL ? text : "";
+    }
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (strncmp(text, known[i], strlen(known[i])) == 0) {
+            return known[i];
+        }
+    }
+    return "";
+}
+
 /* A server that cannot save, has no memory or no replicas refuses PING as if it
  * wrote, and a user may lack it; what they ask for is answered all the same. */
 static bool
@@ -104,5 +132,7 @@ amy__redis_greeted(struct amy_redis *client,
     if (!*ret_refused) {
         code = AMY_ECONN;
     }
-    return amy__err(err, code, "it refuses %s" AMY__SAID "%s", name, text);
+    text = tellable(client, name, text);
+    return amy__err(err, code, "it refuses %s%s%s", name,
+                    text[0] == '\0' ? "" : AMY__SAID, text);
 }

@@ -282,6 +282,33 @@ test_run_tls_to_a_plain_port_is_told(void **state)
     stop(&peer);
 }
 
+/* What it says is its own choice: also of a password. */
+static void
+test_run_words_that_hold_the_password_are_not_told(void **state)
+{
+    static const char *const rows[] = {"-hunter2\r\n", "-ERR your hunter2\r\n",
+                                       "+OK\r\n-ERR hunter2\r\n"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        const struct script script = {rows[i], NULL, false};
+        struct peer peer;
+        struct amy_redis *client = NULL;
+        struct asked asked = {0};
+        char url[96] = "";
+
+        start(&peer, &script);
+        (void)snprintf(url, sizeof(url), "redis://:hunter2@%s",
+                       peer.url + strlen("redis://"));
+        client = make_client(url);
+        assert_int_not_equal(run(client, "PING", PLENTY_MS, &asked), 0);
+        assert_non_null(strstr(asked.why, "it refuses"));
+        assert_null(strstr(asked.why, "hunter2"));
+        amy_redis_free(client);
+        stop(&peer);
+    }
+}
+
 /* No name server listens there, and none says so. */
 static void
 test_run_name_stalls_ends_with_the_deadline(void **state)
@@ -358,6 +385,7 @@ main(void)
         cmocka_unit_test(test_run_silence_ends_with_the_deadline),
         cmocka_unit_test(test_run_nobody_accepts_ends_with_the_deadline),
         cmocka_unit_test(test_run_tls_to_a_plain_port_is_told),
+        cmocka_unit_test(test_run_words_that_hold_the_password_are_not_told),
         cmocka_unit_test(test_run_name_stalls_ends_with_the_deadline),
         cmocka_unit_test(test_create_tls_and_sigpipe_is_estate),
         cmocka_unit_test(test_run_answers_that_nobody_asked_for_are_refused),

@@ -320,6 +320,33 @@ test_run_wrong_password_is_asked_for_once(void **state)
     redis_server_free(&server);
 }
 
+/* It tells with what arguments, then. */
+static void
+test_run_server_without_auth_is_told_without_the_password(void **state)
+{
+    static const char *const without[] = {"--rename-command", "AUTH", "", NULL};
+    static const char *const logins[] = {":hunter2@", "ann:hunter2@"};
+    struct redis_server server;
+
+    (void)state;
+    redis_server_create(&server, without);
+    for (size_t i = 0; i < 2; i++) {
+        struct amy_redis *client = NULL;
+        struct asked asked = {0};
+        char url[128] = "";
+
+        url_with(&server, logins[i], "", url, sizeof(url));
+        client = make_client(url, NULL);
+        assert_int_equal(run(client, "PING", PLENTY_MS, &asked), AMY_EAUTH);
+        assert_non_null(strstr(asked.why, "unknown command"));
+        assert_null(strstr(asked.why, "hunter2"));
+        assert_null(strstr(asked.why, "ann"));
+        assert_null(strstr(look(client).problem, "hunter2"));
+        amy_redis_free(client);
+    }
+    redis_server_free(&server);
+}
+
 static void
 test_run_login_and_database_are_repeated_on_each_connection(void **state)
 {
@@ -413,6 +440,7 @@ main(void)
         T(test_run_hung_server_keeps_deadlines_and_then_costs_nothing),
         T(test_send_thousand_callers_knock_three_times),
         T(test_run_server_that_cannot_save_still_reads),
+        T(test_run_server_without_auth_is_told_without_the_password),
         T(test_run_wrong_password_is_asked_for_once),
         T(test_run_login_and_database_are_repeated_on_each_connection),
         T(test_run_no_such_database_is_told),
