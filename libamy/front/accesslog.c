@@ -158,12 +158,10 @@ stamp(struct amy__access_log *log, int64_t wall_ms)
 /* The hot path writes its line without printf: each put has room by
  * LINE_MAX_BYTES. */
 static char *
-put_text(char *at, const char *text)
+put_text(char *at, struct amy__span text)
 {
-    size_t n = strlen(text);
-
-    memcpy(at, text, n);
-    return at + n;
+    memcpy(at, text.p, text.n);
+    return at + text.n;
 }
 
 static char *
@@ -204,15 +202,15 @@ put_seconds(char *at, int64_t us)
 static char *
 put_request(char *at, const struct amy__access_line *line)
 {
-    at = put_text(at, "] \"");
+    at = put_text(at, AMY_SPAN("] \""));
     at = put_escaped(at, line->method, 64);
     *at++ = ' ';
     at = put_escaped(at, line->target, TARGET_MAX);
-    at = put_text(at, " HTTP/");
+    at = put_text(at, AMY_SPAN(" HTTP/"));
     *at++ = (char)('0' + line->version_major % 10);
     *at++ = '.';
     *at++ = (char)('0' + line->version_minor % 10);
-    return put_text(at, "\" ");
+    return put_text(at, AMY_SPAN("\" "));
 }
 
 void
@@ -230,24 +228,24 @@ amy__access_log_add(struct amy__access_log *log,
         return;
     }
     at = put_escaped(begin, amy__span_of(line->client), 64);
-    at = put_text(at, " - - [");
-    at = put_text(at, stamp(log, line->wall_ms));
+    at = put_text(at, AMY_SPAN(" - - ["));
+    at = put_text(at, amy__span_of(stamp(log, line->wall_ms)));
     at = put_request(at, line);
     at = put_number(at, line->status, 3);
     *at++ = ' ';
     at = put_number(at, line->sent, 1);
-    at = put_text(at, " \"");
+    at = put_text(at, AMY_SPAN(" \""));
     at = put_escaped(at, line->referer, PIECE_MAX);
-    at = put_text(at, "\" \"");
+    at = put_text(at, AMY_SPAN("\" \""));
     at = put_escaped(at, line->agent, PIECE_MAX);
-    at = put_text(at, "\" rt=");
+    at = put_text(at, AMY_SPAN("\" rt="));
     at = put_seconds(at, line->total_us);
-    at = put_text(at, " qt=");
-    at = line->queued_us < 0 ? put_text(at, "-")
+    at = put_text(at, AMY_SPAN(" qt="));
+    at = line->queued_us < 0 ? put_text(at, AMY_SPAN("-"))
                              : put_seconds(at, line->queued_us);
-    at = put_text(at, " id=");
+    at = put_text(at, AMY_SPAN(" id="));
     at = put_escaped(at, amy__span_of(line->request_id), 80);
-    at = put_text(at, " w=");
+    at = put_text(at, AMY_SPAN(" w="));
     at = put_escaped(at, amy__span_of(line->worker), 80);
     *at++ = '\n';
     amy__log_writer_add(log->out.writer, (size_t)(at - begin));

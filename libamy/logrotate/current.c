@@ -217,6 +217,26 @@ take_file(struct amy__rotated *log)
     amy__rotated_give(log);
 }
 
+/* What we gave out, or another: its name leads to *st, or nowhere (NULL). */
+static void
+look_at_given(struct amy__rotated *log, const struct stat *st)
+{
+    if (log->fd >= 0 && st == NULL &&
+        !amy__logrotate_may_make(log->rotator, &log->missing_ms)) {
+        return;
+    }
+    log->missing_ms = 0;
+    if (log->fd < 0 || st == NULL || st->st_dev != log->dev ||
+        st->st_ino != log->inode) {
+        take_file(log);
+        return;
+    }
+    see(log, st);
+    if (log->give_again) {
+        amy__rotated_give(log);
+    }
+}
+
 void
 amy__rotated_look(struct amy__rotated *log)
 {
@@ -230,20 +250,7 @@ amy__rotated_look(struct amy__rotated *log)
     is_there =
         fstatat(log->rotator->dir_fd, log->base, &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (log->kind == AMY_LOGROTATE_GIVEN) {
-        if (log->fd >= 0 && !is_there &&
-            !amy__logrotate_may_make(log->rotator, &log->missing_ms)) {
-            return;
-        }
-        if (log->fd < 0 || !is_there || st.st_dev != log->dev ||
-            st.st_ino != log->inode) {
-            take_file(log);
-        } else {
-            see(log, &st);
-            if (log->give_again) {
-                amy__rotated_give(log);
-            }
-        }
-        log->missing_ms = 0;
+        look_at_given(log, is_there ? &st : NULL);
     } else if (is_there && S_ISREG(st.st_mode)) {
         see(log, &st);
     } else {

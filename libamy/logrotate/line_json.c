@@ -29,6 +29,17 @@ put(struct out *out, const char *text, size_t n)
     out->at += n;
 }
 
+static bool
+are_continuations(const unsigned char *p, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if ((p[i] & 0xc0U) != 0x80U) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* How long the UTF-8 sequence at p is (RFC 3629); 0: it is none. */
 static size_t
 utf8_length(const unsigned char *p, size_t n)
@@ -54,12 +65,8 @@ utf8_length(const unsigned char *p, size_t n)
             p[1] > kinds[i].second_high) {
             return 0;
         }
-        for (size_t k = 2; k < kinds[i].length; k++) {
-            if ((p[k] & 0xc0U) != 0x80U) {
-                return 0;
-            }
-        }
-        return kinds[i].length;
+        return are_continuations(p + 2, kinds[i].length - 2U) ? kinds[i].length
+                                                              : 0;
     }
     return 0;
 }

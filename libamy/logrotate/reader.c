@@ -329,6 +329,20 @@ turn(struct amy_log_reader *reader)
     return turned;
 }
 
+/* While following: the next one of what was written or turned to meanwhile. */
+static struct amy__stream *
+next_after_change(struct amy_log_reader *reader)
+{
+    struct amy__stream *stream = NULL;
+
+    do {
+        /* Before the last look, so that no change falls in between. */
+        empty_notices(reader);
+        stream = next_wanted(reader);
+    } while (stream == NULL && turn(reader));
+    return stream;
+}
+
 /* As much of it as the caller knows. */
 static void
 give(const struct amy_log_line *head, struct amy_log_line *ret_line)
@@ -352,12 +366,7 @@ amy_log_reader_next(struct amy_log_reader *reader,
         struct amy__stream *stream = next_wanted(reader);
 
         if (stream == NULL && reader->opts.follow != 0) {
-            /* Before the last look, so that no change falls in between. */
-            empty_notices(reader);
-            stream = next_wanted(reader);
-            if (stream == NULL && turn(reader)) {
-                continue;
-            }
+            stream = next_after_change(reader);
         }
         if (stream == NULL) {
             return 0;

@@ -360,36 +360,45 @@ test_service_manager_is_told(void **state)
     close(fd);
 }
 
-/* All there is to be read now, or until the other side is closed: how many
- * floods are in it. What is behind the last newline is kept for the next. */
+/* How many lines of the flood one stands for. */
+static int
+count_line(const char *line)
+{
+    const char *lost = strstr(line, "lost=");
+
+    if (lost != NULL) {
+        return (int)strtol(lost + strlen("lost="), NULL, 10);
+    }
+    return strstr(line, "flood ") != NULL && strstr(line, "is over") == NULL;
+}
+
+/* Count the lines that are whole; what is behind stays for the next time. */
+static int
+count_lines(struct run *run)
+{
+    char *line = run->text;
+    char *newline = NULL;
+    int count = 0;
+
+    while ((void)(newline = strchr(line, '\n')), newline != NULL) {
+        *newline = '\0';
+        count += count_line(line);
+        line = newline + 1;
+    }
+    run->used -= (size_t)(line - run->text);
+    memmove(run->text, line, run->used + 1);
+    return count;
+}
+
+/* All there is to be read now, or until the other side is closed. */
 static int
 count_flood(struct run *run, int wait_ms)
 {
     struct pollfd ready = {.fd = run->out, .events = POLLIN};
     int count = 0;
 
-    while (poll(&ready, 1, wait_ms) == 1) {
-        ssize_t n = read(run->out, run->text + run->used,
-                         sizeof(run->text) - 1 - run->used);
-        char *line = run->text;
-        char *end = NULL;
-
-        if (n <= 0) {
-            break;
-        }
-        run->used += (size_t)n;
-        run->text[run->used] = '\0';
-        while ((void)(end = strchr(line, '\n')), end != NULL) {
-            *end = '\0';
-            count += strstr(line, "flood ") != NULL &&
-                     strstr(line, "is over") == NULL;
-            if (strstr(line, "lost=") != NULL) {
-                count += (int)strtol(strstr(line, "lost=") + 5, NULL, 10);
-            }
-            line = end + 1;
-        }
-        run->used -= (size_t)(line - run->text);
-        memmove(run->text, line, run->used + 1);
+    while (poll(&ready, 1, wait_ms) == 1 && read_more(run)) {
+        count += count_lines(run);
     }
     return count;
 }
