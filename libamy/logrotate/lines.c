@@ -73,6 +73,19 @@ cut_line(struct amy__lines *lines, size_t end, size_t next, bool *ret_cut)
     return line;
 }
 
+/* The line that ends there; false: it is the rest of one that was cut. */
+static bool
+take_line(struct amy__lines *lines, const char *newline,
+          struct amy__span *ret_line, bool *ret_cut)
+{
+    size_t end = (size_t)(newline - lines->buf);
+    bool skipped = lines->skipping;
+
+    *ret_line = cut_line(lines, end, end + 1, ret_cut);
+    lines->skipping = false;
+    return !skipped;
+}
+
 /* More bytes behind those that are there; *ret_n == 0: there are none. */
 static int
 read_more(struct amy__lines *lines, size_t *ret_n, struct amy_error *err)
@@ -102,16 +115,11 @@ amy__lines_next(struct amy__lines *lines, bool last, struct amy__span *ret_line,
         size_t n = 0;
         int rc = 0;
 
-        if (newline != NULL) {
-            size_t end = (size_t)(newline - lines->buf);
-            bool skipped = lines->skipping;
-
-            *ret_line = cut_line(lines, end, end + 1, ret_cut);
-            lines->skipping = false;
-            if (skipped) {
-                continue;
-            }
+        if (newline != NULL && take_line(lines, newline, ret_line, ret_cut)) {
             return 1;
+        }
+        if (newline != NULL) {
+            continue;
         }
         lines->searched = lines->used;
         if (lines->skipping) {
@@ -211,12 +219,10 @@ amy__lines_find_last(int fd, uint64_t size, uint64_t n, uint64_t *ret_lines)
         }
         before -= want;
         for (size_t i = want; i-- > 0;) {
-            /* The newline at the very end begins no line. */
-            if (block[i] != '\n' || before + i + 1 == size) {
-                continue;
-            }
-            lines++;
-            if (lines == n) {
+            bool begins = block[i] == '\n' && before + i + 1 < size;
+
+            lines += begins ? 1 : 0; /* the one behind it, unless at the end */
+            if (begins && lines == n) {
                 amy__free(block);
                 *ret_lines = n;
                 return before + i + 1;
