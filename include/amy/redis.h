@@ -294,7 +294,8 @@ amy_redis_batch_add(struct amy_redis_batch *batch,
  *  may be sent again. A batch is never continued over another connection: where
  *  one is lost in between, its fate is AMY_REDIS_UNKNOWN. An atomic batch that
  *  the server refuses as a whole ends with the error of its first command that
- *  has one.
+ *  has one. Before the first one on a connection the server is asked whether it
+ *  has MULTI and EXEC: where it refuses them, AMY_REDIS_NOT_RUN.
  *  Loop: the client's base.  Blocks: no.  Since: 0.1 */
 AMY_API AMY_MUST_USE int
 amy_redis_send_batch(struct amy_redis *client,

@@ -110,6 +110,21 @@ lose(struct amy_redis *client, struct amy_error *err)
 
 /* --- written --- */
 
+/* An atomic batch comes to a connection that does not run one, or was not asked
+ * yet; which is done when nothing else is under way. 1: it has ended; 0: it
+ * waits. */
+static int
+hold(struct amy_redis *client, struct amy__redis_call *call)
+{
+    if (client->multi == AMY__REDIS_MAY_NOT) {
+        call->no_multi = true;
+        amy__redis_queue_end(&client->queue, call, client->no_multi.code);
+        amy__defer_ask(client->pump);
+        return 1;
+    }
+    return call == client->queue.head ? amy__redis_ask_multi(client, NULL) : 0;
+}
+
 /* Hand over as many calls as make a good write. */
 static int
 fill(struct amy_redis *client)
@@ -120,9 +135,17 @@ fill(struct amy_redis *client)
     client->out.len = 0;
     client->out_at = 0;
     while (queue->waiting != NULL && client->out.len < WRITE_BYTES) {
-        const struct amy__redis_call *call = queue->waiting;
-        int rc = amy__buf_append(&client->out, call->bytes, call->n);
+        struct amy__redis_call *call = queue->waiting;
+        int rc = 0;
 
+        if (call->atomic && client->multi != AMY__REDIS_MAY) {
+            rc = hold(client, call);
+            if (rc <= 0) {
+                return rc;
+            }
+            continue;
+        }
+        rc = amy__buf_append(&client->out, call->bytes, call->n);
         if (rc < 0) {
             return rc;
         }
@@ -204,7 +227,8 @@ take_greeting(struct amy_redis *client, struct amy_redis_reply *reply,
         amy__wipe(client->out.data, client->out.len); /* the password's */
         client->out.len = 0;
         client->out_at = 0;
-        client->written = 0; /* none of them is a call's */
+        client->handed = 0; /* none of these bytes is a call's */
+        client->written = 0;
         client->phase = AMY__REDIS_UP;
         amy__redis_pace_up(&client->pace, amy__redis_now(client));
         log_change(client);
@@ -343,8 +367,7 @@ on_up(void *user)
     if (!amy__redis_enter(client)) {
         return;
     }
-    client->handed = 0;
-    client->written = 0;
+    client->multi = AMY__REDIS_UNASKED;
     client->connections++;
     rc = amy__redis_codec_reset(client->codec, &err);
     rc = rc < 0 ? rc : amy__redis_greet(client, &err);

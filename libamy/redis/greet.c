@@ -63,6 +63,50 @@ amy__redis_greet(struct amy_redis *client, struct amy_error *err)
     return rc < 0 ? rc : say(client, ping, 1, err);
 }
 
+int
+amy__redis_ask_multi(struct amy_redis *client, struct amy_error *err)
+{
+    const char *const multi[] = {"MULTI"};
+    const char *const exec[] = {"EXEC"};
+    int rc = say(client, multi, 1, err);
+
+    rc = rc < 0 ? rc : say(client, exec, 1, err);
+    if (rc == 0) {
+        client->no_multi = (struct amy_error)AMY_ERROR_INIT;
+        client->phase = AMY__REDIS_GREETING;
+        client->give_up_ms = amy__redis_now(client) + client->connect_ms;
+        amy__redis_wake(client, client->give_up_ms);
+    }
+    return rc;
+}
+
+/* MULTI refused: then EXEC is, too, and all is as before. EXEC alone: then this
+ * connection is of no more use. As amy__redis_greeted(). */
+static int
+take_multi(struct amy_redis *client, const struct amy_redis_reply *reply,
+           bool is_exec, struct amy_error *err)
+{
+    int code = amy__redis_code_of(reply);
+    const char *text = code == 0 ? "" : amy_redis_reply_text(reply, NULL);
+
+    if (!is_exec) {
+        if (code < 0) {
+            (void)amy__err(&client->no_multi, code,
+                           "Redis refuses MULTI" AMY__SAID "%s", text);
+        }
+        return 0;
+    }
+    client->multi =
+        client->no_multi.code < 0 ? AMY__REDIS_MAY_NOT : AMY__REDIS_MAY;
+    if (client->multi == AMY__REDIS_MAY_NOT || code == 0) {
+        return 1;
+    }
+    if (client->queue.waiting != NULL && client->queue.waiting->atomic) {
+        amy__redis_queue_end(&client->queue, client->queue.waiting, code);
+    }
+    return amy__err(err, AMY_ECONN, "Redis refuses EXEC" AMY__SAID "%s", text);
+}
+
 /* "ERR max number of clients reached" may be the answer to AUTH, too, and says
  * nothing of the password. Before Redis 6 a wrong one was "ERR invalid
  * password". */
@@ -119,6 +163,9 @@ amy__redis_greeted(struct amy_redis *client,
     const char *text = code == 0 ? "" : amy_redis_reply_text(reply, NULL);
     bool done = greeting->answered == greeting->count;
 
+    if (strcmp(name, "MULTI") == 0 || strcmp(name, "EXEC") == 0) {
+        return take_multi(client, reply, done, err);
+    }
     if (code == 0 || strcmp(name, "CLIENT") == 0 ||
         (strcmp(name, "PING") == 0 && is_refusal_of_ping_alone(code))) {
         return done ? 1 : 0;

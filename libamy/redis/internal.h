@@ -22,8 +22,16 @@ enum amy__redis_phase {
     AMY__REDIS_UP,
 };
 
-/* What is said first on each connection: AUTH, SELECT, CLIENT SETNAME, PING. */
-#define AMY__REDIS_GREETINGS 4U
+/* May commands run as one? */
+enum amy__redis_multi {
+    AMY__REDIS_UNASKED = 0,
+    AMY__REDIS_MAY,
+    AMY__REDIS_MAY_NOT,
+};
+
+/* What is said first on each connection: AUTH, SELECT, CLIENT SETNAME, PING;
+ * and before its first atomic batch: MULTI, EXEC. */
+#define AMY__REDIS_GREETINGS 6U
 struct amy__redis_greeting {
     unsigned count;
     unsigned answered;
@@ -54,10 +62,12 @@ struct amy_redis {
     struct amy__redis_link *link;
     struct amy__redis_pace pace;
     struct amy__redis_greeting greeting;
-    int64_t give_up_ms;   /* the attempt's end */
-    uint64_t connections; /* made in all */
-    int64_t heard_ms;     /* the last byte */
-    bool late;            /* somebody waited in vain for the present attempt */
+    enum amy__redis_multi multi; /* of this connection */
+    struct amy_error no_multi;   /* why not */
+    int64_t give_up_ms;          /* the attempt's end */
+    uint64_t connections;        /* made in all */
+    int64_t heard_ms;            /* the last byte */
+    bool late;    /* somebody waited in vain for the present attempt */
     bool silent;  /* it owes an answer that is late: it gets nothing more */
     bool blocked; /* the kernel took not all; ready to write comes */
     bool broken;  /* as was logged */
@@ -104,6 +114,9 @@ int amy__redis_loss(const struct amy_redis *client);
 
 /* greet.c */
 int amy__redis_greet(struct amy_redis *client, struct amy_error *err);
+/* Of a server that refuses MULTI, the commands behind it would run one by one:
+ * ask with none. To be called when nothing else is under way. */
+int amy__redis_ask_multi(struct amy_redis *client, struct amy_error *err);
 /* 1: all is said; 0: more is to come; AMY_E*, with *ret_refused. */
 int amy__redis_greeted(struct amy_redis *client,
                        const struct amy_redis_reply *reply, bool *ret_refused,

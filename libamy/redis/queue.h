@@ -30,6 +30,7 @@ struct amy__redis_call {
     bool sent;     /* handed to the connection, maybe not yet to the kernel */
     bool expected; /* the codec knows how many replies it has */
     bool canceled;
+    bool no_multi; /* ended by the server's refusal of that */
     bool queued;
     bool ended; /* an answer, should one come, is for nobody */
     bool told;

@@ -53,6 +53,12 @@ call_back(struct amy_redis *client, const struct amy__redis_call *call,
     }
 }
 
+static bool
+is_error(const struct amy_redis_reply *reply)
+{
+    return amy_redis_reply_type(reply) == AMY_REDIS_ERROR;
+}
+
 /* Of MULTI, the commands and EXEC that one counts which EXEC gave; where it
  * gave none, the error that was the reason. */
 static const struct amy_redis_reply *
@@ -64,17 +70,29 @@ pick(const struct amy__redis_call *call, const struct amy_redis_reply *reply)
         return reply;
     }
     last = amy_redis_reply_at(reply, call->replies - 1);
-    if (amy_redis_reply_type(last) != AMY_REDIS_ERROR) {
+    if (!is_error(last)) {
         return last;
     }
     for (size_t i = 0; i + 1 < call->replies; i++) {
         const struct amy_redis_reply *one = amy_redis_reply_at(reply, i);
 
-        if (amy_redis_reply_type(one) == AMY_REDIS_ERROR) {
+        if (is_error(one)) {
             return one;
         }
     }
     return last;
+}
+
+/* What became of them when MULTI was refused after all? */
+static void
+doubt(struct amy_redis_result *result, struct amy_error *err)
+{
+    (void)amy__err(err, result->code,
+                   "Redis refused MULTI, and may have run the commands one by "
+                   "one" AMY__SAID "%s",
+                   amy_redis_reply_text(result->reply, NULL));
+    result->reply = NULL;
+    result->fate = AMY_REDIS_UNKNOWN;
 }
 
 void
@@ -87,7 +105,10 @@ amy__redis_answer(struct amy_redis *client, struct amy_redis_reply *reply)
     if (!call->ended) {
         result.reply = pick(call, reply);
         result.code = amy__redis_code_of(result.reply);
-        if (result.code < 0) {
+        if (call->atomic && is_error(amy_redis_reply_at(reply, 0))) {
+            doubt(&result, &err);
+            result.err = &err;
+        } else if (result.code < 0) {
             (void)amy__err(&err, result.code, "Redis refused it" AMY__SAID "%s",
                            amy_redis_reply_text(result.reply, NULL));
             result.err = &err;
@@ -121,7 +142,7 @@ explain(const struct amy_redis *client, const struct amy__redis_call *call,
                        client->shown, time, client->stage);
         break;
     default:
-        *err = client->last;
+        *err = call->no_multi ? client->no_multi : client->last;
         err->code = call->code;
         amy__err_prefix(err, "Redis at %s: ", client->shown);
         break;

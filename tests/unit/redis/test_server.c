@@ -347,6 +347,87 @@ test_run_server_without_auth_is_told_without_the_password(void **state)
     redis_server_free(&server);
 }
 
+/* Of MULTI and EXEC one is not there: nothing runs, and the others go on. */
+static void
+test_batch_atomic_where_it_cannot_be_runs_nothing(void **state)
+{
+    static const char *const names[] = {"MULTI", "EXEC"};
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        const char *without[] = {"--rename-command", names[i], "", NULL};
+        struct amy_redis_batch_options opts = AMY_REDIS_BATCH_OPTIONS_INIT;
+        struct redis_server server;
+        struct amy_redis *client = NULL;
+        struct amy_redis_batch *batch = NULL;
+        struct asked all[4] = {{0}};
+
+        redis_server_create(&server, without);
+        client = make_client(server.url, base);
+        opts.atomic = 1;
+        opts.timeout_ms = PLENTY_MS;
+        assert_int_equal(amy_redis_batch_create(&opts, &batch, NULL), 0);
+        assert_int_equal(add(batch, "INCR n"), 0);
+        assert_int_equal(add(batch, "INCR n"), 0);
+        ask_well(client, "SET n 1", PLENTY_MS, &all[0]);
+        for (int n = 1; n < 3; n++) {
+            assert_int_equal(
+                amy_redis_send_batch(client, batch, note, &all[n], NULL, NULL),
+                0);
+        }
+        ask_well(client, "INCR n", PLENTY_MS, &all[3]);
+        wait_for(base, &all[3]);
+        expect(&all[0], 0, AMY_REDIS_ANSWERED);
+        for (int n = 1; n < 3; n++) {
+            wait_for(base, &all[n]);
+            expect(&all[n], AMY_EINVAL, AMY_REDIS_NOT_RUN);
+            assert_non_null(strstr(all[n].why, names[i]));
+        }
+        expect(&all[3], 0, AMY_REDIS_ANSWERED);
+        assert_int_equal(all[3].integer, 2);
+        amy_redis_batch_free(batch);
+        amy_redis_free(client);
+        redis_server_free(&server);
+    }
+}
+
+/* Allowed when we asked, and no more when the batch comes. */
+static void
+test_batch_atomic_refused_too_late_is_unknown(void **state)
+{
+    struct amy_redis_batch_options opts = AMY_REDIS_BATCH_OPTIONS_INIT;
+    struct redis_server server;
+    struct amy_redis *client = NULL;
+    struct amy_redis_batch *batch = NULL;
+    struct asked asked = {0};
+
+    (void)state;
+    redis_server_create(&server, NULL);
+    client = make_client(server.url, base);
+    opts.atomic = 1;
+    opts.timeout_ms = PLENTY_MS;
+    assert_int_equal(amy_redis_batch_create(&opts, &batch, NULL), 0);
+    assert_int_equal(add(batch, "INCR n"), 0);
+    assert_int_equal(
+        amy_redis_send_batch(client, batch, note, &asked, NULL, NULL), 0);
+    wait_for(base, &asked);
+    expect(&asked, 0, AMY_REDIS_ANSWERED);
+    asked = (struct asked){0};
+    ask_well(client, "ACL SETUSER default -multi", PLENTY_MS, &asked);
+    wait_for(base, &asked);
+    expect(&asked, 0, AMY_REDIS_ANSWERED);
+    asked = (struct asked){0};
+    assert_int_equal(
+        amy_redis_send_batch(client, batch, note, &asked, NULL, NULL), 0);
+    wait_for(base, &asked);
+    expect(&asked, AMY_EDENIED, AMY_REDIS_UNKNOWN);
+    assert_int_equal(asked.type, AMY_REDIS_NIL);
+    assert_non_null(strstr(asked.why, "one by one"));
+    amy_redis_batch_free(batch);
+    amy_redis_free(client);
+    redis_server_free(&server);
+}
+
 static void
 test_run_login_and_database_are_repeated_on_each_connection(void **state)
 {
@@ -441,6 +522,8 @@ main(void)
         T(test_send_thousand_callers_knock_three_times),
         T(test_run_server_that_cannot_save_still_reads),
         T(test_run_server_without_auth_is_told_without_the_password),
+        T(test_batch_atomic_where_it_cannot_be_runs_nothing),
+        T(test_batch_atomic_refused_too_late_is_unknown),
         T(test_run_wrong_password_is_asked_for_once),
         T(test_run_login_and_database_are_repeated_on_each_connection),
         T(test_run_no_such_database_is_told),
