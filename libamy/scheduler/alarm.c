@@ -139,20 +139,23 @@ copy_limit(const struct amy__scheduler_site *site, size_t i)
     return limit_ms == 0 ? 0 : limit_ms + DAY_MS;
 }
 
-/* It lacks something, and what it has is too old. */
+/* It lacks something, and what it has is too old. Where it never had anything
+ * a restart makes nothing younger. */
 static bool
 is_late(const struct amy__scheduler_site *site, size_t i, int64_t *ret_age_ms)
 {
     const struct amy_scheduler *scheduler = site->borrow_scheduler;
     const struct amy__scheduler_copy *copy = &site->copies[i];
     int64_t limit_ms = copy_limit(site, i);
+    bool never = copy->newest_ms == AMY__MANIFEST_NO_TIME;
 
     *ret_age_ms =
-        copy->newest_ms == AMY__MANIFEST_NO_TIME
+        never
             ? amy__mono_ms(scheduler->borrow_clock) - scheduler->started_mono_ms
             : amy__wall_ms(scheduler->borrow_clock) - copy->newest_ms;
     return copy->known && copy->missing > 0 && limit_ms > 0 &&
-           *ret_age_ms > limit_ms;
+           (*ret_age_ms > limit_ms ||
+            (never && site->alarms[AMY__ALARM_COPY_LATE].on));
 }
 
 static void

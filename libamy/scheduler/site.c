@@ -355,11 +355,12 @@ work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 {
     const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
     int64_t wait_ms = amy__scheduler_wait_ms(site, site->failures);
+    bool elsewhere = amy__json_get_bool(run->result, "elsewhere", false);
 
     if (site->scheduled && run->spec.action == AMY__JOB_DUMP) {
         amy__schedule_end(&site->schedule, &site->state, amy__wall_ms(clock));
     }
-    if (amy__json_get_bool(run->result, "elsewhere", false)) {
+    if (elsewhere) {
         site->other_ms = amy__mono_ms(clock);
         site->other_wall_ms = amy__wall_ms(clock);
     }
@@ -380,7 +381,7 @@ work_ended(struct amy__scheduler_site *site, const struct amy__run *run)
         site->failures++;
         note_failure(site, run->message);
     }
-    if (run->internal && run->code != AMY_EBUSY) {
+    if (run->internal && !elsewhere) {
         try_again(site, run, wait_ms);
     }
 }

@@ -390,6 +390,19 @@ test_a_newest_set_that_nobody_read_is_read(void **state)
     amy__scheduler_facts_clear(&stage.site.facts);
 }
 
+/* A job of a daemon that was killed, at its end: the next slot may be far. */
+static void
+test_a_dump_that_another_job_keeps_out_is_tried_again(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    stage_set(&stage);
+    stage_end(&stage, AMY__JOB_DUMP, AMY_EBUSY, "{}");
+    assert_int_equal(stage.site.failures, 0);
+    expect_retry(&stage, AMY__JOB_DUMP, MINUTE_MS, "");
+}
+
 static void
 test_a_scheduled_drill_that_fails_is_alarming(void **state)
 {
@@ -622,6 +635,7 @@ main(void)
         cmocka_unit_test(test_a_newest_set_that_nobody_read_is_read),
         cmocka_unit_test(test_a_scheduled_drill_that_fails_is_alarming),
         cmocka_unit_test(test_another_hosts_backup_is_noted_and_no_failure),
+        cmocka_unit_test(test_a_dump_that_another_job_keeps_out_is_tried_again),
         cmocka_unit_test(test_a_look_that_cannot_start_is_a_failure),
         cmocka_unit_test(test_a_look_that_fails_later_is_a_failure),
         cmocka_unit_test(test_a_drill_that_cannot_start_is_tried_an_hour_later),

@@ -142,6 +142,26 @@ test_a_restart_forgets_no_alarm_of_a_copy(void **state)
     assert_false(stage.site.alarms[AMY__ALARM_COPY_FAILED].on);
 }
 
+static void
+test_a_restart_makes_no_copy_younger_that_never_had_one(void **state)
+{
+    static const char list[] =
+        "{\"copies\":[{\"name\":\"nas\",\"missing\":2,\"newest\":null,"
+        "\"sets\":[]}]}";
+    struct stage stage;
+
+    (void)state;
+    set_copies(&stage);
+    stage.site.alarms[AMY__ALARM_COPY_LATE].on = true; /* as remembered */
+    know_copies(&stage, s3_list);
+    know_copies(&stage, list);
+    amy__scheduler_alarms(&stage.site);
+    assert_true(stage.site.alarms[AMY__ALARM_COPY_LATE].on);
+    know_copies(&stage, missing_list);
+    amy__scheduler_alarms(&stage.site);
+    assert_false(stage.site.alarms[AMY__ALARM_COPY_LATE].on);
+}
+
 int
 main(void)
 {
@@ -152,6 +172,8 @@ main(void)
             test_a_copy_is_late_when_it_lacks_something_and_is_old),
         cmocka_unit_test(test_what_is_known_of_a_copy_outlives_a_reload),
         cmocka_unit_test(test_a_restart_forgets_no_alarm_of_a_copy),
+        cmocka_unit_test(
+            test_a_restart_makes_no_copy_younger_that_never_had_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
