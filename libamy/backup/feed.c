@@ -194,6 +194,15 @@ move(struct way *way, struct amy_error *err)
 }
 
 int
+amy__feed_server_number(const struct amy__manifest *manifest)
+{
+    int by_program = amy__program_major(manifest->dump) * 10000;
+    int by_server = (int)manifest->server_number;
+
+    return by_program / 10000 > by_server / 10000 ? by_program : by_server;
+}
+
+int
 amy__feed_patience_ms(uint64_t raw_bytes)
 {
     uint64_t more = raw_bytes / BYTES_PER_MS;

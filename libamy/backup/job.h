@@ -142,6 +142,9 @@ struct amy__feed {
     void *user;
 };
 int amy__feed(const struct amy__feed *feed, struct amy_error *err);
+/* Whose pg_restore is needed: that of the server, or of the pg_dump that wrote
+ * the file where it is newer, because no older one can read it. */
+int amy__feed_server_number(const struct amy__manifest *manifest);
 /* How long pg_restore may take after its input's end, where it builds indexes
  * without a word: ten minutes, and a second more for each megabyte. */
 int amy__feed_patience_ms(uint64_t raw_bytes);

@@ -132,8 +132,8 @@ amy__restore(struct amy__job *job, const struct amy__manifest *manifest,
         return rc;
     }
     number = amy__pg_server_number(pg);
-    if (manifest->server_number > number) { /* it may be newer, not older */
-        number = (int)manifest->server_number;
+    if (amy__feed_server_number(manifest) > number) { /* newer, not older */
+        number = amy__feed_server_number(manifest);
     }
     rc = run(job, manifest, number, err);
     return rc < 0 ? rc : amy__restore_compare(pg, manifest, err);

@@ -156,11 +156,11 @@ static int
 find(const struct scratch *scratch, const char *name, struct amy__program *ret,
      struct amy_error *err)
 {
-    int rc = amy__program_find(name, (int)scratch->manifest->server_number,
-                               scratch->environment, ret, err);
+    int number = amy__feed_server_number(scratch->manifest);
+    int rc = amy__program_find(name, number, scratch->environment, ret, err);
 
     if (rc == AMY_EUNSUPPORTED) {
-        int major = (int)(scratch->manifest->server_number / 10000);
+        int major = number / 10000;
 
         return amy__err(err, rc,
                         "trying a restore takes PostgreSQL's server: install "

@@ -48,7 +48,7 @@ parse(struct amy__job *job, const struct amy__manifest *manifest,
                              .out = count_text,
                              .user = &parsing};
     const char *argv[] = {program.path, "--data-only", "-f", "-", NULL};
-    int rc = amy__program_find("pg_restore", (int)manifest->server_number,
+    int rc = amy__program_find("pg_restore", amy__feed_server_number(manifest),
                                job->environment, &program, err);
 
     if (rc == 0) {

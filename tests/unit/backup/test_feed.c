@@ -23,6 +23,35 @@ test_there_is_an_end_whatever_a_manifest_says(void **state)
     assert_int_equal(amy__feed_patience_ms(UINT64_MAX), INT_MAX);
 }
 
+/* A client of 17 dumped a server of 15; nothing of 15 reads that. */
+static void
+test_a_newer_pg_dump_needs_a_newer_pg_restore(void **state)
+{
+    static const struct {
+        int server;
+        const char *dump;
+        int wanted;
+    } each[] = {
+        {150018, "pg_dump (PostgreSQL) 17.2 (Debian)", 170000},
+        {150018, "pg_dump (PostgreSQL) 15.3", 150018},
+        {150018, "pg_dump (PostgreSQL) 14.1", 150018},
+        {150018, "", 150018},
+        {150018, "who knows", 150018},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(each) / sizeof(each[0]); i++) {
+        struct amy__manifest manifest;
+
+        amy__manifest_init(&manifest);
+        manifest.server_number = each[i].server;
+        (void)snprintf(manifest.dump, sizeof(manifest.dump), "%s",
+                       each[i].dump);
+        assert_int_equal(amy__feed_server_number(&manifest), each[i].wanted);
+        amy__manifest_clear(&manifest);
+    }
+}
+
 static bool
 says(const char *words)
 {
@@ -79,6 +108,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_large_database_has_time_for_its_indexes),
         cmocka_unit_test(test_there_is_an_end_whatever_a_manifest_says),
+        cmocka_unit_test(test_a_newer_pg_dump_needs_a_newer_pg_restore),
         cmocka_unit_test(test_a_state_says_more_than_words),
         cmocka_unit_test(test_what_a_host_lacks_is_no_fault_of_the_set),
     };
