@@ -120,7 +120,9 @@ amy__verify(struct amy__job *job, struct amy__manifest *manifest,
         return amy__err(err, rc, "%s", why.msg);
     }
     manifest->reason[0] = '\0';
-    manifest->verified_ms = amy__wall_ms(job->borrow_clock);
+    if (rc < 0 || manifest->verdict != AMY__VERDICT_RESTORED) {
+        manifest->verified_ms = amy__wall_ms(job->borrow_clock);
+    } /* else its verdict stays, and the time of it: no drill was made now */
     if (rc < 0) {
         manifest->verdict = AMY__VERDICT_DAMAGED;
         (void)snprintf(manifest->reason, sizeof(manifest->reason), "%s",

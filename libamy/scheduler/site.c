@@ -215,11 +215,15 @@ drill_is_due(const struct amy__scheduler_site *site)
 {
     const struct amy_clock *clock = site->borrow_scheduler->borrow_clock;
     int64_t every_ms = site->site->backup_drill_ms;
+    int64_t drilled_ms = site->facts.drilled_ms;
+    int64_t now_ms = amy__wall_ms(clock);
 
+    /* One from the future was dated by a clock that was wrong. */
     return every_ms > 0 && site->facts.good != NULL &&
            amy__mono_ms(clock) >= site->drill_ms &&
-           (site->facts.drilled_ms == AMY__MANIFEST_NO_TIME ||
-            amy__wall_ms(clock) - site->facts.drilled_ms >= every_ms);
+           (drilled_ms == AMY__MANIFEST_NO_TIME ||
+            now_ms - drilled_ms >= every_ms ||
+            drilled_ms - now_ms > DRILL_RETRY_MS);
 }
 
 static void

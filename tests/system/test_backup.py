@@ -133,6 +133,9 @@ def test_a_drill_stays_away_from_the_sites_server(shop):
     event = shop.run("drill", environment=environment, **{"from": "PG"})
     assert shop.query(f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'") == "0"
     assert event["event"] == "done" and event["set"]["verdict"] == "restored", event
+    again = shop.run("verify", environment=environment, set=event["set"]["name"])
+    assert again["event"] == "done", again  # it was read, not restored: the next drill is due when it was
+    assert again["set"]["verdict"] == "restored" and again["set"]["verified"] == event["set"]["verified"]
 
 
 def test_what_a_role_prefers_is_no_fault_of_the_set(shop):

@@ -523,6 +523,31 @@ test_a_drill_that_cannot_start_is_tried_an_hour_later(void **state)
     amy__scheduler_facts_clear(&stage.site.facts);
 }
 
+/* The clock was a year ahead when it was made. */
+static void
+test_a_drill_from_the_future_puts_off_none(void **state)
+{
+    struct amy__settings settings = {0};
+    struct stage stage;
+
+    (void)state;
+    stage_set(&stage);
+    lose_files(&stage, &settings);
+    stage_know(&stage, good_list);
+    stage.says.backup_drill_ms = 60 * MINUTE_MS;
+    stage.site.look_ms = T0 + 600 * MINUTE_MS;
+    amy__scheduler_site_tick(&stage.site);
+    assert_int_equal(stage_count("job=drill"), 0);     /* 37 minutes ago */
+    stage.site.facts.drilled_ms = T0 + 10 * MINUTE_MS; /* about the same */
+    amy__scheduler_site_tick(&stage.site);
+    assert_int_equal(stage_count("job=drill"), 0);
+    stage.site.facts.drilled_ms = T0 + 365 * 24 * 60 * MINUTE_MS;
+    amy__scheduler_site_tick(&stage.site);
+    assert_int_equal(stage_count("job=drill"), 1);
+    event_base_free(stage.scheduler.base);
+    amy__scheduler_facts_clear(&stage.site.facts);
+}
+
 /* What we end because we stop has not failed. */
 static void
 test_a_daemon_that_stops_alarms_nobody(void **state)
@@ -639,6 +664,7 @@ main(void)
         cmocka_unit_test(test_a_look_that_cannot_start_is_a_failure),
         cmocka_unit_test(test_a_look_that_fails_later_is_a_failure),
         cmocka_unit_test(test_a_drill_that_cannot_start_is_tried_an_hour_later),
+        cmocka_unit_test(test_a_drill_from_the_future_puts_off_none),
         cmocka_unit_test(test_a_daemon_that_stops_alarms_nobody),
         cmocka_unit_test(test_nobody_waits_for_a_job_that_says_nothing),
         cmocka_unit_test(test_a_schedule_that_cannot_be_read_is_a_failure),
