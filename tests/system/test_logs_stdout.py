@@ -21,13 +21,14 @@ SOON_S = 60
 class Piped:
     """A daemon whose standard output is a pipe, read by us, or not."""
 
-    def __init__(self, host, name):
+    def __init__(self, host, name, both=False):
         self.lines, self.reading = [], threading.Event()
         self.reading.set()
         with open(host.root / f"{name}.log", "ab") as errors:
             self.process = subprocess.Popen(
-                [binaries() / name, *host.options()], stdout=subprocess.PIPE, stderr=errors,
-                stdin=subprocess.DEVNULL, env=clean_environment(), start_new_session=True)
+                [binaries() / name, *host.options()], stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT if both else errors, stdin=subprocess.DEVNULL,
+                env=clean_environment(), start_new_session=True)
         self.pid = self.process.pid
         threading.Thread(target=self.read, daemon=True).start()
 
@@ -131,7 +132,8 @@ def test_reload_and_a_killed_process_change_nothing(piped):
     assert not piped.tiny.logs.exists() or list(piped.tiny.logs.iterdir()) == []
 
 
-def test_reader_that_stops_holds_nobody_up_and_loses_counted_lines(piped):
+def ask_more_than_is_read(piped):
+    """Long lines that no pipe has room for, while nobody reads; how many."""
     room = fcntl.fcntl(piped.front.process.stdout, fcntl.F_GETPIPE_SZ)
     piped.front.reading.clear()
     long = "y" * 3500
@@ -140,6 +142,21 @@ def test_reader_that_stops_holds_nobody_up_and_loses_counted_lines(piped):
         for number in range(asked):
             connection.request("GET", f"/?n={number}-{long}", {"Host": TINY})
             assert connection.read_response().status == 200
+    return asked
+
+
+def test_one_reader_of_both_streams_that_stops_holds_nobody_up(piped):
+    """Then standard error, where the daemons say that lines are lost, is as full."""
+    piped.front.stop()
+    piped.front = Piped(piped, "amy-front", both=True)
+    wait_for(piped.front_is_ready, SOON_S, "amy-front answers")
+    ask_more_than_is_read(piped)
+    assert piped.get(TINY, "/?again", tls=False).status == 200
+    assert piped.front_is_ready()
+
+
+def test_reader_that_stops_holds_nobody_up_and_loses_counted_lines(piped):
+    asked = ask_more_than_is_read(piped)
     piped.front.reading.set()
     piped.get(TINY, "/?again", tls=False)
     wait_for(lambda: "/?again" in targets(piped.front.told()), SOON_S, "lines are told again")
