@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#define WORDS_MAX 255
+
 static int64_t
 time_at(const struct amy__json *set, const char *key)
 {
@@ -32,13 +34,46 @@ take_newest(const struct amy__json *set, struct amy__scheduler_facts *ret)
                    AMY_SPAN_ARG(amy__own_words(reason)));
 }
 
+/* Everybody is told of it: numbers and short words, whatever else a process of
+ * the site's user has put there. pg_dump's warnings its owner sees in the list.
+ */
+static struct amy__json *
+tellable(const struct amy__json *set)
+{
+    static const char *const words[] = {"name",    "why",    "started", "slot",
+                                        "verdict", "reason", "verified"};
+    static const char *const numbers[] = {"duration_ms", "bytes", "tables",
+                                          "rows", "restore_ms"};
+    static const char *const flags[] = {"ahead", "verified_set", "pinned"};
+    struct amy__json *json = amy__json_object();
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        const char *text = amy__json_get_text(set, words[i], NULL);
+
+        (void)amy__json_set(
+            json, words[i],
+            amy__json_text(text == NULL || strlen(text) <= WORDS_MAX ? text
+                                                                     : ""));
+    }
+    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+        (void)amy__json_set(
+            json, numbers[i],
+            amy__json_int(amy__json_get_int(set, numbers[i], 0)));
+    }
+    for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++) {
+        (void)amy__json_set(
+            json, flags[i],
+            amy__json_bool(amy__json_get_bool(set, flags[i], false)));
+    }
+    (void)amy__json_set(json, "warning", amy__json_text(""));
+    return json;
+}
+
 static void
 take_good(const struct amy__json *set, struct amy__scheduler_facts *ret)
 {
     amy__json_free(ret->good);
-    ret->good = amy__json_copy(set);
-    /* pg_dump's words: its owner sees them in the list. */
-    (void)amy__json_set(ret->good, "warning", amy__json_text(""));
+    ret->good = tellable(set);
     ret->good_ms = time_at(set, "started");
 }
 

@@ -36,6 +36,7 @@ struct amy__run {
     struct amy__io *event_io;
     int event_fd;
     struct amy__buf events; /* the beginning of the next line */
+    size_t searched;        /* of which so much has no end of line */
     struct amy__json *progress;
     struct amy__json *result; /* of the last event */
     bool started;             /* the process */

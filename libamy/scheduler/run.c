@@ -21,7 +21,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define EVENTS_MAX ((size_t)16 * 1024 * 1024)
+/* One line of a job: a user's process, which may say anything. */
+#define LIST_MAX ((size_t)16 * 1024 * 1024) /* with all sets, or all tables */
+#define EVENT_MAX ((size_t)1024 * 1024)
+#define PLAIN_MAX 65536   /* in which no number of values is too many */
+#define PROGRESS_MAX 4096 /* it is copied into what everybody is told */
 #define PIECE 65536
 #define PATIENCE_MS 1000 /* how long who asks waits for something new */
 #define COMMAND_MS 60000 /* for an alarm's command, where nothing is said */
@@ -191,7 +195,7 @@ amy__run_json(const struct amy__run *run)
         (void)amy__json_set(json, "code", amy__json_int(run->code));
         (void)amy__json_set(json, "message", amy__json_text(run->message));
     }
-    if (run->result != NULL) {
+    if (run->over && run->result != NULL) {
         (void)amy__json_set(json, "result", amy__json_copy(run->result));
     }
     return json;
@@ -255,6 +259,24 @@ finish(struct amy__run *run, int code, const char *message)
     amy__defer_ask(run->borrow_site->borrow_scheduler->sweep);
 }
 
+/* So many values in so few bytes that they would take a hundred times as many
+ * in our memory: none of ours has them. */
+static bool
+is_dense(struct amy__span line)
+{
+    size_t lists = 0;
+    size_t commas = 0;
+
+    if (line.n <= PLAIN_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < line.n; i++) {
+        lists += line.p[i] == '[' || line.p[i] == '{';
+        commas += line.p[i] == ',';
+    }
+    return 16 * lists + 4 * commas > line.n;
+}
+
 /* One line of a job: progress, or how it ended. */
 static void
 take_event(struct amy__run *run, struct amy__span line)
@@ -262,11 +284,15 @@ take_event(struct amy__run *run, struct amy__span line)
     struct amy__json *json = NULL;
     const char *event = NULL;
 
-    if (amy__json_parse(line, &json, NULL) < 0) {
+    if (is_dense(line) || amy__json_parse(line, &json, NULL) < 0) {
         return; /* not one of ours */
     }
     event = amy__json_get_text(json, "event", "");
     if (strcmp(event, "progress") == 0) {
+        if (line.n > PROGRESS_MAX) {
+            amy__json_free(json);
+            return;
+        }
         amy__json_free(run->progress);
         run->progress = json;
         amy__run_answer(run);
@@ -286,21 +312,25 @@ take_event(struct amy__run *run, struct amy__span line)
     }
 }
 
+/* Each byte is looked at once, however long the line. */
 static void
 take_lines(struct amy__run *run)
 {
-    const char *end = NULL;
+    struct amy__buf *all = &run->events;
 
-    for (;;) {
-        end = run->events.len == 0
-                  ? NULL
-                  : memchr(run->events.data, '\n', run->events.len);
+    while (run->searched < all->len) {
+        const char *end =
+            memchr(all->data + run->searched, '\n', all->len - run->searched);
+        size_t n = 0;
+
         if (end == NULL) {
+            run->searched = all->len;
             return;
         }
-        take_event(run, (struct amy__span){run->events.data,
-                                           (size_t)(end - run->events.data)});
-        amy__buf_consume(&run->events, (size_t)(end - run->events.data) + 1);
+        n = (size_t)(end - all->data);
+        take_event(run, (struct amy__span){all->data, n});
+        amy__buf_consume(all, n + 1);
+        run->searched = 0;
     }
 }
 
@@ -327,6 +357,7 @@ read_events(struct amy__run *run)
             amy__mono_ms(run->borrow_site->borrow_scheduler->borrow_clock);
         if (amy__buf_append(&run->events, bytes, (size_t)n) < 0) {
             run->events.len = 0; /* longer than any of ours */
+            run->searched = 0;
         }
         take_lines(run);
     }
@@ -644,7 +675,7 @@ new_run(struct amy__scheduler_site *site, const struct amy__job_spec *spec,
     run->event_fd = -1;
     run->heard_ms = amy__mono_ms(site->borrow_scheduler->borrow_clock);
     run->began_wall_ms = amy__wall_ms(site->borrow_scheduler->borrow_clock);
-    amy__buf_init(&run->events, EVENTS_MAX);
+    amy__buf_init(&run->events, is_reading(spec) ? LIST_MAX : EVENT_MAX);
     return run;
 }
 

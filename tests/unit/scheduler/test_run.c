@@ -111,6 +111,20 @@ add_run(enum amy__job_action action, bool internal)
     return run;
 }
 
+/* Take what the job says until it has ended. */
+static void
+hear_out(struct amy__run *run)
+{
+    for (int i = 0; i < PATIENCE_MS / 10 && !run->over; i++) {
+        struct pollfd any[] = {{.fd = run->event_fd, .events = POLLIN},
+                               {.fd = run->child.pidfd, .events = POLLIN}};
+
+        (void)poll(any, 2, 10);
+        (void)fake_loop_poll();
+    }
+    assert_true(run->over);
+}
+
 static struct amy__run *
 start_notice(void)
 {
@@ -197,6 +211,110 @@ test_one_look_of_ours_at_a_time(void **state)
     assert_true(stage.site.look_ms > stage_now_ms);
 }
 
+/* What only a list of sets may be. */
+static void
+test_a_line_that_is_too_long_is_dropped(void **state)
+{
+    struct amy__run *run = NULL;
+
+    (void)state;
+    write_program("#!/bin/sh\n"
+                  "echo '{\"event\":\"done\",\"is\":\"ours\"}'\n"
+                  "printf '{\"event\":\"done\",\"is\":\"'\n"
+                  "head -c 1500000 /dev/zero | tr '\\0' x\n"
+                  "echo '\"}'\n");
+    run = start_notice();
+    hear_out(run);
+    assert_int_equal(run->code, 0);
+    assert_string_equal(amy__json_get_text(run->result, "is", ""), "ours");
+}
+
+/* Each empty list costs a hundred bytes of a daemon that serves all sites. */
+static void
+test_a_line_of_nothing_but_values_is_dropped(void **state)
+{
+    struct amy__run *run = NULL;
+
+    (void)state;
+    write_program("#!/bin/sh\n"
+                  "echo '{\"event\":\"done\",\"is\":\"ours\"}'\n"
+                  "printf '{\"event\":\"done\",\"is\":[[]'\n"
+                  "yes ',[]' | head -n 50000 | tr -d '\\n'\n"
+                  "echo ']}'\n");
+    run = start_notice();
+    hear_out(run);
+    assert_int_equal(run->code, 0);
+    assert_string_equal(amy__json_get_text(run->result, "is", ""), "ours");
+}
+
+/* Whoever asks for the status is told of it. */
+static void
+test_long_progress_is_told_to_nobody(void **state)
+{
+    struct amy__run *run = NULL;
+    struct amy__json *json = NULL;
+
+    (void)state;
+    write_program("#!/bin/sh\n"
+                  "echo '{\"event\":\"progress\",\"bytes\":7}'\n"
+                  "printf '{\"event\":\"progress\",\"stage\":\"'\n"
+                  "head -c 5000 /dev/zero | tr '\\0' x\n"
+                  "echo '\"}'\n"
+                  "echo '{\"event\":\"done\"}'\n"
+                  "exec tail -f /dev/null\n");
+    run = start_notice();
+    for (int i = 0; i < PATIENCE_MS / 10 && run->result == NULL; i++) {
+        struct pollfd any = {.fd = run->event_fd, .events = POLLIN};
+
+        (void)poll(&any, 1, 10);
+        (void)fake_loop_poll();
+    }
+    assert_false(run->over);
+    assert_int_equal(amy__json_get_int(run->progress, "bytes", 0), 7);
+    /* Nor is what it says at its end, before it has ended. */
+    json = amy__run_json(run);
+    assert_null(amy__json_get(json, "result"));
+    assert_non_null(amy__json_get(json, "progress"));
+    amy__json_free(json);
+}
+
+static void
+test_of_the_newest_backup_only_what_is_known_is_told(void **state)
+{
+    struct amy__buf text = {NULL, 0, 0, 0};
+    struct amy__buf told = {NULL, 0, 0, 0};
+    struct amy__json *list = NULL;
+    const struct amy__json *good = NULL;
+
+    (void)state;
+    amy__buf_init(&text, 65536);
+    amy__buf_init(&told, 65536);
+    assert_int_equal(
+        amy__buf_append_text(&text,
+                             "{\"sets\":[{\"name\":\"a\",\"verified_set\":true,"
+                             "\"started\":\"2026-11-23T20:31:00.000Z\","
+                             "\"slot\":null,\"bytes\":{\"a\":[1,2]},\"rows\":9,"
+                             "\"more\":[1,2,3],\"why\":\""),
+        0);
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(amy__buf_append_text(&text, "long "), 0);
+    }
+    assert_int_equal(amy__buf_append_text(&text, "\"}]}"), 0);
+    assert_int_equal(amy__json_parse(amy__buf_span(&text), &list, NULL), 0);
+    amy__scheduler_facts_read(list, &stage.site.facts);
+    good = stage.site.facts.good;
+    assert_non_null(good);
+    assert_string_equal(amy__json_get_text(good, "name", ""), "a");
+    assert_int_equal(amy__json_get_int(good, "rows", 0), 9);
+    assert_null(amy__json_get(good, "more"));
+    assert_int_equal(amy__json_write(good, 0, &told), 0);
+    assert_true(told.len < 1000);
+    amy__json_free(list);
+    amy__buf_clear(&text);
+    amy__buf_clear(&told);
+    amy__scheduler_facts_clear(&stage.site.facts);
+}
+
 int
 main(void)
 {
@@ -207,6 +325,15 @@ main(void)
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_one_look_of_ours_at_a_time, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_a_line_that_is_too_long_is_dropped,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_a_line_of_nothing_but_values_is_dropped, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_long_progress_is_told_to_nobody,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_of_the_newest_backup_only_what_is_known_is_told, set_up,
+            tear_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
