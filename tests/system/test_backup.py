@@ -133,7 +133,7 @@ def test_a_drill_stays_away_from_the_sites_server(shop):
     event = shop.run("drill", environment=environment, **{"from": "PG"})
     assert shop.query(f"SELECT count(*) FROM pg_roles WHERE rolname = '{role}'") == "0"
     assert event["event"] == "done" and event["set"]["verdict"] == "restored", event
-    again = shop.run("verify", environment=environment, set=event["set"]["name"])
+    again = shop.run("verify", set=event["set"]["name"])
     assert again["event"] == "done", again  # it was read, not restored: the next drill is due when it was
     assert again["set"]["verdict"] == "restored" and again["set"]["verified"] == event["set"]["verified"]
 
