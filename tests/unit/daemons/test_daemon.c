@@ -451,6 +451,44 @@ test_log_that_nobody_reads_holds_nobody_up(void **state)
     }
 }
 
+/* The flags of a daemon's standard error, as fcntl(2) has them. */
+static unsigned
+stderr_flags(pid_t pid)
+{
+    char path[64] = "";
+    char text[256] = "";
+    const char *flags = NULL;
+    int fd = -1;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/fdinfo/2", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0 && read(fd, text, sizeof(text) - 1) > 0);
+    close(fd);
+    flags = strstr(text, "flags:");
+    assert_non_null(flags);
+    return (unsigned)strtoul(flags + strlen("flags:"), NULL, 8);
+}
+
+static void
+test_only_our_own_description_of_stderr_does_not_wait(void **state)
+{
+    static const char *const argv[] = {SAMPLE, NULL};
+    struct run run;
+    int ends[2] = {-1, -1};
+    int shared = -1;
+
+    (void)state;
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    shared = fcntl(ends[1], F_DUPFD_CLOEXEC, 0);
+    begin_with(&run, argv, NO_ENV, ends);
+    await_text(&run, "start");
+    assert_int_equal(stderr_flags(run.child.pid) & O_NONBLOCK, O_NONBLOCK);
+    assert_int_equal(fcntl(shared, F_GETFL) & O_NONBLOCK, 0);
+    close(shared);
+    tell(&run, SIGTERM);
+    assert_int_equal(end(&run), 7);
+}
+
 /* Of the lines that begin with a brace; each other one is half of one. */
 static void
 check_lines(const char *text, int torn)
@@ -580,6 +618,7 @@ main(void)
         cmocka_unit_test(test_journal_gets_level_prefixes),
         cmocka_unit_test(test_service_manager_is_told),
         cmocka_unit_test(test_log_that_nobody_reads_holds_nobody_up),
+        cmocka_unit_test(test_only_our_own_description_of_stderr_does_not_wait),
         cmocka_unit_test(test_half_a_line_on_a_full_disk_is_ended),
         cmocka_unit_test(test_pid_1_reaps_and_forwards),
     };
