@@ -132,11 +132,13 @@ struct amy_redis_options {
     const char *server_name;  /**< whom the certificate is to name; NULL: the
                                    URL's host */
     uint32_t timeout_ms;      /**< of a call that names none; 0: 5000 */
-    uint32_t connect_ms;      /**< of one attempt: name, connect, TLS, AUTH;
-                                   0: 5000 */
+    uint32_t connect_ms;      /**< of one attempt: name, connect, TLS, AUTH,
+                                   also where the calls that wait for it end
+                                   before; 0: 5000 */
     uint32_t queue_calls_max; /**< calls begun and not ended; 0: 65536 */
-    uint32_t failures_max;    /**< failed attempts in a row, after which calls
-                                   are refused at once; 0: 3 */
+    uint32_t failures_max;    /**< failed attempts in a row, or deadlines that
+                                   passed while one was under way, after which
+                                   calls are refused at once; 0: 3 */
     size_t queue_bytes_max;   /**< of the same calls' commands; 0: 16 MiB */
     size_t reply_bytes_max;   /**< a longer reply ends the connection, before
                                    it is stored; 0: 64 MiB */

@@ -139,15 +139,19 @@ amy__redis_wake(struct amy_redis *client, int64_t at_ms)
 static void
 set_stage(struct amy_redis *client)
 {
-    bool again = client->phase != AMY__REDIS_UP && client->last.msg[0] != '\0';
-    const char *what = client->phase == AMY__REDIS_DOWN
-                           ? "waiting to connect"
-                           : amy__redis_link_stage(client->link);
+    bool again = client->phase != AMY__REDIS_UP && client->pace.late == 0 &&
+                 client->last.msg[0] != '\0';
 
-    (void)snprintf(
-        client->stage, sizeof(client->stage), "%s%s%s%s", what,
-        client->phase == AMY__REDIS_GREETING ? " to our greeting" : "",
-        again ? "; before that: " : "", again ? client->last.msg : "");
+    (void)snprintf(client->stage, sizeof(client->stage), "%s%s%s",
+                   amy__redis_stage(client), again ? "; before that: " : "",
+                   again ? client->last.msg : "");
+}
+
+static bool
+is_trying(const struct amy_redis *client)
+{
+    return client->phase == AMY__REDIS_OPENING ||
+           client->phase == AMY__REDIS_GREETING;
 }
 
 static void
@@ -162,23 +166,21 @@ expire(struct amy_redis *client, int64_t now_ms)
     client->deadline_ms = amy__redis_queue_expire(&client->queue, now_ms,
                                                   client->heard_ms, &silent);
     client->silent |= silent;
-    client->late |= client->queue.ended != NULL;
+    if (client->queue.ended != NULL && is_trying(client)) {
+        amy__redis_late(client);
+    }
     amy__redis_tell(client);
 }
 
-/* Is there still anybody for whom the connection is worth the waiting? */
+/* Is the connection worth the waiting? An attempt has its time, whoever waits
+ * for it: a call's deadline may be shorter than a connection takes. */
 static void
 judge(struct amy_redis *client, int64_t now_ms)
 {
-    bool trying = client->phase == AMY__REDIS_OPENING ||
-                  client->phase == AMY__REDIS_GREETING;
-
-    if ((trying && ((client->late && client->queue.waiting == NULL) ||
-                    now_ms >= client->give_up_ms)) ||
+    if ((is_trying(client) && now_ms >= client->give_up_ms) ||
         (client->phase == AMY__REDIS_UP && client->silent &&
          !amy__redis_queue_is_awaited(&client->queue))) {
-        set_stage(client);
-        amy__redis_hang_up(client, client->stage);
+        amy__redis_hang_up(client);
     }
 }
 
@@ -238,8 +240,7 @@ on_timer(void *user)
     }
     if (!client->doomed) {
         amy__redis_wake(client, client->deadline_ms);
-        if (client->phase == AMY__REDIS_OPENING ||
-            client->phase == AMY__REDIS_GREETING) {
+        if (is_trying(client)) {
             amy__redis_wake(client, client->give_up_ms);
         }
     }

@@ -83,14 +83,35 @@ amy__redis_down(struct amy_redis *client, const struct amy_error *why,
     amy__redis_tell(client);
 }
 
+const char *
+amy__redis_stage(const struct amy_redis *client)
+{
+    if (client->phase == AMY__REDIS_DOWN) {
+        return "waiting to connect";
+    }
+    return client->phase == AMY__REDIS_GREETING
+               ? "waiting for the answer to our greeting"
+               : amy__redis_link_stage(client->link);
+}
+
 void
-amy__redis_hang_up(struct amy_redis *client, const char *what)
+amy__redis_hang_up(struct amy_redis *client)
 {
     struct amy_error err = AMY_ERROR_INIT;
 
-    (void)amy__err(&err, AMY_ETIMEOUT, "no answer: %s", what);
+    (void)amy__err(&err, AMY_ETIMEOUT, "no answer: %s",
+                   amy__redis_stage(client));
     client->pace.up_ms = 0; /* it was none, if this is how it is */
     amy__redis_down(client, &err, false);
+}
+
+void
+amy__redis_late(struct amy_redis *client)
+{
+    (void)amy__err(&client->last, AMY_ETIMEOUT, "no answer: %s",
+                   amy__redis_stage(client));
+    amy__redis_pace_late(&client->pace);
+    log_change(client);
 }
 
 /* With TLS 1.3 a server that wants our certificate says so after the handshake,
@@ -405,7 +426,6 @@ amy__redis_connect(struct amy_redis *client)
     int rc = 0;
 
     client->phase = AMY__REDIS_OPENING;
-    client->late = false;
     client->give_up_ms = now_ms + client->connect_ms;
     amy__redis_pace_begin(&client->pace, now_ms);
     rc = amy__redis_link_open(&client->link_opts, &events, &client->link, &err);

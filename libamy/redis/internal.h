@@ -67,7 +67,6 @@ struct amy_redis {
     int64_t give_up_ms;          /* the attempt's end */
     uint64_t connections;        /* made in all */
     int64_t heard_ms;            /* the last byte */
-    bool late;    /* somebody waited in vain for the present attempt */
     bool silent;  /* it owes an answer that is late: it gets nothing more */
     bool blocked; /* the kernel took not all; ready to write comes */
     bool broken;  /* as was logged */
@@ -106,7 +105,11 @@ void amy__redis_connect(struct amy_redis *client);
 void amy__redis_down(struct amy_redis *client, const struct amy_error *why,
                      bool refused);
 /* The same, where somebody's patience has ended. */
-void amy__redis_hang_up(struct amy_redis *client, const char *what);
+void amy__redis_hang_up(struct amy_redis *client);
+/* Somebody waited in vain for the attempt that is under way. */
+void amy__redis_late(struct amy_redis *client);
+/* What is waited for, in words. */
+const char *amy__redis_stage(const struct amy_redis *client);
 /* Write what waits. */
 void amy__redis_write(struct amy_redis *client);
 /* What is an end of the connection for its calls. */

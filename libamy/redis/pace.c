@@ -19,6 +19,7 @@ amy__redis_pace_up(struct amy__redis_pace *pace, int64_t now_ms)
 {
     pace->up_ms = now_ms;
     pace->failures = 0;
+    pace->late = 0;
     pace->refused = false;
 }
 
@@ -57,6 +58,12 @@ amy__redis_pace_down(struct amy__redis_pace *pace, int64_t now_ms,
 }
 
 void
+amy__redis_pace_late(struct amy__redis_pace *pace)
+{
+    pace->late += pace->late < pace->failures_max;
+}
+
+void
 amy__redis_pace_refuse(struct amy__redis_pace *pace, int64_t now_ms)
 {
     pace->refused = true;
@@ -66,7 +73,8 @@ amy__redis_pace_refuse(struct amy__redis_pace *pace, int64_t now_ms)
 bool
 amy__redis_pace_is_broken(const struct amy__redis_pace *pace)
 {
-    return pace->refused || pace->failures >= pace->failures_max;
+    return pace->refused || pace->failures >= pace->failures_max ||
+           pace->late >= pace->failures_max;
 }
 
 int64_t

@@ -14,6 +14,7 @@
 struct amy__redis_pace {
     uint32_t failures_max;
     uint32_t failures; /* in a row, without one that succeeded */
+    uint32_t late;     /* calls that waited for an attempt in vain since */
     uint32_t tries;    /* the exponent: also of connections that ended soon */
     int64_t began_ms;  /* the last attempt; 0: never */
     int64_t up_ms;     /* since when it is connected; 0: it is not */
@@ -27,6 +28,8 @@ void amy__redis_pace_up(struct amy__redis_pace *pace, int64_t now_ms);
 /* The attempt has failed, or the connection ended; random: any 32 bits. */
 void amy__redis_pace_down(struct amy__redis_pace *pace, int64_t now_ms,
                           uint32_t random);
+/* Somebody waited for an attempt in vain, which goes on. */
+void amy__redis_pace_late(struct amy__redis_pace *pace);
 /* It is no use before somebody has changed something. */
 void amy__redis_pace_refuse(struct amy__redis_pace *pace, int64_t now_ms);
 /* Is it open, as a fuse that has blown? */

@@ -42,6 +42,24 @@ test_down_pauses_double_up_to_the_cap(void **state)
     assert_int_equal(fail_once(&pace, &now_ms, 0), 100);
 }
 
+/* Calls that were late while it connected count as attempts that failed. */
+static void
+test_late_is_broken_until_it_is_up(void **state)
+{
+    struct amy__redis_pace pace;
+
+    (void)state;
+    amy__redis_pace_init(&pace, 3);
+    amy__redis_pace_begin(&pace, 1000);
+    for (int i = 0; i < 3; i++) {
+        assert_false(amy__redis_pace_is_broken(&pace));
+        amy__redis_pace_late(&pace);
+    }
+    assert_true(amy__redis_pace_is_broken(&pace));
+    amy__redis_pace_up(&pace, 1000);
+    assert_false(amy__redis_pace_is_broken(&pace));
+}
+
 static void
 test_down_is_broken_after_failures_in_a_row(void **state)
 {
@@ -108,6 +126,7 @@ main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_down_pauses_double_up_to_the_cap),
+        cmocka_unit_test(test_late_is_broken_until_it_is_up),
         cmocka_unit_test(test_down_is_broken_after_failures_in_a_row),
         cmocka_unit_test(test_down_soon_after_up_goes_on_doubling),
         cmocka_unit_test(test_refuse_waits_long),

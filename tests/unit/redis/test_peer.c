@@ -33,6 +33,9 @@ struct script {
     bool closes;
 };
 
+/* Nothing is said before a byte comes from there; 0: at once. */
+static int held;
+
 static void
 serve(int fd, const struct script *script)
 {
@@ -40,6 +43,9 @@ serve(int fd, const struct script *script)
         script->greeting == NULL ? "+PONG\r\n" : script->greeting;
     char room[4096];
 
+    if (held > 0) {
+        (void)!read(held, room, 1);
+    }
     if (read(fd, room, sizeof(room)) > 0 &&
         write(fd, greeting, strlen(greeting)) >= 0 &&
         !(script->closes && greeting[0] == 0) &&
@@ -232,6 +238,52 @@ test_run_silence_ends_with_the_deadline(void **state)
     }
 }
 
+/* A connection that takes longer than a call has is made all the same; and
+ * meanwhile calls are refused, so that a server that hangs costs nothing. */
+static void
+test_run_deadlines_shorter_than_connecting_get_a_connection(void **state)
+{
+    int ends[2] = {-1, -1};
+    static const struct script script = {NULL, "+OK\r\n", false};
+    struct peer peer;
+    struct amy_redis *client = NULL;
+    struct amy_redis_view view = AMY_REDIS_VIEW_INIT;
+    struct asked asked = {0};
+    int64_t end_ms = amy__mono_ms(NULL) + PLENTY_MS;
+
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    held = ends[0];
+    start(&peer, &script);
+    client = make_client(peer.url);
+    for (int i = 0; i < 3; i++) {
+        asked = (struct asked){0};
+        assert_int_equal(run(client, "GET key", 50, &asked), AMY_ETIMEOUT);
+        expect(&asked, AMY_ETIMEOUT, AMY_REDIS_NOT_RUN);
+    }
+    amy_redis_read(client, &view);
+    assert_int_equal(view.state, AMY_REDIS_BROKEN);
+    assert_int_equal(view.connections, 1);
+    asked = (struct asked){0};
+    assert_int_equal(run(client, "GET key", PLENTY_MS, &asked), AMY_ECONN);
+    expect(&asked, AMY_ECONN, AMY_REDIS_NOT_RUN);
+    assert_non_null(strstr(asked.why, "under way: no answer: "));
+    assert_null(strstr(strstr(asked.why, "no answer") + 1, "no answer"));
+
+    assert_int_equal(write(ends[1], "x", 1), 1);
+    while (run(client, "GET key", 10 * SHORT_MS, &asked) != 0) {
+        assert_true(amy__mono_ms(NULL) < end_ms);
+    }
+    amy_redis_read(client, &view);
+    assert_int_equal(view.state, AMY_REDIS_READY);
+    assert_int_equal(view.connections, 1);
+    amy_redis_free(client);
+    stop(&peer);
+    held = 0;
+    close(ends[0]);
+    close(ends[1]);
+}
+
 static void
 test_run_nobody_accepts_ends_with_the_deadline(void **state)
 {
@@ -383,6 +435,8 @@ main(void)
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_run_bad_answers_are_told),
         cmocka_unit_test(test_run_silence_ends_with_the_deadline),
+        cmocka_unit_test(
+            test_run_deadlines_shorter_than_connecting_get_a_connection),
         cmocka_unit_test(test_run_nobody_accepts_ends_with_the_deadline),
         cmocka_unit_test(test_run_tls_to_a_plain_port_is_told),
         cmocka_unit_test(test_run_words_that_hold_the_password_are_not_told),
