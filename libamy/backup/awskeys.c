@@ -236,6 +236,7 @@ ask_imds(struct amy__fetch *client, const char *path, const char *token,
          struct amy__fetch_got *ret, struct amy_error *err)
 {
     const char *told = getenv("AWS_EC2_METADATA_SERVICE_ENDPOINT");
+    struct amy__span base = {NULL, 0};
     char url[URL_SIZE];
     char field[TOKEN_SIZE + 64];
     const char *fields[] = {"X-aws-ec2-metadata-token-ttl-seconds: 21600",
@@ -247,7 +248,10 @@ ask_imds(struct amy__fetch *client, const char *path, const char *token,
                                          .answer_max = IMDS_MAX};
     int rc = 0;
 
-    (void)snprintf(url, sizeof(url), "%s%s", told == NULL ? IMDS : told, path);
+    base = amy__span_of(told == NULL ? IMDS : told);
+    base.n -= amy__span_ends(base, AMY_SPAN("/"));
+    (void)snprintf(url, sizeof(url), AMY_SPAN_FMT "%s", AMY_SPAN_ARG(base),
+                   path);
     if (token != NULL) {
         (void)snprintf(field, sizeof(field), "X-aws-ec2-metadata-token: %s",
                        token);

@@ -92,6 +92,26 @@ amy__copy_tell(struct amy__job *job, struct amy_error *err)
     return rc;
 }
 
+int
+amy__copy_places(struct amy__job *job, const char *name,
+                 struct amy__json *ret_list, struct amy_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < job->spec.copy_count && rc == 0; i++) {
+        AMY_CLEANUP(amy__copy_record_clear_p) struct amy__copy_record record;
+        const char *copy = job->spec.copies[i].name;
+        const struct amy__copy_entry *entry = NULL;
+
+        rc = amy__copies_load(job->sets_fd, copy, &record, err);
+        entry = amy__copy_record_find(&record, name);
+        if (entry != NULL && entry->proven) {
+            rc = amy__json_add(ret_list, amy__json_text(copy));
+        }
+    }
+    return rc;
+}
+
 /* Both are sorted, newest first. */
 static void
 mark_wanted(const struct view *view, const struct amy__sets *sets,

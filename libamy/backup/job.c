@@ -309,7 +309,14 @@ run_show(struct amy__job *job, const struct amy__manifest *manifest,
     if (rc == 0) {
         rc = amy__json_parse(amy__buf_span(&text), &json, err);
     }
-    return rc < 0 ? rc : amy__json_set(job->result, "manifest", json);
+    if (rc == 0 && job->spec.copy_count > 0) {
+        struct amy__json *places = amy__json_array();
+
+        rc = amy__copy_places(job, manifest->name, places, err);
+        (void)amy__json_set(json, "copies", places);
+    }
+    (void)amy__json_set(job->result, "manifest", json);
+    return rc;
 }
 
 static int

@@ -181,6 +181,9 @@ int amy__notify(const struct amy__job *job, struct amy_error *err);
 int amy__copy_run(struct amy__job *job, struct amy_error *err);
 /* Add to the result what is known of each copy. */
 int amy__copy_tell(struct amy__job *job, struct amy_error *err);
+/* At which copies that set was read back, as far as is known: their names. */
+int amy__copy_places(struct amy__job *job, const char *name,
+                     struct amy__json *ret_list, struct amy_error *err);
 /* Which of these sets a copy is still to get, by its rules and what is known
  * of it: ret_waits, one for each. */
 int amy__copy_waits(struct amy__job *job, const struct amy__sets *sets,
