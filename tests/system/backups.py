@@ -4,6 +4,7 @@ alone, under strace or behind a proxy that is not to be trusted."""
 import itertools
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -161,6 +162,31 @@ class Shop:
 
     def names(self):
         return sorted(path.name for path in self.sets.iterdir())
+
+    # ---- sets without a dump each
+
+    def make_template(self):
+        """One set as a dump makes it, moved away, of which others are copies."""
+        event = self.run("dump")
+        assert event["event"] == "done", event
+        self.template = self.host.root / "template"
+        shutil.move(self.sets / event["set"]["name"], self.template)
+
+    def new_set(self, template=None):
+        """Newer than all that there are; its name."""
+        name = f"20261101T0000{len(list(self.sets.glob('2*'))):02}Z"
+        path = self.sets / name
+        shutil.copytree(template or self.template, path)
+        manifest = json.loads((path / "manifest.json").read_text()) | {"name": name}
+        (path / "manifest.json").write_text(json.dumps(manifest))
+        for one in (path, *path.iterdir()):
+            os.chown(one, self.host.user.uid, self.host.user.gid)
+        return name
+
+    def lose_sets(self):
+        """And all memory of copies."""
+        for path in self.sets.iterdir():
+            shutil.rmtree(path)
 
     # ---- what must hold, whatever happened
 

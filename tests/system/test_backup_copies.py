@@ -4,6 +4,7 @@ home; and everything that is bad for them."""
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 
@@ -21,7 +22,9 @@ SOON_S = 60
 
 @pytest.fixture(scope="module")
 def module_shop(host_for_module, postgres, django_venv):
-    return Shop(host_for_module, postgres, django_venv)
+    made = Shop(host_for_module, postgres, django_venv)
+    made.make_template()
+    return made
 
 
 class Nas:
@@ -57,15 +60,10 @@ class Nas:
         return {entry["name"]: entry["proven"] is not None for entry in copy["sets"]}
 
 
-def lose_sets(shop):
-    for path in shop.sets.iterdir():
-        shutil.rmtree(path)
-
-
 @pytest.fixture
 def shop(module_shop):
     """Without any set, and without memory of any copy."""
-    lose_sets(module_shop)
+    module_shop.lose_sets()
     shutil.rmtree(module_shop.host.root / "nas", ignore_errors=True)
     return module_shop
 
@@ -73,12 +71,6 @@ def shop(module_shop):
 @pytest.fixture
 def nas(shop):
     return Nas(shop)
-
-
-def dump(shop, **more):
-    event = shop.run("dump", **more)
-    assert event["event"] == "done", event
-    return event["set"]["name"]
 
 
 def flip(path):
@@ -94,13 +86,13 @@ def flip(path):
 
 
 def test_a_set_is_copied_read_back_and_thinned_by_the_copys_own_rules(shop, nas):
-    names = [dump(shop, count=10) for _ in range(3)]
+    names = [shop.new_set() for _ in range(3)]
     assert sorted(nas.copied()) == names == nas.sets()
     for name in names:
         check_restorable(nas.path / name)
     assert nas.known() == dict.fromkeys(names, True)
     assert nas.copied() == []
-    newest = dump(shop, count=10)
+    newest = shop.new_set()
     event = nas.run(rules={"count": 2})
     assert event["copied"] == [newest] and event["removed"] == names[:2]
     assert nas.sets() == [names[2], newest]
@@ -108,12 +100,12 @@ def test_a_set_is_copied_read_back_and_thinned_by_the_copys_own_rules(shop, nas)
 
 
 def test_the_newest_goes_first_and_what_the_rules_would_drop_not_at_all(shop, nas):
-    names = [dump(shop, count=10) for _ in range(4)]
+    names = [shop.new_set() for _ in range(4)]
     assert nas.copied(rules={"count": 2}) == [names[3], names[2]]
 
 
 def test_a_set_that_is_not_verified_is_not_copied(shop, nas):
-    dump(shop)
+    shop.new_set()
     (path,) = shop.sets.glob("2*")
     flip(path / "data.dump.zst")
     expect_failed(shop.run("verify"), "damaged")
@@ -122,19 +114,19 @@ def test_a_set_that_is_not_verified_is_not_copied(shop, nas):
 
 
 def test_what_is_said_of_a_set_later_reaches_its_copy(shop, nas):
-    name = dump(shop)
+    name = shop.new_set()
     nas.copied()
     assert shop.run("pin", set=name)["event"] == "done"
     assert nas.copied() == []
     assert json.loads((nas.path / name / "manifest.json").read_text())["pinned"] is True
     for _ in range(2):
-        dump(shop)
+        shop.new_set()
     nas.copied(rules={"count": 1})
     assert name in nas.sets() and len(nas.sets()) == 2
 
 
 def test_a_set_that_is_damaged_here_is_still_good_there(shop, nas):
-    name = dump(shop)
+    name = shop.new_set()
     nas.copied()
     flip(shop.sets / name / "data.dump.zst")
     expect_failed(shop.run("verify", set=name), "damaged")
@@ -150,8 +142,8 @@ def test_a_set_that_is_damaged_here_is_still_good_there(shop, nas):
 
 def test_no_local_set_goes_before_its_copy_was_read_back(shop, nas):
     rules = [{"name": "nas", "count": 3}]
-    names = [dump(shop, count=1, copies=rules) for _ in range(3)]
-    assert [one["name"] for one in shop.listed()] == names[::-1]
+    names = [shop.new_set() for _ in range(3)]
+    assert shop.run("prune", count=1, copies=rules)["removed"] == []
     nas.copied()
     assert shop.run("prune", count=1, copies=rules)["removed"] == names[:2]
     assert nas.sets() == names
@@ -159,12 +151,12 @@ def test_no_local_set_goes_before_its_copy_was_read_back(shop, nas):
 
 def test_what_the_copy_would_not_keep_does_not_stay_for_it(shop):
     rules = [{"name": "nas", "count": 2}]
-    names = [dump(shop, count=1, copies=rules) for _ in range(3)]
-    assert [one["name"] for one in shop.listed()] == names[:0:-1]
+    names = [shop.new_set() for _ in range(4)]
+    assert shop.run("prune", count=1, copies=rules)["removed"] == names[:2]
 
 
 def test_a_copy_that_is_damaged_holds_no_place_and_is_made_again(shop, nas):
-    name = dump(shop)
+    name = shop.new_set()
     nas.copied()
     flip(nas.path / name / "data.dump.zst")
     expect_failed(nas.run("verify-copy", set=name), "copy 'nas'", "hash differs")
@@ -177,7 +169,7 @@ def test_a_copy_that_is_damaged_holds_no_place_and_is_made_again(shop, nas):
 
 
 def test_a_record_that_is_lost_makes_nothing_copied(shop, nas):
-    names = [dump(shop), dump(shop)]
+    names = [shop.new_set(), shop.new_set()]
     nas.copied()
     flip(nas.path / names[0] / "data.dump.zst")
     shutil.rmtree(shop.sets / ".copies")
@@ -191,7 +183,7 @@ def test_a_record_that_is_lost_makes_nothing_copied(shop, nas):
 
 
 def test_a_disk_that_is_not_mounted_is_not_filled(shop, nas):
-    dump(shop)
+    shop.new_set()
     nas.marker.unlink()
     expect_failed(nas.run(), "copy 'nas'", "is its disk mounted?", ".amy-copies")
     assert list(nas.path.iterdir()) == []
@@ -201,7 +193,7 @@ def test_a_disk_that_is_not_mounted_is_not_filled(shop, nas):
 
 
 def test_two_at_once_take_turns(shop, nas):
-    dump(shop)
+    shop.new_set()
     with nas.marker.open() as marker:
         fcntl.flock(marker, fcntl.LOCK_EX)
         expect_failed(nas.run(), "another host")
@@ -209,7 +201,7 @@ def test_two_at_once_take_turns(shop, nas):
 
 
 def test_a_full_disk_leaves_no_set(shop, nas):
-    dump(shop)
+    shop.new_set()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", nas.path], check=True)
     try:
         os.chown(nas.path, shop.host.user.uid, shop.host.user.gid)
@@ -224,21 +216,21 @@ def test_a_full_disk_leaves_no_set(shop, nas):
 def test_what_is_not_ours_is_never_touched(shop, nas):
     (nas.path / "letters").mkdir()
     (nas.path / "letters" / "one.txt").write_text("mine")
-    name = dump(shop)
+    name = shop.new_set()
     nas.copied()
     other = nas.path / "20200101T000000Z"
     shutil.copytree(nas.path / name, other)
     manifest = json.loads((other / "manifest.json").read_text())
     manifest |= {"site": "other.localhost", "name": other.name}
     (other / "manifest.json").write_text(json.dumps(manifest))
-    dump(shop)
+    shop.new_set()
     nas.copied(rules={"count": 1})
     assert other.name in nas.sets() and (nas.path / "letters" / "one.txt").exists()
 
 
 def test_a_kill_at_any_time_leaves_no_set_that_looks_copied_and_is_not(shop, nas):
     """Killed while bytes move: after the first, then ever later."""
-    name = dump(shop)
+    name = shop.new_set()
     for calls in (3, 6, 12, 20, 30, 45, 60):
         shutil.rmtree(nas.path / name, ignore_errors=True)
         place = {"name": "nas", "directory": str(nas.path), "count": 3}
@@ -256,9 +248,9 @@ def test_a_kill_at_any_time_leaves_no_set_that_looks_copied_and_is_not(shop, nas
 
 def test_a_set_comes_home_from_its_copy_and_is_restored(shop, nas):
     rows = shop.counts()
-    names = [dump(shop), dump(shop)]
+    names = [shop.new_set(), shop.new_set()]
     nas.copied()
-    lose_sets(shop)
+    shop.lose_sets()
     event = nas.run("fetch")
     assert event["event"] == "done" and event["set"]["name"] == names[1], event
     assert event["set"]["pinned"] is True
@@ -272,15 +264,22 @@ def test_a_set_comes_home_from_its_copy_and_is_restored(shop, nas):
 
 
 def test_a_copy_that_is_damaged_does_not_come_home(shop, nas):
-    name = dump(shop)
+    name = shop.new_set()
     nas.copied()
     flip(nas.path / name / "data.dump.zst")
-    lose_sets(shop)
+    shop.lose_sets()
     expect_failed(nas.run("fetch", set=name), "copy 'nas'", "hash differs")
     assert shop.names() == []
 
 
 # ---- by the daemon
+
+
+def line_of(host, name):
+    """What the list says of that set."""
+    (line,) = [line for line in host.amyctl("backup", "list", DOMAIN).stdout.splitlines()
+               if name in line]
+    return line
 
 
 def test_the_daemon_copies_what_is_made_and_tells_of_it(shop, nas):
@@ -296,9 +295,8 @@ def test_the_daemon_copies_what_is_made_and_tells_of_it(shop, nas):
         wait_for(lambda: copy()["sets"] == 1 and copy()["missing"] == 0, SOON_S,
                  "the set at its copy")
         check_restorable(nas.path / name)
-        (line,) = [line for line in host.amyctl("backup", "list", DOMAIN).stdout.splitlines()
-                   if name in line]
-        assert "here, nas" in line
+        assert "here, nas" in line_of(host, name)
+        assert json.loads(host.amyctl("backup", "show", DOMAIN).stdout)["copies"] == ["nas"]
         host.start_front()
         host.start_workers(ready=False)
         wait_for(lambda: "copy nas: 1 backups" in host.amyctl("status", check=False).stdout,
@@ -313,6 +311,7 @@ def test_the_daemon_copies_what_is_made_and_tells_of_it(shop, nas):
         assert f'amy_backup_copy_missing{{site="{DOMAIN}",copy="nas"}} 0' in figures
         assert f'amy_backup_copy_age_seconds{{site="{DOMAIN}",copy="nas"}}' in figures
         shutil.rmtree(shop.sets / name)
+        assert re.search(r"\bnas\b", line_of(host, name)) and "here" not in line_of(host, name)
         target = f"{shop.database}_back"
         shop.query(f"CREATE DATABASE {target}", "postgres")
         host.amyctl("backup", "restore", DOMAIN, name, "--from", "nas", "--to", target)

@@ -87,25 +87,15 @@ class Bucket:
         assert len(objects) == 3 * len(complete), self.server.names()
 
 
-def clear_sets(shop):
-    for path in shop.sets.iterdir():
-        shutil.rmtree(path)
-
-
 @pytest.fixture(scope="module")
 def template(module_shop):
-    """A set as a dump makes it, of which all others here are copies."""
-    event = module_shop.run("dump")
-    assert event["event"] == "done", event
-    path = module_shop.host.root / "template"
-    shutil.move(module_shop.sets / event["set"]["name"], path)
-    return path
+    module_shop.make_template()
+    return module_shop.template
 
 
 @pytest.fixture
 def shop(module_shop, template):
-    clear_sets(module_shop)
-    module_shop.template = template
+    module_shop.lose_sets()
     return module_shop
 
 
@@ -115,18 +105,6 @@ def bucket(shop, certificate):
     yield made
     made.server.close()
     shutil.rmtree(made.server.directory, ignore_errors=True)  # a thread may still write
-
-
-def new_set(shop, template=None):
-    """One that is newer than all that there are; its name."""
-    name = f"20261101T0000{len(list(shop.sets.glob('2*'))):02}Z"
-    path = shop.sets / name
-    shutil.copytree(template or shop.template, path)
-    manifest = json.loads((path / "manifest.json").read_text()) | {"name": name}
-    (path / "manifest.json").write_text(json.dumps(manifest))
-    for one in (path, *path.iterdir()):
-        os.chown(one, shop.host.user.uid, shop.host.user.gid)
-    return name
 
 
 def make_large(path, size):
@@ -155,7 +133,7 @@ def large_template(template):
 @pytest.fixture
 def large(shop, large_template):
     """A set whose data goes in three parts."""
-    return new_set(shop, large_template)
+    return shop.new_set(large_template)
 
 
 def is_part(key, query):
@@ -166,7 +144,7 @@ def is_part(key, query):
 
 
 def test_sets_go_there_are_read_back_thinned_and_brought_home(shop, bucket):
-    names = [new_set(shop) for _ in range(3)]
+    names = [shop.new_set() for _ in range(3)]
     bucket.server.page = 2  # every list has several pages
     assert bucket.copied() == names[::-1]
     bucket.expect_sound(*names)
@@ -175,7 +153,7 @@ def test_sets_go_there_are_read_back_thinned_and_brought_home(shop, bucket):
     event = bucket.run(place={"count": 2})
     assert event["removed"] == names[:1]
     bucket.expect_sound(*names[1:])
-    clear_sets(shop)
+    shop.lose_sets()
     assert bucket.run("fetch")["set"]["name"] == names[2]
     check_restorable(shop.sets / names[2])
     assert bucket.run("verify-copy", set=names[1])["event"] == "done"
@@ -190,13 +168,13 @@ def test_a_large_one_goes_in_parts_that_are_hashed_one_by_one(shop, bucket, larg
 
 
 def test_the_bucket_may_be_in_the_hosts_name(shop, bucket):
-    name = new_set(shop)
+    name = shop.new_set()
     assert bucket.copied(place={"style": "host"}) == [name]
     bucket.expect_sound(name)
 
 
 def test_a_prefix_may_be_left_out(shop, bucket):
-    name = new_set(shop)
+    name = shop.new_set()
     assert bucket.copied(place={"s3": "backups"}) == [name]
     assert f"{name}/manifest.json" in bucket.server.names()
 
@@ -225,7 +203,7 @@ def test_keys_come_from_the_file_that_the_tools_share(shop, bucket):
                     f"[backup]\naws_access_key_id=S3KEY\naws_secret_access_key={SECRET}\n")
     file.chmod(0o644)
     bucket.environment = shop.environment(AWS_SHARED_CREDENTIALS_FILE=str(file))
-    name = new_set(shop)
+    name = shop.new_set()
     wanted = {"credentials": "file", "profile": "backup"}
     assert bucket.copied(place=wanted) == [name]
     expect_failed(bucket.run(place=wanted | {"profile": "other"}), "no profile 'other'")
@@ -270,7 +248,7 @@ class Imds:
         threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
         bucket.server.keys = {}
         bucket.environment = bucket.shop.environment(
-            AWS_EC2_METADATA_SERVICE_ENDPOINT=f"http://127.0.0.1:{self.server.server_port}")
+            AWS_EC2_METADATA_SERVICE_ENDPOINT=f"http://127.0.0.1:{self.server.server_port}/")
         bucket.place |= {"credentials": "imds"}
 
     def new_keys(self, s3):
@@ -302,14 +280,14 @@ def test_keys_of_a_role_are_changed_when_they_expire_in_the_middle(bucket, imds,
 
 def test_keys_of_a_role_are_changed_before_they_end(shop, bucket, imds):
     imds.lifetime = timedelta(minutes=4)
-    name = new_set(shop)
+    name = shop.new_set()
     assert bucket.copied() == [name]
     assert imds.made > 5  # before each request
 
 
 def test_keys_that_are_over_and_cannot_be_changed_are_told(shop, bucket):
     bucket.server.expired.add("S3KEY")
-    new_set(shop)
+    shop.new_set()
     expect_failed(bucket.run(), "copy 's3'", "ExpiredToken")
     assert bucket.known() == {}
 
@@ -338,7 +316,7 @@ def test_an_upload_that_is_refused_is_aborted(shop, bucket, large):
 
 
 def test_a_server_that_says_nothing_is_given_up(shop, bucket):
-    new_set(shop)
+    shop.new_set()
     bucket.server.fail("slow", times=99)
     expect_failed(bucket.run(silence_ms=1000), "copy 's3'", "localhost")
     assert bucket.known() == {}
@@ -375,7 +353,7 @@ def test_an_end_whose_answer_is_lost_is_found_to_be_one(bucket, large):
 
 def test_what_is_not_there_as_it_was_sent_is_not_copied(shop, bucket):
     """The server takes it, answers well, and has other bytes."""
-    name = new_set(shop)
+    name = shop.new_set()
 
     def spoil():
         file, meta, when = bucket.server.objects[f"shop/{name}/{DATA}"]
@@ -391,7 +369,7 @@ def test_what_is_not_there_as_it_was_sent_is_not_copied(shop, bucket):
 
 
 def test_a_clock_that_is_wrong_is_told_by_how_much(shop, bucket):
-    new_set(shop)
+    shop.new_set()
     bucket.server.ahead = timedelta(hours=2, minutes=5)
     event = expect_failed(bucket.run(), "copy 's3'", "this host's clock is wrong", "behind")
     assert re.search(r"it is 2h(4m5\ds|5m)", event["message"]), event
@@ -400,7 +378,7 @@ def test_a_clock_that_is_wrong_is_told_by_how_much(shop, bucket):
 
 
 def test_another_region_a_wrong_secret_and_no_bucket_are_told(shop, bucket):
-    new_set(shop)
+    shop.new_set()
     expect_failed(bucket.run(place={"region": "us-east-1"}), "AuthorizationHeaderMalformed")
     expect_failed(bucket.run(place={"s3": "nowhere"}), "404 NoSuchBucket")
     bucket.environment = shop.environment(**KEYS | {"AWS_SECRET_ACCESS_KEY": "wrong"})
@@ -409,7 +387,7 @@ def test_another_region_a_wrong_secret_and_no_bucket_are_told(shop, bucket):
 
 
 def test_a_certificate_that_is_not_trusted_is_refused(shop, bucket):
-    new_set(shop)
+    shop.new_set()
     expect_failed(bucket.run(place={"ca_file": ""}), "copy 's3'", "localhost")
     assert bucket.server.asked == []
 
@@ -427,7 +405,7 @@ def test_a_set_that_is_damaged_here_is_not_copied(shop, bucket, large):
 
 
 def test_leftovers_of_ours_go_at_once_and_strangers_after_a_day(shop, bucket):
-    name = new_set(shop)
+    name = shop.new_set()
     s3 = bucket.server
     s3.page = 2
     hour, days = timedelta(hours=1), timedelta(days=2)
@@ -482,7 +460,7 @@ def test_killed_at_any_part_it_leaves_nothing_after_the_next_start(bucket, large
 @pytest.mark.long
 @pytest.mark.timeout(1200)
 def test_a_gigabyte_killed_at_every_tenth_of_it(shop, bucket):
-    name = new_set(shop)
+    name = shop.new_set()
     make_large(shop.sets / name, 1024 * MIB)
     expect_killed_and_made_good(bucket, name, range(1, 128, 13))
 
