@@ -28,7 +28,7 @@ void amy__awskeys_clear(struct amy__awskeys *keys);
 int amy__awskeys_read_file(struct amy__span text, const char *profile,
                            struct amy__awskeys *ret, struct amy_error *err);
 /* What the metadata service says of a role. AMY_EPARSE */
-int amy__awskeys_read_role(struct amy__span json, struct amy__awskeys *ret,
+int amy__awskeys_read_role(struct amy__span text, struct amy__awskeys *ret,
                            struct amy_error *err);
 
 /* "2026-11-24T02:42:07Z", with thousandths or without. Pure. */

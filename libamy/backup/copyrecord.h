@@ -49,7 +49,7 @@ void amy__copy_record_drop(struct amy__copy_record *record, const char *name);
 
 /* From and to JSON. ret: cleared by the caller, also on failure. Pure but for
  * memory. AMY_EPARSE, AMY_ENOMEM */
-int amy__copy_record_read(struct amy__span json, struct amy__copy_record *ret,
+int amy__copy_record_read(struct amy__span text, struct amy__copy_record *ret,
                           struct amy_error *err);
 int amy__copy_record_write(const struct amy__copy_record *record,
                            struct amy__buf *out, struct amy_error *err);

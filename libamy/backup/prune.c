@@ -86,17 +86,18 @@ amy__prune(struct amy__job *job, bool dry_run, struct amy__json *ret_list,
     int rc = amy__sets_read(job->sets_fd, &sets, err);
 
     facts = amy__calloc(sets.count + 1, sizeof(*facts));
-    if (rc == 0 && facts == NULL) {
-        rc = amy__err(err, AMY_ENOMEM, "pruning");
-    } else if (rc == 0) {
+    if (facts == NULL) {
+        amy__sets_clear(&sets);
+        return amy__err(err, AMY_ENOMEM, "pruning");
+    }
+    if (rc == 0) {
         for (size_t i = 0; i < sets.count; i++) {
             describe(&sets.items[i], now_ms, &facts[i]);
         }
         amy__retain(&job->spec.rules, facts, sets.count, now_ms);
         rc = keep_for_copies(job, &sets, facts, err);
-    }
-    if (rc == 0) {
-        rc = remove_others(job, &sets, facts, dry_run, ret_list, err);
+        rc = rc < 0 ? rc
+                    : remove_others(job, &sets, facts, dry_run, ret_list, err);
     }
     amy__free(facts);
     amy__sets_clear(&sets);

@@ -106,10 +106,10 @@ read_number(struct amy__span digits, uint32_t *ret)
     }
     for (size_t i = 0; i < digits.n; i++) {
         static const char known[] = "0123456789abcdef";
-        char c = digits.p[i];
+        int c = (unsigned char)digits.p[i];
         const char *at = NULL;
 
-        c = c >= 'A' && c <= 'F' ? (char)(c - 'A' + 'a') : c;
+        c = c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c;
         at = c == '\0' ? NULL : strchr(known, c);
         if (at == NULL || (!hex && at - known > 9)) {
             return false;

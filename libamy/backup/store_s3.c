@@ -231,7 +231,7 @@ each_entry(struct page *page, const char *prefix, bool uploads,
 static struct found *
 find(struct s3_store *self, const char *name, struct amy_error *err)
 {
-    struct found *more = self->found;
+    struct found *more = NULL;
     size_t n = self->count;
 
     /* A set's keys come one after the other. */
