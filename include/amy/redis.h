@@ -140,7 +140,8 @@ struct amy_redis_options {
                                    passed while one was under way, after which
                                    calls are refused at once; 0: 3 */
     size_t queue_bytes_max;   /**< of the same calls' commands; 0: 16 MiB */
-    size_t reply_bytes_max;   /**< a longer reply ends the connection, before
+    size_t reply_bytes_max;   /**< a longer reply (of a batch: all of its
+                                   replies together) ends the connection, before
                                    it is stored; 0: 64 MiB */
     const struct amy_clock *borrow_clock; /**< NULL: the system's; outlives */
     const struct amy_log *log;            /**< NULL: silent; copied */

@@ -107,6 +107,7 @@ amy__redis_codec_expect(struct amy__redis_codec *codec, size_t count,
     char head[32] = "";
     int n = snprintf(head, sizeof(head), "*%zu\r\n", count);
 
+    amy__redis_gauge_expect(&codec->gauge, count);
     return feed(codec, head, (size_t)n, err);
 }
 

@@ -12,7 +12,8 @@
 
 struct amy__redis_codec;
 
-/* max: bytes of one reply. AMY_EUNSUPPORTED names hiredis' package. */
+/* max: bytes of one reply, or of those of one batch together. AMY_EUNSUPPORTED
+ * names hiredis' package. */
 int amy__redis_codec_create(size_t max, struct amy__redis_codec **ret_codec,
                             struct amy_error *err);
 void amy__redis_codec_free(struct amy__redis_codec *codec);
@@ -20,8 +21,8 @@ void amy__redis_codec_free(struct amy__redis_codec *codec);
 int amy__redis_codec_reset(struct amy__redis_codec *codec,
                            struct amy_error *err);
 
-/* The next `count` replies will be one array of that many. Only where a reply
- * may begin. */
+/* The next `count` replies will be one array of that many, with one bound. Only
+ * where a reply may begin. */
 int amy__redis_codec_expect(struct amy__redis_codec *codec, size_t count,
                             struct amy_error *err);
 /* data begins with what was not used of the last call's. *ret_used bytes are

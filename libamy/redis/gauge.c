@@ -19,6 +19,12 @@ amy__redis_gauge_init(struct amy__redis_gauge *gauge, size_t max)
     *gauge = (struct amy__redis_gauge){.max = max};
 }
 
+void
+amy__redis_gauge_expect(struct amy__redis_gauge *gauge, size_t count)
+{
+    gauge->to_come = count;
+}
+
 static int
 refuse_long(const struct amy__redis_gauge *gauge, struct amy_error *err)
 {
@@ -77,7 +83,8 @@ pass_bulk(struct amy__redis_gauge *gauge, struct amy__span data, size_t head,
         gauge->at = end;
         return 1;
     }
-    if ((uint64_t)n > gauge->max || end + (size_t)n + 2 > gauge->max) {
+    if ((uint64_t)n > gauge->max ||
+        gauge->before + end + (size_t)n + 2 > gauge->max) {
         return refuse_long(gauge, err);
     }
     end += (size_t)n + 2;
@@ -163,6 +170,20 @@ close_arrays(struct amy__redis_gauge *gauge)
     return true;
 }
 
+/* The reply has ended. What it took counts for the rest of its batch. */
+static void
+begin_next(struct amy__redis_gauge *gauge)
+{
+    struct amy__redis_gauge next = {.max = gauge->max};
+
+    if (gauge->to_come > 1) {
+        next.to_come = gauge->to_come - 1;
+        next.before = gauge->before + gauge->at;
+        next.items = gauge->items;
+    }
+    *gauge = next;
+}
+
 int
 amy__redis_gauge_next(struct amy__redis_gauge *gauge, struct amy__span data,
                       size_t *ret_n, struct amy_error *err)
@@ -173,12 +194,12 @@ amy__redis_gauge_next(struct amy__redis_gauge *gauge, struct amy__span data,
         if (rc <= 0) {
             return rc;
         }
-        if (gauge->at > gauge->max) {
+        if (gauge->before + gauge->at > gauge->max) {
             return refuse_long(gauge, err);
         }
         if (rc == 1 && close_arrays(gauge)) {
             *ret_n = gauge->at;
-            amy__redis_gauge_init(gauge, gauge->max);
+            begin_next(gauge);
             return 1;
         }
     }

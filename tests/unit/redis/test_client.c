@@ -291,6 +291,7 @@ test_batch_answers_are_one_array(void **state)
         assert_int_equal(
             amy_redis_send_batch(client, batch, note, &asked, NULL, NULL), 0);
         ask_well(client, "GET batch", PLENTY_MS, &next);
+        wait_for(base, &asked);
         wait_for(base, &next);
         expect(&asked, 0, AMY_REDIS_ANSWERED);
         assert_int_equal(asked.count, 3);
@@ -405,6 +406,41 @@ test_reply_past_its_limit_ends_that_call_alone(void **state)
     ask_well(client, "GETRANGE large 5000 5000", PLENTY_MS, &next);
     wait_for(base, &next);
     expect(&next, 0, AMY_REDIS_ANSWERED);
+    amy_redis_free(client);
+}
+
+static void
+test_replies_of_a_batch_share_the_limit(void **state)
+{
+    struct amy_redis_options opts = AMY_REDIS_OPTIONS_INIT;
+    struct amy_redis *client = NULL;
+    struct amy_redis_batch *batch = NULL;
+    struct asked asked = {0};
+
+    (void)state;
+    opts.reply_bytes_max = 1000;
+    client = make_client(&opts);
+    assert_int_equal(amy_redis_batch_create(NULL, &batch, NULL), 0);
+    assert_int_equal(add(batch, "SETRANGE some 299 x"), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(add(batch, "GET some"), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        asked = (struct asked){0};
+        assert_int_equal(
+            amy_redis_send_batch(client, batch, note, &asked, NULL, NULL), 0);
+        wait_for(base, &asked);
+        expect(&asked, 0, AMY_REDIS_ANSWERED);
+        assert_int_equal(asked.count, 4);
+    }
+    assert_int_equal(add(batch, "GET some"), 0);
+    asked = (struct asked){0};
+    assert_int_equal(
+        amy_redis_send_batch(client, batch, note, &asked, NULL, NULL), 0);
+    wait_for(base, &asked);
+    expect(&asked, AMY_ELIMIT, AMY_REDIS_UNKNOWN);
+    assert_non_null(strstr(asked.why, "1000 bytes"));
+    amy_redis_batch_free(batch);
     amy_redis_free(client);
 }
 
@@ -558,6 +594,7 @@ main(void)
         T(test_batch_too_long_is_elimit),
         T(test_send_past_the_mark_is_elimit),
         T(test_reply_past_its_limit_ends_that_call_alone),
+        T(test_replies_of_a_batch_share_the_limit),
         T(test_create_older_and_newer_options),
         T(test_create_bad_options_are_told),
         T(test_run_on_a_loop_of_the_callers_is_estate),
