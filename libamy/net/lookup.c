@@ -14,6 +14,11 @@
 #include <stdio.h>
 #include <string.h>
 
+/* What reading resolv.conf gives, where the hosts file is known all the same.
+ */
+#define NO_FILE 1
+#define NO_NAMESERVERS 6
+
 /* Names on loops: of libevent, but not in its core. */
 struct api {
     struct evdns_base *(*create)(struct event_base *base, int flags);
@@ -122,7 +127,7 @@ static int
 prepare(struct amy__lookup *lookup, struct event_base *base,
         const char *resolv_conf, struct amy_error *err)
 {
-    int flags = (int)EVDNS_BASE_DISABLE_WHEN_INACTIVE;
+    const char *path = resolv_conf == NULL ? "/etc/resolv.conf" : resolv_conf;
     int rc = load(&lookup->api, err);
 
     rc = rc < 0 ? rc
@@ -130,16 +135,14 @@ prepare(struct amy__lookup *lookup, struct event_base *base,
     if (rc < 0) {
         return rc;
     }
-    if (resolv_conf == NULL) {
-        flags |= EVDNS_BASE_INITIALIZE_NAMESERVERS;
-    }
-    lookup->dns = lookup->api.create(base, flags);
+    lookup->dns =
+        lookup->api.create(base, (int)EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     if (lookup->dns == NULL) {
         return amy__err(err, AMY_EIO, "preparing to look up names");
     }
-    if (resolv_conf != NULL &&
-        lookup->api.read_file(lookup->dns, DNS_OPTIONS_ALL, resolv_conf) != 0) {
-        return amy__err(err, AMY_EIO, "reading %s", resolv_conf);
+    rc = lookup->api.read_file(lookup->dns, DNS_OPTIONS_ALL, path);
+    if (rc != 0 && rc != NO_FILE && rc != NO_NAMESERVERS) {
+        return amy__err(err, AMY_EIO, "reading %s", path);
     }
     return 0;
 }

@@ -391,6 +391,32 @@ test_run_name_stalls_ends_with_the_deadline(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+/* A host whose names are all in its hosts file has no need of one. */
+static void
+test_run_without_a_name_server_finds_localhost(void **state)
+{
+    static const char *const files[] = {"/dev/null", "/nowhere/resolv.conf"};
+    static const struct script script = {NULL, "+OK\r\n", false};
+    struct peer peer;
+
+    (void)state;
+    start(&peer, &script);
+    for (size_t i = 0; i < 2; i++) {
+        struct amy_redis *client = NULL;
+        struct asked asked = {0};
+        char url[64] = "";
+
+        (void)snprintf(url, sizeof(url), "redis://localhost%s",
+                       strrchr(peer.url, ':'));
+        client = make_client(url);
+        client->link_opts.resolv_conf = files[i];
+        (void)run(client, "GET key", PLENTY_MS, &asked);
+        expect(&asked, 0, AMY_REDIS_ANSWERED);
+        amy_redis_free(client);
+    }
+    stop(&peer);
+}
+
 static void
 test_create_tls_and_sigpipe_is_estate(void **state)
 {
@@ -441,6 +467,7 @@ main(void)
         cmocka_unit_test(test_run_tls_to_a_plain_port_is_told),
         cmocka_unit_test(test_run_words_that_hold_the_password_are_not_told),
         cmocka_unit_test(test_run_name_stalls_ends_with_the_deadline),
+        cmocka_unit_test(test_run_without_a_name_server_finds_localhost),
         cmocka_unit_test(test_create_tls_and_sigpipe_is_estate),
         cmocka_unit_test(test_run_answers_that_nobody_asked_for_are_refused),
     };
