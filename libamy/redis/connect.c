@@ -267,7 +267,7 @@ expect(struct amy_redis *client, struct amy_error *err)
     if (client->phase == AMY__REDIS_GREETING) {
         return 0;
     }
-    if (call == NULL || !call->sent) {
+    if (call == NULL || !call->sent || call->begin >= client->written) {
         return amy__err(err, AMY_EPROTO, "an answer that nobody asked for");
     }
     if (!call->batch || call->expected) {

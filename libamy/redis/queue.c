@@ -172,7 +172,8 @@ amy__redis_queue_lose(struct amy__redis_queue *queue, uint64_t written,
          call != NULL && call->sent; call = next) {
         next = call->next;
         call->sent = false;
-        if (call->ended) { /* nobody waits for it */
+        call->expected = false; /* by the connection that is lost */
+        if (call->ended) {      /* nobody waits for it */
             unlink_call(queue, call);
             amy__redis_call_drop(call);
         }
