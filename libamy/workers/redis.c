@@ -27,8 +27,9 @@
 
 struct amy__workers_redis {
     struct amy__workers_site *borrow_site;
-    char *variable;          /* "AMY_REDIS_URL=redis://..." */
-    struct amy__child child; /* pidfd -1: none runs */
+    struct amy__user account; /* looked up once: that may take its time */
+    char *variable;           /* "AMY_REDIS_URL=redis://..." */
+    struct amy__child child;  /* pidfd -1: none runs */
     struct amy__io *ended_io;
     struct amy__timer *timer; /* until the next one, or its end */
     int fd;                   /* what it writes */
@@ -71,6 +72,7 @@ amy__workers_redis_free(struct amy__workers_redis *redis)
     }
     end_process(redis);
     forget_variable(redis);
+    amy__user_clear(&redis->account);
     amy__timer_free(redis->timer);
     amy__buf_clear(&redis->line);
     amy__json_free(redis->told);
@@ -191,8 +193,7 @@ spawn(struct amy__workers_redis *redis, int out_fd, struct amy_error *err)
     const char *const environment[] = {"PATH=/usr/bin:/bin", redis->variable,
                                        NULL};
     const struct amy__spawn_fd fds[] = {{out_fd, 1}};
-    struct amy__user account = {.uid = 0};
-    struct amy__spawn_plan plan = {
+    const struct amy__spawn_plan plan = {
         .argv = argv,
         .envp = environment,
         .cwd_fd = -1,
@@ -207,16 +208,11 @@ spawn(struct amy__workers_redis *redis, int out_fd, struct amy_error *err)
         .parent_death_signal = SIGKILL,
         .nice_by = 5,
         .no_core = true,
+        .groups = redis->account.groups,
+        .group_count = redis->account.group_count,
     };
-    int rc = amy__user_find(site->user, &account, err);
 
-    if (rc == 0) {
-        plan.groups = account.groups;
-        plan.group_count = account.group_count;
-        rc = amy__spawn(&plan, &redis->child, err);
-        amy__user_clear(&account);
-    }
-    return rc;
+    return amy__spawn(&plan, &redis->child, err);
 }
 
 static int
@@ -284,6 +280,13 @@ create(struct amy__workers_site *site, struct amy__workers_redis **ret,
     return rc;
 }
 
+static int
+set_account(struct amy__workers_redis *redis, struct amy_error *err)
+{
+    amy__user_clear(&redis->account);
+    return amy__user_find(redis->borrow_site->site->user, &redis->account, err);
+}
+
 /* For the process, by a name that does not depend on the site. */
 static int
 set_variable(struct amy__workers_redis *redis, const struct amy__env *env,
@@ -312,7 +315,7 @@ begin(struct amy__workers_redis *redis, const struct amy__env *env)
     struct amy_error err = AMY_ERROR_INIT;
 
     end_process(redis);
-    if (set_variable(redis, env, &err) < 0) {
+    if (set_account(redis, &err) < 0 || set_variable(redis, env, &err) < 0) {
         amy__timer_cancel(redis->timer);
         amy__json_free(redis->told);
         redis->told = NULL;
