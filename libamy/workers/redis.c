@@ -87,9 +87,10 @@ fail(struct amy__workers_redis *redis, const char *reason)
 {
     struct amy__workers_site *site = redis->borrow_site;
 
-    /* What the server said is the site's business. */
-    (void)amy__span_copy(amy__own_words(reason), redis->error,
-                         sizeof(redis->error));
+    /* What the server said is the site's business, and the process that tells
+     * it is the site's, too. */
+    (void)amy__escape(amy__own_words(reason), redis->error,
+                      sizeof(redis->error));
     if (redis->failures++ == 0) {
         amy__log(&site->borrow_workers->log, AMY_LOG_WARN,
                  "Redis does not answer site=%s reason=\"%s\"", site->domain,

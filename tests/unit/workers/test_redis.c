@@ -120,6 +120,21 @@ test_redis_error_is_told_in_our_words(void **state)
     expect_error(*state, "Redis at h: refused");
 }
 
+/* It may have been made to say anything, and a log is read on a terminal. */
+static void
+test_redis_error_is_escaped(void **state)
+{
+    struct scene *s = *state;
+    struct amy__json *json = NULL;
+
+    start(s, activate, "echo '{\"error\": \"a\\u001b[2J\\\"b\"}'");
+    scene_run_until(s, was_asked);
+    json = told(s);
+    assert_null(strchr(amy__json_get_text(json, "error", ""), '\033'));
+    assert_non_null(strstr(amy__json_get_text(json, "error", ""), "[2J"));
+    amy__json_free(json);
+}
+
 static void
 test_redis_variable_that_is_missing_is_named(void **state)
 {
@@ -183,6 +198,7 @@ main(void)
         T(test_redis_answer_without_end_is_of_no_use),
         T(test_redis_process_that_was_killed_is_told),
         T(test_redis_error_is_told_in_our_words),
+        T(test_redis_error_is_escaped),
         T(test_redis_variable_that_is_missing_is_named),
         T(test_free_ends_who_asks),
     };
