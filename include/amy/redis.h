@@ -214,7 +214,8 @@ struct amy_redis_command {
  * @param fn       called once, unless this call fails; NULL: nobody asks
  * @param ret_id   for amy_redis_cancel(); may be NULL
  * @return 0, AMY_EINVAL (no command, or a refused one), AMY_ELIMIT (the queue
- *         is full: go on when something was answered), AMY_ECONN or
+ *         is full: go on when something was answered; or this command alone is
+ *         more than it takes, as err says), AMY_ECONN or
  *         what else connections end with (the server is known to be gone, or to
  *         refuse us, and it is not yet time to try again; err says why and
  *         when), AMY_ESTATE (a client without a base, in a child after fork(),

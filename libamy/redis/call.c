@@ -17,6 +17,10 @@ admit(const struct amy_redis *client, size_t n, struct amy_error *err)
     int64_t wait_ms = 0;
     char time[32] = "";
 
+    if (n > client->bytes_max) {
+        return amy__err(err, AMY_ELIMIT,
+                        "a command of %zu bytes, more than queue_bytes_max", n);
+    }
     if (client->queue.calls >= client->calls_max ||
         n > client->bytes_max - client->queue.bytes) {
         return amy__err(

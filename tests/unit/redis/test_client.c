@@ -381,6 +381,11 @@ test_send_past_the_mark_is_elimit(void **state)
     memset(all, 0, sizeof(all));
     ask_well(client, "PING", PLENTY_MS, &all[0]);
     assert_int_equal(ask(client, "PING", 0, &all[1], NULL, &err), AMY_ELIMIT);
+    assert_non_null(strstr(err.msg, "1 calls wait already"));
+    /* No waiting helps here. */
+    assert_int_equal(ask(client, "GET longer", 0, &all[1], NULL, &err),
+                     AMY_ELIMIT);
+    assert_non_null(strstr(err.msg, "more than queue_bytes_max"));
     amy_redis_free(client);
     expect(&all[0], AMY_ECANCELED, AMY_REDIS_NOT_RUN);
 }
