@@ -381,6 +381,26 @@ amy__set_begin(int sets_fd, int64_t wall_ms, char ret_name[],
     return fd;
 }
 
+/* NFS, 9p and some of FUSE know no flags. There we look first, as whoever comes
+ * here holds a lock; and a directory replaces none that is not empty. */
+static int
+rename_new(int sets_fd, const char *from, const char *to)
+{
+    struct stat st = {0};
+
+    if (renameat2(sets_fd, from, sets_fd, to, RENAME_NOREPLACE) == 0) {
+        return 0;
+    }
+    if (errno != EINVAL && errno != ENOSYS) {
+        return -1;
+    }
+    if (fstatat(sets_fd, to, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+        errno = EEXIST;
+        return -1;
+    }
+    return errno == ENOENT ? renameat(sets_fd, from, sets_fd, to) : -1;
+}
+
 int
 amy__set_commit(int sets_fd, int set_fd, const struct amy__manifest *manifest,
                 struct amy_error *err)
@@ -392,15 +412,13 @@ amy__set_commit(int sets_fd, int set_fd, const struct amy__manifest *manifest,
         return rc;
     }
     partial_name(manifest->name, partial);
-    if (renameat2(sets_fd, partial, sets_fd, manifest->name,
-                  RENAME_NOREPLACE) != 0) {
+    if (rename_new(sets_fd, partial, manifest->name) != 0) {
         return amy__err_sys(err, errno, "renaming '%s'", partial);
     }
     if (fsync(sets_fd) != 0) {
         rc = amy__err_sys(err, errno, "fsync of " AMY__SETS_DIRECTORY);
         /* Nobody knows whether it will last: then it does not count. */
-        (void)renameat2(sets_fd, manifest->name, sets_fd, partial,
-                        RENAME_NOREPLACE);
+        (void)rename_new(sets_fd, manifest->name, partial);
     }
     return rc;
 }
@@ -454,7 +472,7 @@ amy__set_remove(int sets_fd, const char *name, struct amy_error *err)
     char partial[PARTIAL_SIZE];
 
     partial_name(name, partial);
-    if (renameat2(sets_fd, name, sets_fd, partial, RENAME_NOREPLACE) != 0) {
+    if (rename_new(sets_fd, name, partial) != 0) {
         return amy__err_sys(err, errno, "removing '%s'", name);
     }
     if (fsync(sets_fd) != 0) {

@@ -192,6 +192,16 @@ def test_a_disk_that_is_not_mounted_is_not_filled(shop, nas):
     assert not nas.path.exists()
 
 
+def test_a_disk_that_renames_without_flags_has_copies(shop, nas):
+    """As NFS, 9p and some of FUSE do, which answer EINVAL to any flag."""
+    plain = ["strace", "-qq", "-e", "trace=renameat2", "-e", "inject=renameat2:error=EINVAL"]
+    names = [shop.new_set() for _ in range(3)]
+    assert nas.copied(prefix=plain) == names[::-1]
+    assert nas.run(rules={"count": 2}, prefix=plain)["removed"] == names[:1]
+    assert nas.sets() == names[1:]
+    check_restorable(nas.path / names[2])
+
+
 def test_two_at_once_take_turns(shop, nas):
     shop.new_set()
     with nas.marker.open() as marker:
