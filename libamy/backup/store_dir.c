@@ -35,6 +35,13 @@ self_of(struct amy__store *store)
 
 /* --- files --- */
 
+/* What is read next comes from the disk, as far as the kernel does that. */
+static void
+forget_pages(int fd)
+{
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 static int
 finish_hash(const struct amy__manifest_file *file, struct amy__sha256 *hash,
             uint64_t bytes, struct amy_error *err)
@@ -90,8 +97,8 @@ put_file(struct dir_store *self, const struct amy__manifest_file *file,
     if (rc == 0 && fsync(to) != 0) {
         rc = amy__err_sys(err, errno, "fsync of '%s'", file->name);
     }
-    if (rc == 0) { /* it shall be read from the disk, not from memory */
-        (void)posix_fadvise(to, 0, 0, POSIX_FADV_DONTNEED);
+    if (rc == 0) {
+        forget_pages(to);
     }
     return rc;
 }
@@ -179,6 +186,9 @@ read_file(struct amy__store *store, const char *name,
         fd = openat(set_fd, file->name,
                     O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         rc = fd < 0 ? amy__err_sys(err, errno, "opening '%s'", file->name) : 0;
+    }
+    if (rc == 0) { /* it may have been read, or copied, only now */
+        forget_pages(fd);
     }
     while (rc == 0 && n > 0) {
         n = read(fd, self->piece, PIECE);

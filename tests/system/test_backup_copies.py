@@ -44,10 +44,16 @@ class Nas:
     def sets(self):
         return sorted(path.name for path in self.path.iterdir() if path.is_dir())
 
-    def run(self, action="copy", rules=None, **more):
+    def spec(self, rules=None):
         rules = {"count": 3} if rules is None else rules
         place = {"name": "nas", "directory": str(self.path), **rules}
-        return self.shop.run(action, copy=place, copies=[{"name": "nas", **rules}], **more)
+        return {"copy": place, "copies": [{"name": "nas", **rules}]}
+
+    def run(self, action="copy", rules=None, **more):
+        return self.shop.run(action, **self.spec(rules), **more)
+
+    def start(self, action, **more):
+        return self.shop.start(action, **self.spec(), **more)
 
     def copied(self, **more):
         event = self.run(**more)
@@ -166,6 +172,17 @@ def test_a_copy_that_is_damaged_holds_no_place_and_is_made_again(shop, nas):
     assert nas.copied() == [name]
     check_restorable(nas.path / name)
     assert nas.run("verify-copy")["set"]["name"] == name
+
+
+def test_what_is_read_back_comes_from_the_disk(shop, nas):
+    """Each time: whoever read it last, a drill say, left it in memory."""
+    name = shop.new_set()
+    nas.copied()
+    child = nas.start("verify-copy", set=name,
+                      prefix=["strace", "-qq", "-y", "-e", "trace=fadvise64,read"])
+    trace = child.communicate(timeout=120)[1].decode(errors="replace")
+    calls = [line.partition("(")[0] for line in trace.splitlines() if f"{name}/data.dump.zst>" in line]
+    assert calls[0] == "fadvise64" and "read" in calls, calls
 
 
 def test_a_record_that_is_lost_makes_nothing_copied(shop, nas):
