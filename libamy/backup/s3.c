@@ -74,6 +74,30 @@ amy__s3_escape(const char *text, char *buf, size_t size)
     return true;
 }
 
+void
+amy__s3_checksum(const char hex[65], char ret[AMY__S3_CHECKSUM_SIZE])
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                 "abcdefghijklmnopqrstuvwxyz0123456789+/";
+    unsigned bits = 0;
+    unsigned count = 0; /* of the bits, those that are still to be written */
+    size_t n = 0;
+
+    for (; *hex != '\0'; hex++) {
+        unsigned char c = (unsigned char)*hex;
+
+        bits = (bits & 15) << 4 | (unsigned)(c <= '9' ? c - '0' : c - 'a' + 10);
+        count += 4;
+        if (count >= 6) {
+            count -= 6;
+            ret[n++] = digits[bits >> count & 63];
+        }
+    }
+    ret[n++] = digits[bits << 2 & 63]; /* 256 = 42 * 6 + 4 */
+    ret[n++] = '=';
+    ret[n] = '\0';
+}
+
 uint64_t
 amy__s3_part_bytes(uint64_t bytes)
 {
@@ -260,6 +284,17 @@ hash_body(const struct amy__s3_request *request, char ret_hex[65],
     return rc;
 }
 
+/* The signature has the same hash; but where objects are locked nothing is
+ * taken without a checksum of its own. */
+static void
+write_checksum(const char *hex, char *buf, size_t size)
+{
+    char checksum[AMY__S3_CHECKSUM_SIZE];
+
+    amy__s3_checksum(hex, checksum);
+    (void)snprintf(buf, size, "x-amz-checksum-sha256: %s", checksum);
+}
+
 static int
 try_once(struct amy__s3 *s3, const struct amy__s3_request *asked,
          struct amy__fetch_got *ret, struct amy_error *err)
@@ -268,9 +303,10 @@ try_once(struct amy__s3 *s3, const struct amy__s3_request *asked,
                                        .service = "s3",
                                        .key = s3->keys.key,
                                        .secret = s3->keys.secret};
-    const char *fields[AMY__S3_FIELDS + 3] = {NULL};
+    const char *fields[AMY__S3_FIELDS + 4] = {NULL};
     char url[URL_SIZE];
     char hash[96];
+    char checksum[96];
     char hex[65] = "";
     size_t n = 0;
     struct amy__fetch_request request = {
@@ -285,10 +321,14 @@ try_once(struct amy__s3 *s3, const struct amy__s3_request *asked,
         .answer_max = asked->answer_max,
     };
     int rc = asked->file == NULL ? hash_body(asked, hex, err) : 0;
+    const char *sha256 = asked->file == NULL ? hex : asked->sha256;
 
-    (void)snprintf(hash, sizeof(hash), "x-amz-content-sha256: %s",
-                   asked->file == NULL ? hex : asked->sha256);
+    (void)snprintf(hash, sizeof(hash), "x-amz-content-sha256: %s", sha256);
     fields[n++] = hash;
+    if (strcmp(asked->method, "PUT") == 0) {
+        write_checksum(sha256, checksum, sizeof(checksum));
+        fields[n++] = checksum;
+    }
     for (size_t i = 0; i < AMY__S3_FIELDS && asked->fields[i] != NULL; i++) {
         fields[n++] = asked->fields[i];
     }

@@ -47,6 +47,9 @@ int amy__s3_ask(struct amy__s3 *s3, const struct amy__s3_request *request,
 
 /* Escape a value of a query. False: it does not fit. Pure. */
 bool amy__s3_escape(const char *text, char *buf, size_t size);
+/* A hash as S3 writes checksums: base64, not digits. Pure. */
+#define AMY__S3_CHECKSUM_SIZE 45
+void amy__s3_checksum(const char hex[65], char ret[AMY__S3_CHECKSUM_SIZE]);
 /* How large parts must be: as small as may be, at most 10,000 of them. Pure. */
 uint64_t amy__s3_part_bytes(uint64_t bytes);
 

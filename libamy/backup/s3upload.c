@@ -144,7 +144,8 @@ begin(struct upload *upload, struct amy_error *err)
         .method = "POST",
         .key = upload->key,
         .query = "uploads=",
-        .fields = {meta, "Content-Type: application/octet-stream"},
+        .fields = {meta, "Content-Type: application/octet-stream",
+                   "x-amz-checksum-algorithm: SHA256"},
         .answer_max = ANSWER_MAX};
     int rc = 0;
 
@@ -191,19 +192,21 @@ is_etag(struct amy__span text)
 }
 
 static int
-note_part(struct upload *upload, unsigned number,
+note_part(struct upload *upload, unsigned number, const char *hex,
           const struct amy__fetch_got *got, struct amy_error *err)
 {
     struct amy__span etag = amy__fetch_field(amy__buf_span(&got->head), "etag");
+    char checksum[AMY__S3_CHECKSUM_SIZE];
     int rc = 0;
 
     if (!is_etag(etag)) {
         return amy__err(err, AMY_EPROTO, "S3 took a part without an ETag");
     }
+    amy__s3_checksum(hex, checksum);
     rc = amy__buf_appendf(&upload->list,
                           "<Part><PartNumber>%u</PartNumber><ETag>" AMY_SPAN_FMT
-                          "</ETag></Part>",
-                          number, AMY_SPAN_ARG(etag));
+                          "</ETag><ChecksumSHA256>%s</ChecksumSHA256></Part>",
+                          number, AMY_SPAN_ARG(etag), checksum);
     return rc < 0 ? amy__err(err, rc, "noting a part") : 0;
 }
 
@@ -230,7 +233,7 @@ send_part(struct upload *upload, unsigned number, uint64_t part_bytes,
     body.bytes = left < part_bytes ? left : part_bytes;
     rc = rc < 0 ? rc : hash_part(upload, body.bytes, hex, err);
     rc = rc < 0 ? rc : amy__s3_ask(upload->s3, &request, &got, err);
-    return rc < 0 ? rc : note_part(upload, number, &got, err);
+    return rc < 0 ? rc : note_part(upload, number, hex, &got, err);
 }
 
 /* An end that was told and whose answer was lost is no upload any more the next

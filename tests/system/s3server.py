@@ -2,6 +2,7 @@
 Version 4) and rejects what AWS rejects. Objects and parts are files, so that a
 gigabyte takes no memory. What goes wrong is said by `fail`."""
 
+import base64
 import hashlib
 import hmac
 import itertools
@@ -24,6 +25,10 @@ AUTHORIZATION = re.compile(
 
 def quote(text):
     return urllib.parse.quote(text, safe="-_.~")
+
+
+def base64_of(digits):
+    return base64.b64encode(bytes.fromhex(digits)).decode()
 
 
 def hmac_of(key, text):
@@ -50,6 +55,7 @@ class S3:
         self.bucket = bucket
         self.ahead = timedelta()  # its clock before ours
         self.page = 1000  # entries of a list
+        self.locked = False  # objects are: nothing is taken without a checksum
         self.objects = {}  # key to (file, meta, when)
         self.uploads = {}  # id to {key, meta, when, parts}
         self.asked = []  # (method, key, query, status)
@@ -102,7 +108,8 @@ class S3:
     def begin(self, key, age=timedelta()):
         """An upload of somebody else's."""
         number = f"{next(self.numbers):08}+/{'x' * 100}=="  # needs escaping
-        self.uploads[number] = {"key": key, "meta": {}, "when": self.now() - age, "parts": {}}
+        self.uploads[number] = {"key": key, "meta": {}, "when": self.now() - age, "parts": {},
+                                "sums": False}
         return number
 
     # ---- what goes wrong
@@ -259,6 +266,8 @@ class Request(BaseHTTPRequestHandler):
             self.check_signature()
             if sha256 != self.payload_hash():
                 raise Refused(400, "XAmzContentSHA256Mismatch")
+            if self.command == "PUT":
+                self.check_checksum(sha256)
             if bucket != self.s3.bucket:
                 raise Refused(404, "NoSuchBucket")
             with self.s3.lock:
@@ -271,6 +280,13 @@ class Request(BaseHTTPRequestHandler):
         self.answer(*reply)
 
     do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = serve
+
+    def check_checksum(self, sha256):
+        given = self.headers.get("x-amz-checksum-sha256")
+        if given is None and self.s3.locked:
+            raise Refused(400, "InvalidRequest")
+        if given is not None and given != base64_of(sha256):
+            raise Refused(400, "BadDigest")
 
     def act(self, key, query, file, md5):
         if self.command == "POST" and "uploads" in query:
@@ -313,8 +329,11 @@ class Request(BaseHTTPRequestHandler):
     # ---- uploads in parts
 
     def begin_upload(self, key):
+        algorithm = self.headers.get("x-amz-checksum-algorithm")
+        if self.s3.locked and algorithm != "SHA256":
+            raise Refused(400, "InvalidRequest")
         number = self.s3.begin(key)
-        self.s3.uploads[number]["meta"] = self.meta()
+        self.s3.uploads[number] |= {"meta": self.meta(), "sums": algorithm == "SHA256"}
         return 200, (f"<?xml version='1.0'?>\n<InitiateMultipartUploadResult xmlns='http://s3'>"
                      f"<UploadId>{escape(number)}</UploadId></InitiateMultipartUploadResult>").encode()
 
@@ -333,13 +352,17 @@ class Request(BaseHTTPRequestHandler):
         return self.complete(query["uploadId"], upload, file.read_text())
 
     def complete(self, number, upload, text):
-        pairs = re.findall(r"<PartNumber>(\d+)</PartNumber><ETag>(.*?)</ETag>", text)
-        parts = [(int(part), etag.replace("&quot;", '"')) for part, etag in pairs]
+        found = re.findall(r"<PartNumber>(\d+)</PartNumber><ETag>(.*?)</ETag>"
+                           r"(?:<ChecksumSHA256>(.*?)</ChecksumSHA256>)?", text)
+        parts = [(int(part), etag.replace("&quot;", '"')) for part, etag, _ in found]
         if not parts or [part for part, _ in parts] != sorted({part for part, _ in parts}):
             raise Refused(400, "InvalidPartOrder")
         if any(upload["parts"].get(part, ("",))[0] != etag for part, etag in parts):
             raise Refused(400, "InvalidPart")
         files = [upload["parts"][part][1] for part, _ in parts]
+        if upload["sums"] and [given for _, _, given in found] != [
+                base64_of(hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]:
+            raise Refused(400, "InvalidPart")
         if any(file.stat().st_size < PART_MIN for file in files[:-1]):
             raise Refused(400, "EntityTooSmall")
         whole = self.s3.new_file()

@@ -167,6 +167,13 @@ def test_a_large_one_goes_in_parts_that_are_hashed_one_by_one(shop, bucket, larg
     assert parts == ["1", "2", "3"]
 
 
+def test_a_bucket_whose_objects_are_locked_takes_them(shop, bucket, large):
+    bucket.server.locked = True
+    small = shop.new_set()
+    assert bucket.copied() == [small, large]
+    bucket.expect_sound(large, small)
+
+
 def test_the_bucket_may_be_in_the_hosts_name(shop, bucket):
     name = shop.new_set()
     assert bucket.copied(place={"style": "host"}) == [name]

@@ -48,6 +48,18 @@ test_a_query_is_escaped_as_a_signature_wants_it(void **state)
 }
 
 static void
+test_a_checksum_is_its_hash_in_base64(void **state)
+{
+    char buf[AMY__S3_CHECKSUM_SIZE];
+
+    (void)state;
+    amy__s3_checksum("e3b0c44298fc1c149afbf4c8996fb924"
+                     "27ae41e4649b934ca495991b7852b855",
+                     buf);
+    assert_string_equal(buf, "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+}
+
+static void
 test_what_may_pass_is_tried_again_and_nothing_else(void **state)
 {
     (void)state;
@@ -74,6 +86,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parts_are_small_and_never_too_many),
         cmocka_unit_test(test_a_query_is_escaped_as_a_signature_wants_it),
+        cmocka_unit_test(test_a_checksum_is_its_hash_in_base64),
         cmocka_unit_test(test_what_may_pass_is_tried_again_and_nothing_else),
     };
 
