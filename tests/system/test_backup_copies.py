@@ -255,19 +255,41 @@ def test_what_is_not_ours_is_never_touched(shop, nas):
     assert other.name in nas.sets() and (nas.path / "letters" / "one.txt").exists()
 
 
-def test_a_kill_at_any_time_leaves_no_set_that_looks_copied_and_is_not(shop, nas):
-    """Killed while bytes move: after the first, then ever later."""
-    name = shop.new_set()
-    for calls in (3, 6, 12, 20, 30, 45, 60):
-        shutil.rmtree(nas.path / name, ignore_errors=True)
-        place = {"name": "nas", "directory": str(nas.path), "count": 3}
-        child = shop.start("copy", copy=place, prefix=["sh", "-c", f"ulimit -f {calls // 3}; exec \"$@\"", "sh"])
-        child.communicate(timeout=60)
-        for path in nas.path.glob("2*Z"):
-            check_restorable(path)
-    assert nas.run()["event"] == "done"
-    check_restorable(nas.path / name)
-    assert nas.sets() == [name]
+# What changes a file when a copy is made and an older one is removed.
+KILLED_AT = ["write", "fsync", "mkdirat", "renameat", "renameat2", "unlinkat"]
+
+
+def killed_at(shop, nas, call, when):
+    """Whether a job came so far, with that call for the so-and-so-many-th time."""
+    place = {"name": "nas", "directory": str(nas.path), "count": 1}
+    strace = ["strace", "-f", "-qq", "-e", f"trace={call}",
+              "-e", f"inject={call}:signal=KILL:when={when}"]
+    child = shop.start("copy", copy=place, copies=[{"name": "nas", "count": 1}], prefix=strace)
+    _, trace = child.communicate(timeout=60)
+    return b"+++ killed by SIGKILL +++" in trace
+
+
+@pytest.mark.parametrize("call", KILLED_AT)
+def test_a_kill_at_any_call_leaves_no_set_that_looks_copied_and_is_not(shop, nas, call):
+    """One set is there; a newer one goes there and takes its place."""
+    old, new = shop.new_set(), shop.new_set()
+    killed, when, left = 0, 1, True
+    while left:
+        shutil.rmtree(shop.sets / ".copies", ignore_errors=True)
+        for path in nas.path.glob("2*"):
+            shutil.rmtree(path)
+        subprocess.run(["cp", "-a", shop.sets / old, nas.path], check=True)
+        left = killed_at(shop, nas, call, when)
+        killed += left
+        when += 1 + when // 2
+        sets = [name for name in nas.sets() if name in (old, new)]
+        assert sets, "neither the old one nor the new one"
+        for name in sets:
+            check_restorable(nas.path / name)
+    assert killed
+    assert nas.run(rules={"count": 1})["event"] == "done"
+    check_restorable(nas.path / new)
+    assert nas.sets() == [new]
 
 
 # ---- the way back
