@@ -126,6 +126,23 @@ merge(const struct ask asks[STATUS_ASKS], const char *site)
     return merged;
 }
 
+/* A daemon that is there and does not answer is a failure, whatever the others
+ * say; one that does not run is what the status tells. */
+static int
+complain_of_refusals(const struct options *options,
+                     const struct ask asks[STATUS_ASKS])
+{
+    int code = EXIT_SUCCESS;
+
+    for (size_t i = 0; i < STATUS_ASKS; i++) {
+        if (!ask_succeeded(&asks[i]) && !ask_found_nobody(&asks[i])) {
+            ask_complain(&asks[i], options->run, "");
+            code = EXIT_FAILURE;
+        }
+    }
+    return code;
+}
+
 static int
 no_such_site(const char *site)
 {
@@ -142,6 +159,7 @@ run_status(const struct options *options, int argc, char **argv)
     int code = ask_status(options, asks);
 
     if (code == EXIT_SUCCESS) {
+        code = complain_of_refusals(options, asks);
         merged = merge(asks, site);
         if (site != NULL &&
             json_array_size(json_object_get(merged, "sites")) == 0) {
