@@ -9,7 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define AMY__PIECE_HOLD_MS 100 /* a traceback waits for its end that long */
+/* A traceback waits for its end that long: a busy machine writes it slowly. */
+#define AMY__PIECE_HOLD_MS 500
 
 struct amy__piece;
 

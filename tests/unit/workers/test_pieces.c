@@ -101,17 +101,19 @@ test_each_of_many_tracebacks_has_its_own_time(void **state)
 
     add(f, 1, 0, HEAD);
     add(f, 1, 40, "ValueError");
-    assert_int_equal(amy__pieces_flush(&f->pieces, 40), 100);
+    assert_int_equal(amy__pieces_flush(&f->pieces, 40), AMY__PIECE_HOLD_MS);
     add(f, 1, 90, "plain");
     add(f, 1, 90, "ERROR /");
     add(f, 1, 90, HEAD);
     assert_string_equal(f->text, "1 " HEAD "\n1 ValueError\n1 plain\n");
-    assert_int_equal(amy__pieces_flush(&f->pieces, 110), 190);
+    assert_int_equal(amy__pieces_flush(&f->pieces, 110),
+                     90 + AMY__PIECE_HOLD_MS);
     add(f, 1, 120, "KeyError");
     add(f, 1, 120, HEAD);
     assert_string_equal(f->text, "1 " HEAD "\n1 ValueError\n1 plain\n"
                                  "1 ERROR /\n1 " HEAD "\n1 KeyError\n");
-    assert_int_equal(amy__pieces_flush(&f->pieces, 120), 220);
+    assert_int_equal(amy__pieces_flush(&f->pieces, 120),
+                     120 + AMY__PIECE_HOLD_MS);
 }
 
 static void
@@ -120,9 +122,11 @@ test_traceback_without_an_end_is_written_in_time(void **state)
     struct fixture *f = *state;
 
     add(f, 1, 10, HEAD);
-    assert_int_equal(amy__pieces_flush(&f->pieces, 109), 110);
+    assert_int_equal(amy__pieces_flush(&f->pieces, 9 + AMY__PIECE_HOLD_MS),
+                     10 + AMY__PIECE_HOLD_MS);
     assert_int_equal(f->writes, 0);
-    assert_int_equal(amy__pieces_flush(&f->pieces, 110), INT64_MAX);
+    assert_int_equal(amy__pieces_flush(&f->pieces, 10 + AMY__PIECE_HOLD_MS),
+                     INT64_MAX);
     assert_string_equal(f->text, "1 " HEAD "\n");
 }
 
