@@ -217,8 +217,8 @@ amy__copy_prove_file(struct amy__job *job, struct amy__store *store,
     return rc < 0 ? rc : amy__feed_compare(file, proving.bytes, sha256, err);
 }
 
-/* Every byte there, against a manifest; then it counts. AMY_EPARSE: it is not
- * what it should be, and the record says so. */
+/* Every byte there, against a manifest; then it counts, if its verdict does.
+ * AMY_EPARSE: it is not what it should be, and the record says so. */
 static int
 prove(struct work *work, const struct amy__manifest *manifest,
       struct amy_error *err)
@@ -236,8 +236,9 @@ prove(struct work *work, const struct amy__manifest *manifest,
         rc = amy__copy_prove_file(work->job, work->store, manifest->name,
                                   &manifest->files[i], -1, &why);
     }
-    entry.proven = rc == 0;
-    if (rc == 0) {
+    entry.proven = rc == 0 && amy__verdict_is_verified(manifest->verdict);
+    entry.bad = !entry.proven;
+    if (entry.proven) {
         entry.proven_ms = amy__wall_ms(work->job->borrow_clock);
     }
     if (rc == 0 || rc == AMY_EPARSE) {
@@ -398,6 +399,50 @@ copy_wanted(struct work *work, const struct amy__copy_item *items, size_t n,
     return rc;
 }
 
+/* One that another host sent, or that we have forgotten, by its own manifest.
+ * What is wrong with it is not ours to mend: it is told, and does not count. */
+static int
+read_one(struct work *work, const char *name, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__manifest_clear_p) struct amy__manifest manifest;
+    struct amy_error why = AMY_ERROR_INIT;
+    char hex[65] = "";
+    int rc = 0;
+
+    amy__manifest_init(&manifest);
+    rc = amy__copy_manifest(work->store, name, &manifest, hex, &why);
+    rc = rc < 0 ? rc : prove(work, &manifest, &why);
+    if (rc == AMY_ENOTFOUND || rc == AMY_EPARSE) {
+        amy__job_log(work->job, "at %s: %s", work->job->spec.copy.name,
+                     why.msg);
+        return 0;
+    }
+    if (rc < 0) {
+        return amy__err(err, rc, "%s", why.msg);
+    }
+    amy__job_log(work->job, "%s read back at %s", name,
+                 work->job->spec.copy.name);
+    return 0;
+}
+
+/* Before anything is removed: all that is there may count. */
+static int
+read_unread(struct work *work, const struct amy__copy_item *items, size_t n,
+            struct amy_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; i < n && rc == 0; i++) {
+        const struct amy__copy_entry *entry =
+            amy__copy_record_find(&work->record, items[i].name);
+
+        if (entry != NULL && !entry->proven && !entry->bad) {
+            rc = read_one(work, items[i].name, err);
+        }
+    }
+    return rc;
+}
+
 /* Planned anew: what has just been read back counts. */
 static int
 remove_old(struct work *work, struct amy_error *err)
@@ -427,6 +472,7 @@ update(struct work *work, struct amy_error *err)
         amy__wall_ms(work->job->borrow_clock), &items, &n, err);
 
     rc = rc < 0 ? rc : copy_wanted(work, items, n, err);
+    rc = rc < 0 ? rc : read_unread(work, items, n, err);
     amy__free(items);
     return rc < 0 ? rc : remove_old(work, err);
 }

@@ -46,7 +46,8 @@ amy__copyplan(const struct amy__retain_rules *rules,
     }
     amy__retain(rules, scratch, n, now_ms);
     for (size_t i = 0; i < n; i++) {
-        items[i].keep = items[i].wanted ? "to be read back" : scratch[i].keep;
+        items[i].keep = items[i].wanted || items[i].unread ? "to be read back"
+                                                           : scratch[i].keep;
     }
 }
 
@@ -92,6 +93,7 @@ add_there(const struct amy__copy_entry *entry, const struct amy__set *here,
     item->there = true;
     item->proven = entry->proven &&
                    (!item->here || amy__copy_is_of(entry, &here->manifest));
+    item->unread = !item->proven && !entry->bad;
     if (!item->here) {
         item->pinned = entry->pinned;
         item->deploy = entry->deploy;

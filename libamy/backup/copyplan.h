@@ -2,7 +2,9 @@
  *
  * A copy has rules of its own. It is to have what those would keep if all that
  * is verified here lay there; of what lies there only what was read back counts
- * for anything, so nothing goes on account of a set that may not be sound. */
+ * for anything, so nothing goes on account of a set that may not be sound. Nor
+ * does one go that nobody has read yet: it may be all that is left of a host
+ * that is gone. */
 #ifndef AMY_BACKUP_COPYPLAN_H
 #define AMY_BACKUP_COPYPLAN_H
 
@@ -25,6 +27,7 @@ struct amy__copy_item {
     bool verified; /* and its verdict counts */
     bool there;    /* complete at the copy */
     bool proven;   /* and read back */
+    bool unread;   /* nobody knows yet what it is worth: it stays */
     bool pinned;
     bool deploy;
     bool ahead;       /* dated in the future */

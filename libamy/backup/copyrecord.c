@@ -121,6 +121,7 @@ read_entry(const struct amy__json *json, struct amy__copy_entry *ret)
     *ret = (struct amy__copy_entry){
         .pinned = amy__json_get_bool(json, "pinned", false),
         .deploy = amy__json_get_bool(json, "deploy", false),
+        .bad = amy__json_get_bool(json, "bad", false),
         .bytes = (uint64_t)bytes,
         .proven_ms = AMY__MANIFEST_NO_TIME};
     ret->proven = proven != NULL;
@@ -173,6 +174,7 @@ entry_json(const struct amy__copy_entry *entry)
         json, "proven",
         entry->proven ? amy__json_text(amy__format_time(entry->proven_ms, time))
                       : amy__json_null());
+    (void)amy__json_set(json, "bad", amy__json_bool(entry->bad));
     (void)amy__json_set(json, "bytes", amy__json_int((int64_t)entry->bytes));
     (void)amy__json_set(json, "pinned", amy__json_bool(entry->pinned));
     (void)amy__json_set(json, "deploy", amy__json_bool(entry->deploy));

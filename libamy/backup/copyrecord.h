@@ -19,6 +19,7 @@
 struct amy__copy_entry {
     char name[AMY__STAMP_SIZE];
     bool proven; /* every byte was read back, and was right */
+    bool bad;    /* it was read, and does not count; neither: not read yet */
     bool pinned;
     bool deploy;
     int64_t proven_ms; /* wall; AMY__MANIFEST_NO_TIME */

@@ -196,6 +196,22 @@ def test_a_record_that_is_lost_makes_nothing_copied(shop, nas):
     check_restorable(nas.path / names[0])
 
 
+def test_a_host_built_anew_removes_nothing_that_it_has_not_read(shop, nas):
+    names = [shop.new_set() for _ in range(3)]
+    nas.copied()
+    newest = shop.new_set()
+    for lost in (*names, ".copies"):
+        shutil.rmtree(shop.sets / lost)
+    event = nas.run(rules={"monthly": 12, "count": 4})
+    assert event["copied"] == [newest] and event["removed"] == [], event
+    assert nas.known() == dict.fromkeys([*names, newest], True)
+    shutil.rmtree(shop.sets / ".copies")
+    flip(nas.path / names[2] / "data.dump.zst")
+    event = nas.run(rules={"count": 3})
+    assert event["removed"] == [], event  # of three that count, one is damaged
+    assert nas.known() == {names[0]: True, names[1]: True, names[2]: False, newest: True}
+
+
 # ---- bad days
 
 

@@ -23,6 +23,7 @@ item(unsigned age_h, const char *what)
     made.verified = strchr(what, 'v') != NULL;
     made.there = strchr(what, 't') != NULL;
     made.proven = strchr(what, 'p') != NULL;
+    made.unread = strchr(what, '?') != NULL;
     made.pinned = strchr(what, '!') != NULL;
     made.ahead = strchr(what, '+') != NULL;
     return made;
@@ -81,6 +82,31 @@ test_nothing_goes_on_account_of_what_was_not_read_back(void **state)
     assert_string_equal(items[4].keep, "pinned");
 }
 
+/* A host that was built anew, or two that share a place. */
+static void
+test_what_nobody_has_read_stays_until_somebody_has(void **state)
+{
+    const struct amy__retain_rules rules = {.count = 1, .monthly = 12};
+    struct amy__copy_item items[] = {item(1, "hvtp"), item(2, "t?"),
+                                     item(900, "t?"), item(1700, "t?"),
+                                     item(2500, "t")};
+
+    (void)state;
+    amy__copyplan(&rules, items, 5, NOW, scratch);
+    for (size_t i = 0; i < 4; i++) {
+        assert_non_null(items[i].keep);
+    }
+    assert_null(items[4].keep); /* read, and bad */
+    for (size_t i = 1; i < 4; i++) {
+        items[i].unread = false;
+        items[i].proven = true;
+    }
+    amy__copyplan(&rules, items, 5, NOW, scratch);
+    assert_null(items[1].keep);
+    assert_string_equal(items[2].keep, "monthly");
+    assert_string_equal(items[3].keep, "monthly");
+}
+
 /* --- whatever there is --- */
 
 static uint32_t
@@ -107,6 +133,8 @@ make_items(uint32_t *seed, struct amy__copy_item *items)
                                            .deploy = (bits & 96) == 32};
         items[i].verified = items[i].here && (bits & 128) != 0;
         items[i].proven = items[i].there && (bits & 256) != 0;
+        items[i].unread =
+            items[i].there && !items[i].proven && (bits & 512) != 0;
     }
     return n;
 }
@@ -157,6 +185,7 @@ test_of_any_sets_and_rules_nothing_is_lost_and_an_end_is_reached(void **state)
         for (size_t i = 0; i < n; i++) {
             assert_true(!items[i].wanted || items[i].verified);
             assert_true(!items[i].pinned || items[i].keep != NULL);
+            assert_true(!items[i].unread || items[i].keep != NULL);
         }
         carry_out(items, n);
         amy__copyplan(&rules, items, n, NOW, scratch);
@@ -184,7 +213,7 @@ name_set(struct amy__set *set, const char *name, const char *sha256)
 static void
 add_entry(struct amy__copy_record *record, const char *name, const char *sha256)
 {
-    struct amy__copy_entry entry = {.proven = true, .pinned = true};
+    struct amy__copy_entry entry = {.proven = sha256[0] != '?', .pinned = true};
 
     (void)snprintf(entry.name, sizeof(entry.name), "%s", name);
     (void)snprintf(entry.data, sizeof(entry.data), "%s", sha256);
@@ -210,14 +239,17 @@ test_what_is_here_and_what_is_there_become_one_list(void **state)
     add_entry(&record, "20261123T020000Z", "c");
     add_entry(&record, "20261123T030000Z", "not b");
     add_entry(&record, "20261122T000000Z", "e");
+    add_entry(&record, "20261121T000000Z", "?");
     assert_int_equal(
         amy__copy_items(&sets, &record, &rules, NOW, &items, &n, NULL), 0);
-    assert_int_equal(n, 4); /* a broken one is nowhere */
+    assert_int_equal(n, 5); /* a broken one is nowhere */
     assert_string_equal(items[0].name, "20261123T040000Z");
     assert_true(items[0].wanted && !items[0].there);
     assert_true(items[1].wanted && items[1].there && !items[1].proven);
     assert_true(!items[2].wanted && items[2].proven && !items[2].pinned);
     assert_true(!items[3].here && items[3].there && items[3].pinned);
+    assert_true(items[1].unread && !items[2].unread && !items[3].unread);
+    assert_true(items[4].there && items[4].unread);
     amy__free(items);
     amy__copy_record_clear(&record);
 }
@@ -230,6 +262,7 @@ main(void)
         cmocka_unit_test(test_what_is_not_verified_here_is_never_wanted),
         cmocka_unit_test(
             test_nothing_goes_on_account_of_what_was_not_read_back),
+        cmocka_unit_test(test_what_nobody_has_read_stays_until_somebody_has),
         cmocka_unit_test(
             test_of_any_sets_and_rules_nothing_is_lost_and_an_end_is_reached),
         cmocka_unit_test(test_what_is_here_and_what_is_there_become_one_list),

@@ -64,6 +64,7 @@ test_a_record_is_read_as_it_was_written(void **state)
     amy__buf_init(&text, 65536);
     put(&record, "20261123T020000Z", false);
     put(&record, "20261123T040000Z", true);
+    record.items[1].bad = true;
     assert_int_equal(amy__copy_record_write(&record, &text, NULL), 0);
     assert_int_equal(amy__copy_record_read(amy__buf_span(&text), &same, NULL),
                      0);
@@ -71,6 +72,7 @@ test_a_record_is_read_as_it_was_written(void **state)
     assert_int_equal(same.count, 2);
     assert_true(same.items[0].proven && same.items[0].proven_ms == 1000);
     assert_false(same.items[1].proven);
+    assert_true(same.items[1].bad && !same.items[0].bad);
     assert_string_equal(same.items[1].data, "d20261123T020000Z");
     assert_int_equal(same.items[1].bytes, 12);
     amy__copy_record_clear(&same);
