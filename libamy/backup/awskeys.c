@@ -30,11 +30,17 @@ amy__awskeys_clear(struct amy__awskeys *keys)
 }
 
 bool
-amy__awskeys_are_old(const struct amy__awskeys *keys, int64_t now_ms)
+amy__awskeys_are_due(const struct amy__awskeys *keys, int64_t asked_ms,
+                     int64_t now_ms)
 {
-    return keys->key[0] == '\0' ||
-           (keys->ends_ms != INT64_MAX &&
-            keys->ends_ms - now_ms < AMY__AWSKEYS_EARLY_MS);
+    bool just_asked =
+        asked_ms <= now_ms && now_ms - asked_ms < AMY__AWSKEYS_AGAIN_MS;
+
+    if (keys->key[0] == '\0' || keys->ends_ms <= now_ms) {
+        return true;
+    }
+    return keys->ends_ms != INT64_MAX && !just_asked &&
+           keys->ends_ms - now_ms < AMY__AWSKEYS_EARLY_MS;
 }
 
 /* They go into a field of a request. */

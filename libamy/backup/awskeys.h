@@ -40,8 +40,12 @@ int amy__awskeys_get(const char *source, const char *profile,
                      struct event_base *base, struct amy__awskeys *ret,
                      struct amy_error *err);
 
-/* Are they over within five minutes, so that new ones are due? */
+/* Are they over within five minutes, so that new ones are due? Asked for a
+ * minute ago at the earliest (asked_ms, wall; 0: never), while they still
+ * serve: who gives them may have no newer ones yet, or be silent. Pure. */
 #define AMY__AWSKEYS_EARLY_MS INT64_C(300000)
-bool amy__awskeys_are_old(const struct amy__awskeys *keys, int64_t now_ms);
+#define AMY__AWSKEYS_AGAIN_MS INT64_C(60000)
+bool amy__awskeys_are_due(const struct amy__awskeys *keys, int64_t asked_ms,
+                          int64_t now_ms);
 
 #endif

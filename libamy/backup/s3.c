@@ -35,6 +35,7 @@ struct amy__s3 {
     char host[256];  /* with the bucket, where it belongs there */
     char prefix[80]; /* "/bucket", or "" */
     struct amy__awskeys keys;
+    int64_t asked_ms; /* wall: for them, last; 0: never */
     char token[sizeof(((struct amy__awskeys *)0)->token) + 32];
 };
 
@@ -242,7 +243,8 @@ have_keys(struct amy__s3 *s3, struct amy_error *err)
     int64_t now_ms = amy__wall_ms(s3->job->borrow_clock);
     int rc = 0;
 
-    if (amy__awskeys_are_old(&s3->keys, now_ms)) {
+    if (amy__awskeys_are_due(&s3->keys, s3->asked_ms, now_ms)) {
+        s3->asked_ms = now_ms;
         rc = renew_keys(s3, err);
     }
     return rc < 0 && s3->keys.key[0] != '\0' && s3->keys.ends_ms > now_ms ? 0

@@ -287,11 +287,19 @@ def test_keys_of_a_role_are_changed_when_they_expire_in_the_middle(bucket, imds,
     bucket.expect_sound(large)
 
 
-def test_keys_of_a_role_are_changed_before_they_end(shop, bucket, imds):
-    imds.lifetime = timedelta(minutes=4)
+def test_keys_of_a_role_are_changed_once_they_are_over(shop, bucket, imds):
+    imds.lifetime = -timedelta(minutes=1)
     name = shop.new_set()
     assert bucket.copied() == [name]
     assert imds.made > 5  # before each request
+
+
+def test_new_keys_are_not_asked_for_before_each_request(shop, bucket, imds):
+    """Though these end within minutes: the service may have no others yet."""
+    imds.lifetime = timedelta(minutes=4)
+    name = shop.new_set()
+    assert bucket.copied() == [name]
+    assert imds.made < 5
 
 
 def test_keys_that_are_over_and_cannot_be_changed_are_told(shop, bucket):

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define ENDS_MS INT64_C(1795466527000) /* 2026-11-23T20:42:07Z */
+
 static struct amy__awskeys keys;
 
 static int
@@ -77,9 +79,25 @@ test_keys_of_a_role_say_when_they_end(void **state)
                   "\"Expiration\":\"2026-11-23T20:42:07Z\"}"),
         0);
     assert_string_equal(keys.key, "ASIA1");
-    assert_int_equal(keys.ends_ms, INT64_C(1795466527000));
-    assert_false(amy__awskeys_are_old(&keys, INT64_C(1795466527000) - 300000));
-    assert_true(amy__awskeys_are_old(&keys, INT64_C(1795466527000) - 299999));
+    assert_int_equal(keys.ends_ms, ENDS_MS);
+    assert_false(amy__awskeys_are_due(&keys, 0, ENDS_MS - 300000));
+    assert_true(amy__awskeys_are_due(&keys, 0, ENDS_MS - 299999));
+}
+
+static void
+test_keys_that_serve_are_asked_for_once_a_minute(void **state)
+{
+    int64_t asked_ms = ENDS_MS - 200000;
+
+    (void)state;
+    keys = (struct amy__awskeys){.key = "ASIA1", .ends_ms = ENDS_MS};
+    assert_false(amy__awskeys_are_due(&keys, asked_ms, asked_ms));
+    assert_false(amy__awskeys_are_due(&keys, asked_ms, asked_ms + 59999));
+    assert_true(amy__awskeys_are_due(&keys, asked_ms, asked_ms + 60000));
+    assert_true(amy__awskeys_are_due(&keys, asked_ms, asked_ms - 1));
+    assert_true(amy__awskeys_are_due(&keys, ENDS_MS, ENDS_MS)); /* over */
+    keys.ends_ms = INT64_MAX;
+    assert_false(amy__awskeys_are_due(&keys, 0, ENDS_MS));
 }
 
 static void
@@ -101,7 +119,7 @@ test_what_is_no_role_leaves_no_keys(void **state)
         assert_int_equal(read_role(each[i]), AMY_EPARSE);
         assert_string_equal(keys.key, "");
         assert_string_equal(keys.secret, "");
-        assert_true(amy__awskeys_are_old(&keys, 0));
+        assert_true(amy__awskeys_are_due(&keys, 0, 0));
     }
 }
 
@@ -142,6 +160,7 @@ main(void)
         cmocka_unit_test(test_a_profile_of_a_file_is_read_and_no_other),
         cmocka_unit_test(test_a_key_that_would_be_a_field_more_is_none),
         cmocka_unit_test(test_keys_of_a_role_say_when_they_end),
+        cmocka_unit_test(test_keys_that_serve_are_asked_for_once_a_minute),
         cmocka_unit_test(test_what_is_no_role_leaves_no_keys),
         cmocka_unit_test(test_times_have_thousandths_or_not),
         cmocka_unit_test(test_an_environment_without_keys_says_which),
