@@ -2,6 +2,7 @@
 /* Not for making them: jobs do, as the site's user. */
 #include "core/cleanup.h"
 #include "core/clock.h"
+#include "core/digest.h"
 #include "core/error.h"
 #include "scheduler/internal.h"
 
@@ -10,6 +11,9 @@
 
 #define SWEEP_MS INT64_C(86400000) /* so often even if nothing is missing */
 #define AGAIN_MS INT64_C(1000)
+#define AT_ONCE 2 /* for all sites; each is a process, and reads much */
+#define SPREAD_MS INT64_C(300000) /* of the first looks, after a start */
+#define SPEC_MAX ((size_t)64 * 1024)
 
 /* --- site.yaml --- */
 
@@ -87,6 +91,47 @@ find(struct amy__scheduler_copy *copies, size_t count, const char *name)
     return NULL;
 }
 
+/* On failure the copy passes for one that did not change. */
+static void
+hash_lines(const struct amy__site_copy *copy, uint8_t ret[32])
+{
+    AMY_CLEANUP(amy__buf_clear_p) struct amy__buf text = {NULL, 0, 0, 0};
+    struct amy__job_spec spec = {.action = AMY__JOB_COPY};
+
+    memset(ret, 0, 32);
+    describe(copy, &spec.copy);
+    amy__buf_init(&text, SPEC_MAX);
+    if (amy__job_spec_write(&spec, &text) == 0) {
+        (void)amy__sha256(text.data, text.len, ret, NULL);
+    }
+}
+
+/* Not those of all sites in the same second. */
+static int64_t
+first_look_ms(const struct amy_scheduler *scheduler)
+{
+    uint8_t dice = 0;
+
+    (void)amy__random(&dice, 1, NULL);
+    return scheduler->started_mono_ms + SPREAD_MS * dice / UINT8_MAX;
+}
+
+static void
+renew(struct amy__scheduler_site *site, struct amy__scheduler_copy *copy,
+      const struct amy__site_copy *says)
+{
+    uint8_t lines[sizeof(copy->lines)];
+
+    put(copy->name, sizeof(copy->name), says->name);
+    hash_lines(says, lines);
+    if (memcmp(copy->lines, lines, sizeof(lines)) != 0) {
+        memcpy(copy->lines, lines, sizeof(lines));
+        copy->first_ms = first_look_ms(site->borrow_scheduler);
+        copy->retry_ms = 0; /* perhaps what was wrong is mended now */
+        copy->ran_ms = 0;
+    }
+}
+
 void
 amy__scheduler_copies_renew(struct amy__scheduler_site *site)
 {
@@ -105,10 +150,8 @@ amy__scheduler_copies_renew(struct amy__scheduler_site *site)
             (struct amy__scheduler_copy){.newest_ms = AMY__MANIFEST_NO_TIME};
         if (known != NULL) {
             *copy = *known;
-            copy->retry_ms = 0; /* perhaps what was wrong is mended now */
-            copy->ran_ms = 0;
         }
-        put(copy->name, sizeof(copy->name), says->copies[i].name);
+        renew(site, copy, &says->copies[i]);
     }
 }
 
@@ -203,10 +246,12 @@ static bool
 is_due(const struct amy__scheduler_site *site,
        const struct amy__scheduler_copy *copy, int64_t now_ms)
 {
+    int64_t look_ms =
+        copy->ran_ms == 0 ? copy->first_ms : copy->ran_ms + SWEEP_MS;
+
     return copy->known && now_ms >= copy->retry_ms &&
            run_of(site, copy->name) == NULL &&
-           (copy->missing > 0 || copy->ran_ms == 0 ||
-            now_ms - copy->ran_ms >= SWEEP_MS);
+           (copy->missing > 0 || now_ms >= look_ms);
 }
 
 static void
@@ -229,7 +274,8 @@ amy__scheduler_copies_tick(struct amy__scheduler_site *site)
         struct amy__scheduler_copy *copy = &site->copies[i];
         struct amy__job_spec spec;
 
-        if (!is_due(site, copy, now_ms)) {
+        if (!is_due(site, copy, now_ms) ||
+            amy__run_copies(site->borrow_scheduler) >= AT_ONCE) {
             continue;
         }
         amy__scheduler_spec(site, AMY__JOB_COPY, &spec);

@@ -102,6 +102,8 @@ struct amy__scheduler_copy {
     uint64_t bytes;
     int64_t newest_ms; /* when the newest one there was made; or NO_TIME */
     size_t missing;    /* what it is to have and has not */
+    uint8_t lines[32]; /* what site.yaml says of it, hashed */
+    int64_t first_ms;  /* mono: of the first look, where nothing is missing */
     int64_t ran_ms;    /* mono: when it was brought up to date; 0: never */
     int64_t retry_ms;  /* mono: not before */
     uint32_t failures; /* in a row */
@@ -280,6 +282,8 @@ struct amy__json *amy__run_json(const struct amy__run *run);
 /* Does a dump, a drill or a restore run for any site, and moves? They take
  * turns. */
 bool amy__run_is_busy(const struct amy_scheduler *scheduler);
+/* How many copies of ours are under way for all sites, and still new. */
+unsigned amy__run_copies(const struct amy_scheduler *scheduler);
 
 /* metrics.c: what Prometheus is told. */
 int amy__scheduler_metrics_create(struct amy_scheduler *scheduler,

@@ -130,6 +130,26 @@ amy__run_is_busy(const struct amy_scheduler *scheduler)
     return false;
 }
 
+/* One that takes its time, as the first to a place far away does, must not keep
+ * those of others waiting for hours. */
+unsigned
+amy__run_copies(const struct amy_scheduler *scheduler)
+{
+    int64_t now_ms = amy__wall_ms(scheduler->borrow_clock);
+    unsigned count = 0;
+
+    for (const struct amy__scheduler_site *site = scheduler->sites;
+         site != NULL; site = site->next) {
+        for (const struct amy__run *run = site->runs; run != NULL;
+             run = run->next) {
+            count += !run->over && run->internal &&
+                     run->spec.action == AMY__JOB_COPY &&
+                     now_ms - run->began_wall_ms < TURN_MS;
+        }
+    }
+    return count;
+}
+
 static void
 close_process(struct amy__run *run)
 {

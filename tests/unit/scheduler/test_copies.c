@@ -109,11 +109,15 @@ test_what_is_known_of_a_copy_outlives_a_reload(void **state)
 {
     struct stage stage;
     struct amy__site_copy swapped[2];
+    int64_t retry_ms = 0;
 
     (void)state;
     set_copies(&stage);
     know_copies(&stage, missing_list);
+    end_copy(&stage, "nas", 0, "");
+    know_copies(&stage, missing_list);
     end_copy(&stage, "nas", AMY_ECONN, "no route");
+    retry_ms = stage.site.copies[0].retry_ms;
     swapped[0] = stage.says.copies[1];
     swapped[1] = stage.says.copies[0];
     stage.says.copies = swapped;
@@ -122,7 +126,60 @@ test_what_is_known_of_a_copy_outlives_a_reload(void **state)
     assert_false(stage.site.copies[0].known);
     assert_int_equal(stage.site.copies[1].missing, 2);
     assert_int_equal(stage.site.copies[1].failures, 1);
-    assert_int_equal(stage.site.copies[1].retry_ms, 0); /* tried at once */
+    assert_int_equal(stage.site.copies[1].retry_ms, retry_ms);
+    assert_int_equal(stage.site.copies[1].ran_ms, stage_now_ms);
+    swapped[1].keep++; /* perhaps the disk was full */
+    amy__scheduler_copies_renew(&stage.site);
+    assert_int_equal(stage.site.copies[1].retry_ms, 0);
+    assert_int_equal(stage.site.copies[1].ran_ms, 0);
+    assert_int_equal(stage.site.copies[1].missing, 2);
+}
+
+static void
+test_two_copies_at_a_time_are_made_for_all_sites(void **state)
+{
+    struct stage stage;
+    static struct amy__run runs[2];
+    static struct amy__scheduler_site other = {.runs = runs};
+
+    (void)state;
+    set_copies(&stage);
+    know_copies(&stage, missing_list);
+    for (size_t i = 0; i < 2; i++) {
+        runs[i] = (struct amy__run){.internal = true,
+                                    .spec.action = AMY__JOB_COPY,
+                                    .began_wall_ms = stage_now_ms};
+    }
+    runs[0].next = &runs[1];
+    stage.scheduler.sites = &stage.site;
+    stage.site.next = &other;
+    assert_int_equal(amy__run_copies(&stage.scheduler), 2);
+    amy__scheduler_copies_tick(&stage.site); /* begins none here */
+    assert_int_equal(stage.site.copies[0].failures, 0);
+    assert_null(stage.site.runs);
+    runs[0].began_wall_ms -= 5 * MINUTE_MS; /* the others wait no longer */
+    assert_int_equal(amy__run_copies(&stage.scheduler), 1);
+    runs[1].over = true;
+    assert_int_equal(amy__run_copies(&stage.scheduler), 0);
+}
+
+static void
+test_first_looks_are_spread_over_minutes(void **state)
+{
+    struct stage stage;
+    bool differ = false;
+
+    (void)state;
+    set_copies(&stage);
+    for (int i = 0; i < 20; i++) {
+        int64_t before_ms = stage.site.copies[0].first_ms;
+
+        stage.site.copy_count = 0; /* as after a start */
+        amy__scheduler_copies_renew(&stage.site);
+        differ = differ || stage.site.copies[0].first_ms != before_ms;
+        assert_in_range(stage.site.copies[0].first_ms, T0, T0 + 5 * MINUTE_MS);
+    }
+    assert_true(differ);
 }
 
 static void
@@ -171,6 +228,8 @@ main(void)
         cmocka_unit_test(
             test_a_copy_is_late_when_it_lacks_something_and_is_old),
         cmocka_unit_test(test_what_is_known_of_a_copy_outlives_a_reload),
+        cmocka_unit_test(test_two_copies_at_a_time_are_made_for_all_sites),
+        cmocka_unit_test(test_first_looks_are_spread_over_minutes),
         cmocka_unit_test(test_a_restart_forgets_no_alarm_of_a_copy),
         cmocka_unit_test(
             test_a_restart_makes_no_copy_younger_that_never_had_one),
