@@ -244,6 +244,21 @@ file_name(const char *copy, char buf[], size_t size)
     (void)snprintf(buf, size, "%s.json", copy);
 }
 
+/* Under a second name, for whoever wants to know. */
+static void
+set_aside(int copies_fd, const char *name)
+{
+    char bad[AMY__COPY_NAME_SIZE + 16];
+    int linked = 0;
+
+    (void)snprintf(bad, sizeof(bad), "%s.bad", name);
+    if (unlinkat(copies_fd, bad, 0) != 0 && errno != ENOENT) {
+        return;
+    }
+    linked = linkat(copies_fd, name, copies_fd, bad, 0);
+    (void)linked; /* not every file system can */
+}
+
 int
 amy__copies_load(int sets_fd, const char *copy, struct amy__copy_record *ret,
                  struct amy_error *err)
@@ -257,16 +272,25 @@ amy__copies_load(int sets_fd, const char *copy, struct amy__copy_record *ret,
 
     *ret = (struct amy__copy_record){.items = NULL};
     if (fd < 0) {
-        return 0;
+        return errno == ENOENT
+                   ? 0
+                   : amy__err_sys(err, errno, "opening " AMY__SETS_COPIES);
     }
     file_name(copy, name, sizeof(name));
     amy__buf_init(&text, RECORD_MAX);
     rc = amy__read_file_at(fd, name, RECORD_MAX, &text, NULL, err);
-    rc = rc < 0 ? rc : amy__copy_record_read(amy__buf_span(&text), ret, err);
+    if (rc < 0) {
+        return rc == AMY_ENOTFOUND ? 0 : rc;
+    }
+    rc = amy__copy_record_read(amy__buf_span(&text), ret, err);
     if (rc < 0) {
         amy__copy_record_clear(ret);
     }
-    return rc == AMY_ENOMEM ? rc : 0;
+    if (rc == AMY_EPARSE) {
+        set_aside(fd, name);
+        return 0;
+    }
+    return rc;
 }
 
 int

@@ -60,8 +60,8 @@ int amy__copies_open(int sets_fd, struct amy_error *err);
 /* Be the only one on this host that works at that copy until the descriptor,
  * which is returned, is closed. AMY_EBUSY: another is. */
 int amy__copies_lock(int copies_fd, const char *copy, struct amy_error *err);
-/* None, or one that cannot be read, is an empty one: then nothing counts as
- * copied. */
+/* None, or one that makes no sense (kept as NAME.json.bad), is an empty one:
+ * then nothing counts as copied. Any other failure is one: AMY_EIO ... */
 int amy__copies_load(int sets_fd, const char *copy,
                      struct amy__copy_record *ret, struct amy_error *err);
 int amy__copies_save(int copies_fd, const char *copy,

@@ -3,9 +3,15 @@
 
 #include "backup/copyrecord.h"
 #include "backup/job.h"
+#include "core/alloc.h"
+#include "core/files.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 static struct amy__copy_entry
 entry(const char *name, bool proven)
@@ -109,6 +115,49 @@ test_what_is_no_record_is_refused(void **state)
     }
 }
 
+/* --- files --- */
+
+static void
+write_bytes(int fd, const char *bytes, size_t n)
+{
+    assert_int_equal(amy__write_file_at(fd, "nas.json", bytes, n, 0600, NULL),
+                     0);
+}
+
+static void
+test_only_no_record_and_one_that_makes_no_sense_are_empty(void **state)
+{
+    char path[] = "/tmp/amy-copyrecord-XXXXXX";
+    struct amy__copy_record record;
+    char *large = amy__calloc(1, 5000000);
+    int sets_fd = -1;
+    int fd = -1;
+
+    (void)state;
+    assert_non_null(mkdtemp(path));
+    sets_fd = amy__open_dir(path, NULL);
+    assert_int_equal(amy__copies_load(sets_fd, "nas", &record, NULL), 0);
+    fd = amy__copies_open(sets_fd, NULL);
+    assert_int_equal(amy__copies_load(sets_fd, "nas", &record, NULL), 0);
+    write_bytes(fd, "{", 1);
+    assert_int_equal(amy__copies_load(sets_fd, "nas", &record, NULL), 0);
+    assert_int_equal(record.count, 0);
+    assert_int_equal(faccessat(fd, "nas.json.bad", F_OK, 0), 0);
+    write_bytes(fd, large, 5000000);
+    assert_int_equal(amy__copies_load(sets_fd, "nas", &record, NULL),
+                     AMY_ELIMIT);
+    assert_int_equal(unlinkat(fd, "nas.json", 0), 0);
+    assert_int_equal(mkdirat(fd, "nas.json", 0700), 0);
+    assert_true(amy__copies_load(sets_fd, "nas", &record, NULL) < 0);
+    assert_int_equal(unlinkat(fd, "nas.json", AT_REMOVEDIR), 0);
+    assert_int_equal(unlinkat(fd, "nas.json.bad", 0), 0);
+    assert_int_equal(unlinkat(sets_fd, AMY__SETS_COPIES, AT_REMOVEDIR), 0);
+    assert_int_equal(rmdir(path), 0);
+    amy__close(&fd);
+    amy__close(&sets_fd);
+    amy__free(large);
+}
+
 /* --- the job that is told of a copy --- */
 
 static void
@@ -161,6 +210,8 @@ main(void)
         cmocka_unit_test(test_entries_are_kept_newest_first_and_once),
         cmocka_unit_test(test_a_record_is_read_as_it_was_written),
         cmocka_unit_test(test_what_is_no_record_is_refused),
+        cmocka_unit_test(
+            test_only_no_record_and_one_that_makes_no_sense_are_empty),
         cmocka_unit_test(test_a_spec_with_copies_comes_through),
         cmocka_unit_test(
             test_a_spec_with_a_copy_that_would_lead_elsewhere_is_refused),
