@@ -234,9 +234,11 @@ find(struct s3_store *self, const char *name, struct amy_error *err)
     struct found *more = NULL;
     size_t n = self->count;
 
-    /* A set's keys come one after the other. */
-    if (n > 0 && strcmp(self->found[n - 1].name, name) == 0) {
-        return &self->found[n - 1];
+    /* Nearly always the last: most servers sort. Not all of them. */
+    for (size_t i = n; i-- > 0;) {
+        if (strcmp(self->found[i].name, name) == 0) {
+            return &self->found[i];
+        }
     }
     if (n == AMY__SETS_MAX) {
         (void)amy__err(err, AMY_ELIMIT, "more than %d sets at a copy",

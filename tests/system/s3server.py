@@ -60,6 +60,7 @@ class S3:
         self.uploads = {}  # id to {key, meta, when, parts}
         self.asked = []  # (method, key, query, status)
         self.faults = []
+        self.unsorted = False  # as directory buckets are
         self.released = threading.Event()
         self.numbers = itertools.count(1)
         self.lock = threading.Lock()
@@ -388,11 +389,13 @@ class Request(BaseHTTPRequestHandler):
         keys = [key for key in self.s3.objects if key.startswith(query["prefix"])]
         after = query.get("continuation-token")
         page, more = self.page_of(keys, after and after.removeprefix("+/="))
+        if self.s3.unsorted:
+            page.sort(key=lambda key: key.rpartition("/")[2])
         text = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>{stamp(self.s3.objects[key][2])}"
             f"</LastModified><Owner><ID>x</ID></Owner></Contents>" for key in page)
         if more:
-            text += f"<NextContinuationToken>+/={page[-1]}</NextContinuationToken>"
+            text += f"<NextContinuationToken>+/={max(page)}</NextContinuationToken>"
         return 200, (f"<ListBucketResult><Name>backups</Name><IsTruncated>{str(more).lower()}"
                      f"</IsTruncated>{text}</ListBucketResult>").encode()
 

@@ -441,6 +441,17 @@ def test_leftovers_of_ours_go_at_once_and_strangers_after_a_day(shop, bucket):
     assert kept == {f"shop/20200105T000000Z/{DATA}", "shop/letter"}
 
 
+def test_a_list_may_come_in_any_order(shop, bucket):
+    names = [shop.new_set(), shop.new_set()]
+    assert sorted(bucket.copied()) == names
+    s3 = bucket.server
+    s3.unsorted = True
+    for key, (file, meta, when) in s3.objects.items():
+        s3.objects[key] = (file, meta, when - timedelta(days=2))
+    assert bucket.copied() == []
+    bucket.expect_sound(*names)
+
+
 def kill_at(bucket, large, number):
     """Killed while that part is on its way."""
     seen = threading.Event()
