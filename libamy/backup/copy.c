@@ -25,6 +25,7 @@ struct work {
     int lock_fd;
     struct amy__copy_record record;
     struct amy__store *store;
+    struct amy_error failed; /* the first set that could not be copied */
     struct amy__json *copied;
     struct amy__json *removed;
 };
@@ -38,6 +39,15 @@ work_clear(struct work *work)
     amy__close(&work->copies_fd);
     amy__json_free(work->copied);
     amy__json_free(work->removed);
+}
+
+static int
+pass(struct amy_error *err, const struct amy_error *why)
+{
+    if (err != NULL) {
+        *err = *why;
+    }
+    return why->code;
 }
 
 static int
@@ -381,6 +391,34 @@ remove_there(struct work *work, const char *name, struct amy_error *err)
     return save_record(work, err);
 }
 
+/* It concerns one set, and not the place. A name that somebody else has there,
+ * or a file that is damaged on either side. */
+static bool
+is_of_one_set(const struct amy_error *why)
+{
+    return why->code == AMY_EPARSE || why->code == AMY_EEXIST ||
+           why->sys_errno == EIO;
+}
+
+/* What fails one set is told at the end and does not keep others from going. */
+static int
+try_set(struct work *work, const struct amy__copy_item *item,
+        struct amy_error *err)
+{
+    struct amy_error why = AMY_ERROR_INIT;
+    int rc = copy_set(work, item, &why);
+
+    if (rc == 0 || !is_of_one_set(&why)) {
+        return rc == 0 ? 0 : pass(err, &why);
+    }
+    amy__job_log(work->job, "%s was not copied to %s: %s", item->name,
+                 work->job->spec.copy.name, why.msg);
+    if (work->failed.code == 0) {
+        work->failed = why;
+    }
+    return 0;
+}
+
 /* The newest first: after a long time without, it is worth most. */
 static int
 copy_wanted(struct work *work, const struct amy__copy_item *items, size_t n,
@@ -390,7 +428,7 @@ copy_wanted(struct work *work, const struct amy__copy_item *items, size_t n,
 
     for (size_t i = 0; i < n && rc == 0; i++) {
         if (items[i].wanted) {
-            rc = copy_set(work, &items[i], err);
+            rc = try_set(work, &items[i], err);
         }
     }
     for (size_t i = 0; i < work->job->sets.count && rc == 0; i++) {
@@ -418,7 +456,7 @@ read_one(struct work *work, const char *name, struct amy_error *err)
         return 0;
     }
     if (rc < 0) {
-        return amy__err(err, rc, "%s", why.msg);
+        return pass(err, &why);
     }
     amy__job_log(work->job, "%s read back at %s", name,
                  work->job->spec.copy.name);
@@ -474,7 +512,8 @@ update(struct work *work, struct amy_error *err)
     rc = rc < 0 ? rc : copy_wanted(work, items, n, err);
     rc = rc < 0 ? rc : read_unread(work, items, n, err);
     amy__free(items);
-    return rc < 0 ? rc : remove_old(work, err);
+    rc = rc < 0 ? rc : remove_old(work, err);
+    return rc == 0 && work->failed.code < 0 ? pass(err, &work->failed) : rc;
 }
 
 /* --- beginning --- */

@@ -256,6 +256,19 @@ def test_a_full_disk_leaves_no_set(shop, nas):
         subprocess.run(["umount", nas.path], check=True)
 
 
+def test_a_set_that_cannot_be_copied_keeps_no_other_from_it(shop, nas):
+    old = shop.new_set()
+    nas.copied(rules={"count": 2})
+    names = [shop.new_set() for _ in range(4)]
+    flip(shop.sets / names[3] / "data.dump.zst")
+    (nas.path / names[2]).mkdir()
+    (nas.path / names[2] / "manifest.json").write_text("{")
+    expect_failed(nas.run(rules={"count": 4}), "copy 'nas'", "hash differs")
+    assert nas.known() == dict.fromkeys([old, *names[:2]], True)
+    expect_failed(nas.run(rules={"count": 1}), "copy 'nas'", "hash differs")
+    assert nas.sets() == names[1:3]
+
+
 def test_what_is_not_ours_is_never_touched(shop, nas):
     (nas.path / "letters").mkdir()
     (nas.path / "letters" / "one.txt").write_text("mine")
