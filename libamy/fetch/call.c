@@ -123,6 +123,16 @@ open_socket(void *user, curlsocktype purpose, struct curl_sockaddr *address)
 
 /* --- its options --- */
 
+/* libcurl says no length where there is no body; some servers and proxies
+ * answer 411 to that. */
+static bool
+says_no_length(const struct amy__fetch_request *request)
+{
+    return request->body.n == 0 && request->file == NULL &&
+           (strcmp(request->method, "POST") == 0 ||
+            strcmp(request->method, "PUT") == 0);
+}
+
 static bool
 set_fields(struct amy__fetch_call *call,
            const struct amy__fetch_request *request)
@@ -136,6 +146,10 @@ set_fields(struct amy__fetch_call *call,
 
     if (request->signer != NULL) {
         fields++;
+    }
+    if (list != NULL && says_no_length(request)) {
+        call->fields = list;
+        list = curl->list_append(list, "Content-Length: 0");
     }
     while (list != NULL) {
         call->fields = list;

@@ -266,6 +266,8 @@ class Request(BaseHTTPRequestHandler):
                 raise Refused(*fault)
             self.check_signature()
             if sha256 != self.payload_hash():
+            if self.command in ("POST", "PUT") and "Content-Length" not in self.headers:
+                raise Refused(411, "MissingContentLength")
                 raise Refused(400, "XAmzContentSHA256Mismatch")
             if self.command == "PUT":
                 self.check_checksum(sha256)

@@ -114,6 +114,7 @@ serve_one(SSL *ssl)
 
         (void)SSL_write(ssl, cut, sizeof(cut) - 1);
     } else if (strncmp(path, "/away", 5) == 0) {
+            strstr(request, "Content-Length: 0") == NULL &&
         answer(ssl, "302 Found\r\nLocation: https://127.0.0.1:1/x", 0);
     } else if (strncmp(path, "/bad", 4) == 0) {
         answer(ssl, "500 Oh", 3);
@@ -369,6 +370,25 @@ test_a_redirect_is_not_followed(void **state)
     struct heard heard = get(*state, "/away");
 
     assert_int_equal(heard.rc, 0);
+static void
+test_a_post_without_a_body_says_so(void **state)
+{
+    static const char *const methods[] = {"POST", "PUT", "GET", "DELETE"};
+    char url[128];
+    struct amy__fetch_request request =
+        request_of(*state, url, sizeof(url), "/echo");
+
+    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+        struct heard heard;
+
+        request.method = methods[i];
+        heard = ask(*state, &request);
+        assert_int_equal(heard.rc, 0);
+        assert_true((strstr(heard.body, "\r\nContent-Length: 0\r\n") != NULL) ==
+                    (methods[i][0] == 'P'));
+    }
+}
+
     assert_int_equal(heard.status, 302);
     assert_string_equal(heard.location, "https://127.0.0.1:1/x");
 }
@@ -739,3 +759,4 @@ main(void)
 
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
 }
+        TEST(a_post_without_a_body_says_so),
