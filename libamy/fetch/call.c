@@ -180,6 +180,7 @@ set_trust(struct amy__fetch_call *call)
     bad |= curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
     if (client->ca_file != NULL) {
         bad |= curl->easy_setopt(easy, CURLOPT_CAINFO, client->ca_file);
+        bad |= curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
     if (!client->use_proxy) {
         bad |= curl->easy_setopt(easy, CURLOPT_PROXY, "");
