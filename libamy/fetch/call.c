@@ -288,7 +288,7 @@ check_request(const struct amy__fetch *client,
         (request->fields == NULL || request->fields[0] == NULL)) {
         return amy__err(err, AMY_EINVAL, "a signature without its hash");
     }
-    return 0;
+    return request->signer == NULL ? 0 : amy__curl_can_sign(&client->curl, err);
 }
 
 static void

@@ -8,17 +8,35 @@
 #include <string.h>
 
 #define LIBRARY "libcurl.so.4"
-#define OLDEST 0x075500U /* 7.85: protocols by name */
+#define OLDEST 0x075500U         /* 7.85: protocols by name */
+#define OLDEST_TO_SIGN 0x075800U /* 7.88: all fields that are given, too */
+
+static int
+check_age(const curl_version_info_data *info, unsigned oldest,
+          const char *oldest_name, struct amy_error *err)
+{
+    return info->version_num >= oldest
+               ? 0
+               : amy__err(err, AMY_EUNSUPPORTED,
+                          "libcurl is of version %s: %s or newer is needed",
+                          info->version, oldest_name);
+}
+
+int
+amy__curl_can_sign(const struct amy__curl *curl, struct amy_error *err)
+{
+    return check_age(curl->version_info(CURLVERSION_NOW), OLDEST_TO_SIGN,
+                     "7.88", err);
+}
 
 static int
 check_version(const struct amy__curl *curl, struct amy_error *err)
 {
     const curl_version_info_data *info = curl->version_info(CURLVERSION_NOW);
+    int rc = check_age(info, OLDEST, "7.85", err);
 
-    if (info->version_num < OLDEST) {
-        return amy__err(err, AMY_EUNSUPPORTED,
-                        "libcurl is of version %s: 7.85 or newer is needed",
-                        info->version);
+    if (rc < 0) {
+        return rc;
     }
     if ((info->features & CURL_VERSION_SSL) == 0) {
         return amy__err(err, AMY_EUNSUPPORTED, "libcurl was built without TLS");

@@ -31,5 +31,7 @@ struct amy__curl {
 
 /* AMY_EUNSUPPORTED: err names the package. */
 int amy__curl_load(struct amy__curl *ret, struct amy_error *err);
+/* AMY_EUNSUPPORTED: this one signs what S3 refuses. */
+int amy__curl_can_sign(const struct amy__curl *curl, struct amy_error *err);
 
 #endif
