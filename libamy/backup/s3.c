@@ -100,6 +100,15 @@ amy__s3_checksum(const char hex[65], char ret[AMY__S3_CHECKSUM_SIZE])
 }
 
 uint64_t
+void
+amy__s3_host(const char *region, char *buf, size_t size)
+{
+    bool in_china = amy__span_starts(amy__span_of(region), AMY_SPAN("cn-"));
+
+    (void)snprintf(buf, size, "s3.%s.amazonaws.com%s", region,
+                   in_china ? ".cn" : "");
+}
+
 amy__s3_part_bytes(uint64_t bytes)
 {
     uint64_t part = bytes / PARTS_MAX + (bytes % PARTS_MAX != 0);
@@ -475,7 +484,7 @@ set_place(struct amy__s3 *s3, struct amy_error *err)
         (void)snprintf(host, sizeof(host), "%s",
                        copy->endpoint + sizeof(scheme) - 1);
     } else {
-        (void)snprintf(host, sizeof(host), "s3.%s.amazonaws.com", copy->region);
+        amy__s3_host(copy->region, host, sizeof(host));
     }
     path_style = is_path_style(copy, bucket);
     n = snprintf(s3->host, sizeof(s3->host), "%.*s%s%s",

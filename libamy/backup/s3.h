@@ -50,6 +50,8 @@ bool amy__s3_escape(const char *text, char *buf, size_t size);
 /* A hash as S3 writes checksums: base64, not digits. Pure. */
 #define AMY__S3_CHECKSUM_SIZE 45
 void amy__s3_checksum(const char hex[65], char ret[AMY__S3_CHECKSUM_SIZE]);
+/* Where Amazon's S3 of that region answers. Pure. */
+void amy__s3_host(const char *region, char *buf, size_t size);
 /* How large parts must be: as small as may be, at most 10,000 of them. Pure. */
 uint64_t amy__s3_part_bytes(uint64_t bytes);
 

@@ -80,6 +80,18 @@ test_what_may_pass_is_tried_again_and_nothing_else(void **state)
                      AMY__S3_CLOCK);
 }
 
+static void
+test_a_region_in_china_is_of_another_domain(void **state)
+{
+    char host[64];
+
+    (void)state;
+    amy__s3_host("eu-central-1", host, sizeof(host));
+    assert_string_equal(host, "s3.eu-central-1.amazonaws.com");
+    amy__s3_host("cn-north-1", host, sizeof(host));
+    assert_string_equal(host, "s3.cn-north-1.amazonaws.com.cn");
+}
+
 int
 main(void)
 {
@@ -88,6 +100,7 @@ main(void)
         cmocka_unit_test(test_a_query_is_escaped_as_a_signature_wants_it),
         cmocka_unit_test(test_a_checksum_is_its_hash_in_base64),
         cmocka_unit_test(test_what_may_pass_is_tried_again_and_nothing_else),
+        cmocka_unit_test(test_a_region_in_china_is_of_another_domain),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
