@@ -24,7 +24,7 @@
 /* A connection that went silent may only be one that was forgotten on its way:
  * there is time for a second one. */
 #define TRIES_OF_SILENCE 2
-#define URL_SIZE 2048
+#define URL_SIZE (16 * 1024) /* a list's markers are long, when escaped */
 
 struct amy__s3 {
     struct amy__job *job; /* borrowed */
@@ -32,8 +32,9 @@ struct amy__s3 {
     struct amy__fetch *client;
     struct amy__timer *timer;
     bool rested;
-    char host[256];  /* with the bucket, where it belongs there */
-    char prefix[80]; /* "/bucket", or "" */
+    char host[256];     /* with the bucket, where it belongs there */
+    char prefix[80];    /* "/bucket", or "" */
+    char url[URL_SIZE]; /* of the request that is being made */
     struct amy__awskeys keys;
     int64_t asked_ms; /* wall: for them, last; 0: never */
     char token[sizeof(((struct amy__awskeys *)0)->token) + 32];
@@ -99,7 +100,6 @@ amy__s3_checksum(const char hex[65], char ret[AMY__S3_CHECKSUM_SIZE])
     ret[n] = '\0';
 }
 
-uint64_t
 void
 amy__s3_host(const char *region, char *buf, size_t size)
 {
@@ -109,6 +109,7 @@ amy__s3_host(const char *region, char *buf, size_t size)
                    in_china ? ".cn" : "");
 }
 
+uint64_t
 amy__s3_part_bytes(uint64_t bytes)
 {
     uint64_t part = bytes / PARTS_MAX + (bytes % PARTS_MAX != 0);
@@ -306,6 +307,22 @@ write_checksum(const char *hex, char *buf, size_t size)
     (void)snprintf(buf, size, "x-amz-checksum-sha256: %s", checksum);
 }
 
+/* Never a part of it: that would ask for something else. */
+static int
+write_url(struct amy__s3 *s3, const struct amy__s3_request *asked,
+          struct amy_error *err)
+{
+    int n = snprintf(s3->url, sizeof(s3->url), "https://%s%s/%s%s%s", s3->host,
+                     s3->prefix, asked->key == NULL ? "" : asked->key,
+                     asked->query == NULL ? "" : "?",
+                     asked->query == NULL ? "" : asked->query);
+
+    return n < URL_SIZE
+               ? 0
+               : amy__err(err, AMY_ELIMIT, "what %s is asked for is too long",
+                          s3->host);
+}
+
 static int
 try_once(struct amy__s3 *s3, const struct amy__s3_request *asked,
          struct amy__fetch_got *ret, struct amy_error *err)
@@ -315,14 +332,13 @@ try_once(struct amy__s3 *s3, const struct amy__s3_request *asked,
                                        .key = s3->keys.key,
                                        .secret = s3->keys.secret};
     const char *fields[AMY__S3_FIELDS + 4] = {NULL};
-    char url[URL_SIZE];
     char hash[96];
     char checksum[96];
     char hex[65] = "";
     size_t n = 0;
     struct amy__fetch_request request = {
         .method = asked->method,
-        .url = url,
+        .url = s3->url,
         .fields = fields,
         .body = asked->body,
         .file = asked->file,
@@ -331,9 +347,10 @@ try_once(struct amy__s3 *s3, const struct amy__s3_request *asked,
         .silence_ms = patience_ms(s3) / TRIES_OF_SILENCE,
         .answer_max = asked->answer_max,
     };
-    int rc = asked->file == NULL ? hash_body(asked, hex, err) : 0;
     const char *sha256 = asked->file == NULL ? hex : asked->sha256;
+    int rc = write_url(s3, asked, err);
 
+    rc = rc < 0 || asked->file != NULL ? rc : hash_body(asked, hex, err);
     (void)snprintf(hash, sizeof(hash), "x-amz-content-sha256: %s", sha256);
     fields[n++] = hash;
     if (strcmp(asked->method, "PUT") == 0) {
@@ -346,10 +363,6 @@ try_once(struct amy__s3 *s3, const struct amy__s3_request *asked,
     if (s3->keys.token[0] != '\0') {
         fields[n++] = s3->token;
     }
-    (void)snprintf(url, sizeof(url), "https://%s%s/%s%s%s", s3->host,
-                   s3->prefix, asked->key == NULL ? "" : asked->key,
-                   asked->query == NULL ? "" : "?",
-                   asked->query == NULL ? "" : asked->query);
     amy__fetch_got_clear(ret);
     return rc < 0 ? rc : amy__fetch_wait(s3->client, &request, ret, err);
 }

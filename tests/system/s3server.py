@@ -56,6 +56,8 @@ class S3:
         self.ahead = timedelta()  # its clock before ours
         self.page = 1000  # entries of a list
         self.locked = False  # objects are: nothing is taken without a checksum
+        self.marks = True  # where the next page begins
+        self.padding = "x" * 100  # of an upload's id
         self.objects = {}  # key to (file, meta, when)
         self.uploads = {}  # id to {key, meta, when, parts}
         self.asked = []  # (method, key, query, status)
@@ -108,7 +110,7 @@ class S3:
 
     def begin(self, key, age=timedelta()):
         """An upload of somebody else's."""
-        number = f"{next(self.numbers):08}+/{'x' * 100}=="  # needs escaping
+        number = f"{next(self.numbers):08}+/{self.padding}=="  # needs escaping
         self.uploads[number] = {"key": key, "meta": {}, "when": self.now() - age, "parts": {},
                                 "sums": False}
         return number

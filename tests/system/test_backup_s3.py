@@ -176,6 +176,12 @@ def test_a_bucket_whose_objects_are_locked_takes_them(shop, bucket, large):
     bucket.expect_sound(large, small)
 
 
+def test_the_id_of_an_upload_may_be_as_long_as_it_likes(bucket, large):
+    bucket.server.padding = "+" * 1000
+    assert bucket.copied() == [large]
+    bucket.expect_sound(large)
+
+
 def test_the_bucket_may_be_in_the_hosts_name(shop, bucket):
     name = shop.new_set()
     assert bucket.copied(place={"style": "host"}) == [name]
