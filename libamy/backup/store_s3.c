@@ -217,6 +217,8 @@ each_entry(struct page *page, const char *prefix, bool uploads,
             rc = amy__err(err, AMY_ELIMIT,
                           "there is too much beside the copy to list");
         }
+        page->next[0] = '\0'; /* this page says where the next one begins */
+        page->next_upload[0] = '\0';
         rc = rc < 0 ? rc : read_page(page, query, err);
         if (rc == 0 && page->more && page->next[0] == '\0') {
             rc = amy__err(err, AMY_EPROTO, "a list that goes on nowhere");

@@ -266,10 +266,10 @@ class Request(BaseHTTPRequestHandler):
         try:
             if isinstance(fault, tuple):
                 raise Refused(*fault)
-            self.check_signature()
-            if sha256 != self.payload_hash():
             if self.command in ("POST", "PUT") and "Content-Length" not in self.headers:
                 raise Refused(411, "MissingContentLength")
+            self.check_signature()
+            if sha256 != self.payload_hash():
                 raise Refused(400, "XAmzContentSHA256Mismatch")
             if self.command == "PUT":
                 self.check_checksum(sha256)
@@ -398,7 +398,7 @@ class Request(BaseHTTPRequestHandler):
         text = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>{stamp(self.s3.objects[key][2])}"
             f"</LastModified><Owner><ID>x</ID></Owner></Contents>" for key in page)
-        if more:
+        if more and self.s3.marks:
             text += f"<NextContinuationToken>+/={max(page)}</NextContinuationToken>"
         return 200, (f"<ListBucketResult><Name>backups</Name><IsTruncated>{str(more).lower()}"
                      f"</IsTruncated>{text}</ListBucketResult>").encode()

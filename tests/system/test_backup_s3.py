@@ -411,6 +411,20 @@ def test_another_region_a_wrong_secret_and_no_bucket_are_told(shop, bucket):
     assert "wrong" not in event["message"]
 
 
+def test_a_list_that_does_not_say_how_it_goes_on_is_none(shop, bucket):
+    for _ in range(3):
+        shop.new_set()
+    bucket.copied()
+    bucket.server.page = 2
+
+    def lose_marks():
+        bucket.server.marks = False
+
+    bucket.server.fail(lose_marks, method="GET", match=lambda _, query: "continuation-token" in query)
+    shop.new_set()
+    expect_failed(bucket.run(), "copy 's3'", "goes on nowhere")
+
+
 def test_a_certificate_that_is_not_trusted_is_refused(shop, bucket):
     shop.new_set()
     expect_failed(bucket.run(place={"ca_file": ""}), "copy 's3'", "localhost")
