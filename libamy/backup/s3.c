@@ -21,10 +21,13 @@
 #define PAUSE_FIRST_MS 100
 #define PAUSE_MAX_MS 30000
 #define ALL_MS (INT64_C(24) * 3600000) /* silence ends it long before */
+/* An upload's end may take minutes, with a blank from time to time. */
+#define ANSWER_MS INT64_C(3600000)
 /* A connection that went silent may only be one that was forgotten on its way:
  * there is time for a second one. */
 #define TRIES_OF_SILENCE 2
 #define URL_SIZE (16 * 1024) /* a list's markers are long, when escaped */
+#define LEAST_RATE 1024      /* bytes a second: less is as good as silence */
 
 struct amy__s3 {
     struct amy__job *job; /* borrowed */
@@ -332,6 +335,7 @@ try_once(struct amy__s3 *s3, const struct amy__s3_request *asked,
                                        .key = s3->keys.key,
                                        .secret = s3->keys.secret};
     const char *fields[AMY__S3_FIELDS + 4] = {NULL};
+    bool is_post = strcmp(asked->method, "POST") == 0;
     char hash[96];
     char checksum[96];
     char hex[65] = "";
@@ -343,8 +347,9 @@ try_once(struct amy__s3 *s3, const struct amy__s3_request *asked,
         .body = asked->body,
         .file = asked->file,
         .signer = &signer,
-        .timeout_ms = ALL_MS,
+        .timeout_ms = is_post ? ANSWER_MS : ALL_MS,
         .silence_ms = patience_ms(s3) / TRIES_OF_SILENCE,
+        .least_rate = is_post ? 0 : LEAST_RATE,
         .answer_max = asked->answer_max,
     };
     const char *sha256 = asked->file == NULL ? hex : asked->sha256;

@@ -178,7 +178,7 @@ set_trust(struct amy__fetch_call *call)
                              (long)CURL_SSLVERSION_TLSv1_2);
     bad |= curl->easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, 1L);
     bad |= curl->easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, 2L);
-    if (client->ca_file != NULL) {
+    if (client->ca_file != NULL) { /* and nobody of a directory's beside it */
         bad |= curl->easy_setopt(easy, CURLOPT_CAINFO, client->ca_file);
         bad |= curl->easy_setopt(easy, CURLOPT_CAPATH, NULL);
     }
@@ -226,6 +226,22 @@ set_request(struct amy__fetch_call *call,
     if (strcmp(request->method, "HEAD") == 0) {
         bad |= curl->easy_setopt(easy, CURLOPT_NOBODY, 1L);
     }
+    return bad;
+}
+
+static unsigned
+set_rate(struct amy__fetch_call *call, const struct amy__fetch_request *request)
+{
+    const struct amy__curl *curl = &call->borrow_client->curl;
+    unsigned bad = 0;
+
+    if (request->least_rate <= 0) {
+        return 0;
+    }
+    bad |= curl->easy_setopt(call->easy, CURLOPT_LOW_SPEED_LIMIT,
+                             (long)request->least_rate);
+    bad |= curl->easy_setopt(call->easy, CURLOPT_LOW_SPEED_TIME,
+                             (long)(request->silence_ms / 1000 + 1));
     return bad;
 }
 
@@ -283,6 +299,9 @@ check_request(const struct amy__fetch *client,
     }
     if (request->timeout_ms <= 0) {
         return amy__err(err, AMY_EINVAL, "a request without a deadline");
+    }
+    if (request->least_rate > 0 && request->silence_ms <= 0) {
+        return amy__err(err, AMY_EINVAL, "a least rate without its time");
     }
     if (request->signer != NULL &&
         (request->fields == NULL || request->fields[0] == NULL)) {
@@ -371,8 +390,8 @@ amy__fetch_call_create(struct amy__fetch *client,
         amy__buf_append_span(&call->sent, request->body) < 0 ||
         !set_fields(call, request) ||
         (set_trust(call) | set_callbacks(call) | set_request(call, request) |
-         set_file(call, request->file) | set_signer(call, request->signer)) !=
-            CURLE_OK) {
+         set_rate(call, request) | set_file(call, request->file) |
+         set_signer(call, request->signer)) != CURLE_OK) {
         return amy__err(err, AMY_ENOMEM, "beginning a request");
     }
     *ret_call = AMY_TAKE(call);

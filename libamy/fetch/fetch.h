@@ -71,6 +71,8 @@ struct amy__fetch_request {
     const struct amy__fetch_signer *signer; /* NULL: not signed */
     int64_t timeout_ms; /* for all of it, from now on; above 0 */
     int64_t silence_ms; /* without a byte either way; 0: as long as that */
+    int least_rate;     /* bytes a second, either way: AMY_ETIMEOUT when it was
+                           slower all through silence_ms; 0: any */
     size_t answer_max;  /* bytes of the answer's body */
 };
 

@@ -12,6 +12,7 @@
 #include <openssl/ssl.h>
 
 #include <arpa/inet.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -87,6 +88,20 @@ answer_echo(SSL *ssl, const char *request, int n)
     (void)SSL_write(ssl, request, n);
 }
 
+/* Until they leave. */
+static void
+answer_byte_by_byte(SSL *ssl)
+{
+    static const char begin[] =
+        "HTTP/1.1 200 OK\r\nContent-Length: 4000\r\n\r\n";
+    struct pollfd left = {.fd = SSL_get_fd(ssl), .events = POLLIN};
+
+    (void)SSL_write(ssl, begin, sizeof(begin) - 1);
+    while (poll(&left, 1, 20) == 0) {
+        (void)SSL_write(ssl, "x", 1);
+    }
+}
+
 static void
 serve_one(SSL *ssl)
 {
@@ -100,10 +115,13 @@ serve_one(SSL *ssl)
     path++;
     if (strncmp(path, "/echo", 5) == 0) {
         if (strstr(request, "body") == NULL &&
+            strstr(request, "Content-Length: 0") == NULL &&
             strncmp(request, "P", 1) == 0) { /* POST, PUT */
             n += SSL_read(ssl, request + n, (int)sizeof(request) - 1 - n);
         }
         answer_echo(ssl, request, n);
+    } else if (strncmp(path, "/trickle", 8) == 0) {
+        answer_byte_by_byte(ssl);
     } else if (strncmp(path, "/slow", 5) == 0) {
         (void)SSL_read(ssl, request, sizeof(request)); /* until they leave */
     } else if (strncmp(path, "/head", 5) == 0) {
@@ -114,7 +132,6 @@ serve_one(SSL *ssl)
 
         (void)SSL_write(ssl, cut, sizeof(cut) - 1);
     } else if (strncmp(path, "/away", 5) == 0) {
-            strstr(request, "Content-Length: 0") == NULL &&
         answer(ssl, "302 Found\r\nLocation: https://127.0.0.1:1/x", 0);
     } else if (strncmp(path, "/bad", 4) == 0) {
         answer(ssl, "500 Oh", 3);
@@ -355,22 +372,6 @@ test_a_post_brings_its_body_and_fields(void **state)
 }
 
 static void
-test_any_status_is_an_answer(void **state)
-{
-    struct heard heard = get(*state, "/bad");
-
-    assert_int_equal(heard.rc, 0);
-    assert_int_equal(heard.status, 500);
-    assert_string_equal(heard.body, "xxx");
-}
-
-static void
-test_a_redirect_is_not_followed(void **state)
-{
-    struct heard heard = get(*state, "/away");
-
-    assert_int_equal(heard.rc, 0);
-static void
 test_a_post_without_a_body_says_so(void **state)
 {
     static const char *const methods[] = {"POST", "PUT", "GET", "DELETE"};
@@ -389,6 +390,22 @@ test_a_post_without_a_body_says_so(void **state)
     }
 }
 
+static void
+test_any_status_is_an_answer(void **state)
+{
+    struct heard heard = get(*state, "/bad");
+
+    assert_int_equal(heard.rc, 0);
+    assert_int_equal(heard.status, 500);
+    assert_string_equal(heard.body, "xxx");
+}
+
+static void
+test_a_redirect_is_not_followed(void **state)
+{
+    struct heard heard = get(*state, "/away");
+
+    assert_int_equal(heard.rc, 0);
     assert_int_equal(heard.status, 302);
     assert_string_equal(heard.location, "https://127.0.0.1:1/x");
 }
@@ -462,6 +479,26 @@ test_silence_ends_it_before_the_deadline(void **state)
     assert_int_equal(heard.rc, AMY_ETIMEOUT);
     assert_non_null(strstr(heard.err.msg, "not a byte for 200ms"));
     assert_null(strstr(heard.err.msg, "s3cr3t"));
+}
+
+static void
+test_a_trickle_is_given_up_as_silence_is(void **state)
+{
+    char url[128];
+    struct amy__fetch_request request =
+        request_of(*state, url, sizeof(url), "/trickle");
+    struct heard heard;
+
+    request.silence_ms = 900;
+    request.least_rate = 1024;
+    heard = ask(*state, &request);
+    assert_int_equal(heard.rc, AMY_ETIMEOUT);
+    assert_null(strstr(heard.err.msg, "within")); /* 80 s would be its time */
+    request.silence_ms = 0;
+    assert_int_equal(amy__fetch_wait(((struct place *)*state)->client, &request,
+                                     &(struct amy__fetch_got){.status = 0},
+                                     NULL),
+                     AMY_EINVAL);
 }
 
 static void
@@ -736,11 +773,13 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_post_brings_its_body_and_fields),
+        TEST(a_post_without_a_body_says_so),
         TEST(any_status_is_an_answer),
         TEST(a_redirect_is_not_followed),
         TEST(a_stretch_of_a_file_is_sent_as_it_is),
         TEST(a_request_is_signed_without_its_secret),
         TEST(silence_ends_it_before_the_deadline),
+        TEST(a_trickle_is_given_up_as_silence_is),
         TEST(whoever_has_no_loop_of_its_own_waits),
         TEST(plain_http_is_for_whoever_asks_for_it_alone),
         TEST(what_is_too_long_is_refused),
@@ -759,4 +798,3 @@ main(void)
 
     return cmocka_run_group_tests(tests, set_up_all, tear_down_all);
 }
-        TEST(a_post_without_a_body_says_so),
