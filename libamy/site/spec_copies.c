@@ -8,6 +8,7 @@
 
 #define HOUR INT64_C(3600000)
 #define DAY (24 * HOUR)
+#define PREFIX_MAX 200 /* of a key's 1024, a set and its file behind it */
 
 #define ROW(name, kind_, member)                                               \
     .key = (name), .kind = AMY__FIELD_##kind_,                                 \
@@ -56,9 +57,6 @@ check_bucket(struct amy__span text, struct amy_error *err)
     struct amy__span part = {NULL, 0};
     bool first = true;
 
-    if (text.n > 300) {
-        return amy__err(err, AMY_EINVAL, "is too long");
-    }
     while (amy__span_split(&rest, '/', &part)) {
         if (first && (part.n < 3 || part.n > 63 ||
                       !has_only(part, "abcdefghijklmnopqrstuvwxyz"
@@ -72,6 +70,9 @@ check_bucket(struct amy__span text, struct amy_error *err)
             return amy__err(err, AMY_EINVAL,
                             "has a part that is empty, begins with a dot or "
                             "would have to be escaped");
+        }
+        if (first && rest.n > PREFIX_MAX) {
+            return amy__err(err, AMY_EINVAL, "has too long a prefix");
         }
         first = false;
     }
