@@ -176,6 +176,8 @@ look(struct work *work, struct amy_error *err)
         amy__copy_record_clear(&looking.fresh);
         return rc;
     }
+    memcpy(looking.fresh.place, work->record.place,
+           sizeof(looking.fresh.place));
     amy__copy_record_clear(&work->record);
     work->record = looking.fresh;
     return save_record(work, err);
@@ -523,6 +525,7 @@ static int
 begin(struct work *work, struct amy__job *job, struct amy_error *err)
 {
     const char *name = job->spec.copy.name;
+    char place[AMY__COPY_PLACE_SIZE] = "";
     int rc = 0;
 
     *work = (struct work){.job = job,
@@ -538,7 +541,9 @@ begin(struct work *work, struct amy__job *job, struct amy_error *err)
     if (work->lock_fd < 0) {
         return work->lock_fd;
     }
-    rc = amy__copies_load(job->sets_fd, name, &work->record, err);
+    amy__copy_place(&job->spec.copy, place);
+    rc = amy__copies_load(job->sets_fd, name, place, &work->record, err);
+    memcpy(work->record.place, place, sizeof(place));
     rc = rc < 0 ? rc : amy__store_open(job, true, &work->store, err);
     if (rc == 0) {
         rc = work->store->ops->sweep(work->store, work->record.sending, err);

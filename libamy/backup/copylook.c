@@ -26,7 +26,8 @@ static int
 look(struct amy__job *job, const struct amy__copy_rules *copy,
      const struct amy__sets *sets, struct view *ret, struct amy_error *err)
 {
-    int rc = amy__copies_load(job->sets_fd, copy->name, &ret->record, err);
+    int rc = amy__copies_load(job->sets_fd, copy->name, copy->place,
+                              &ret->record, err);
 
     return rc < 0 ? rc
                   : amy__copy_items(sets, &ret->record, &copy->rules,
@@ -100,13 +101,14 @@ amy__copy_places(struct amy__job *job, const char *name,
 
     for (size_t i = 0; i < job->spec.copy_count && rc == 0; i++) {
         AMY_CLEANUP(amy__copy_record_clear_p) struct amy__copy_record record;
-        const char *copy = job->spec.copies[i].name;
+        const struct amy__copy_rules *copy = &job->spec.copies[i];
         const struct amy__copy_entry *entry = NULL;
 
-        rc = amy__copies_load(job->sets_fd, copy, &record, err);
+        rc = amy__copies_load(job->sets_fd, copy->name, copy->place, &record,
+                              err);
         entry = amy__copy_record_find(&record, name);
         if (entry != NULL && entry->proven) {
-            rc = amy__json_add(ret_list, amy__json_text(copy));
+            rc = amy__json_add(ret_list, amy__json_text(copy->name));
         }
     }
     return rc;

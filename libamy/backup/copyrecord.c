@@ -152,6 +152,8 @@ amy__copy_record_read(struct amy__span text, struct amy__copy_record *ret,
     if (amy__json_get_int(json, "format", 0) != FORMAT ||
         !amy__json_is_array(sets) ||
         !copy_text(json, "sending", ret->sending, sizeof(ret->sending)) ||
+        (amy__json_get(json, "place") != NULL &&
+         !copy_text(json, "place", ret->place, sizeof(ret->place))) ||
         (ret->sending[0] != '\0' && !is_stamp(ret->sending))) {
         return amy__err(err, AMY_EPARSE, "not a record of a copy");
     }
@@ -194,6 +196,7 @@ amy__copy_record_write(const struct amy__copy_record *record,
     struct amy__json *sets = amy__json_array();
     int rc = amy__json_set(json, "format", amy__json_int(FORMAT));
 
+    rc |= amy__json_set(json, "place", amy__json_text(record->place));
     rc |= amy__json_set(json, "sending", amy__json_text(record->sending));
     for (size_t i = 0; i < record->count; i++) {
         rc |= amy__json_add(sets, entry_json(&record->items[i]));
@@ -260,8 +263,8 @@ set_aside(int copies_fd, const char *name)
 }
 
 int
-amy__copies_load(int sets_fd, const char *copy, struct amy__copy_record *ret,
-                 struct amy_error *err)
+amy__copies_load(int sets_fd, const char *copy, const char *place,
+                 struct amy__copy_record *ret, struct amy_error *err)
 {
     AMY_CLEANUP(amy__buf_clear_p) struct amy__buf text = {NULL, 0, 0, 0};
     AMY_CLEANUP(amy__close_p)
@@ -283,7 +286,7 @@ amy__copies_load(int sets_fd, const char *copy, struct amy__copy_record *ret,
         return rc == AMY_ENOTFOUND ? 0 : rc;
     }
     rc = amy__copy_record_read(amy__buf_span(&text), ret, err);
-    if (rc < 0) {
+    if (rc < 0 || (place[0] != '\0' && strcmp(ret->place, place) != 0)) {
         amy__copy_record_clear(ret);
     }
     if (rc == AMY_EPARSE) {

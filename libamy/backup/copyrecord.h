@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define AMY__COPY_NAME_SIZE 32
+#define AMY__COPY_PLACE_SIZE 17
 
 /* A set at the copy. */
 struct amy__copy_entry {
@@ -31,7 +32,8 @@ struct amy__copy_entry {
 struct amy__copy_record {
     struct amy__copy_entry *items; /* newest first */
     size_t count;
-    char sending[AMY__STAMP_SIZE]; /* a set on its way; "": none */
+    char sending[AMY__STAMP_SIZE];    /* a set on its way; "": none */
+    char place[AMY__COPY_PLACE_SIZE]; /* where: see amy__copy_place */
 };
 
 void amy__copy_record_clear(struct amy__copy_record *record);
@@ -61,8 +63,9 @@ int amy__copies_open(int sets_fd, struct amy_error *err);
  * which is returned, is closed. AMY_EBUSY: another is. */
 int amy__copies_lock(int copies_fd, const char *copy, struct amy_error *err);
 /* None, or one that makes no sense (kept as NAME.json.bad), is an empty one:
- * then nothing counts as copied. Any other failure is one: AMY_EIO ... */
-int amy__copies_load(int sets_fd, const char *copy,
+ * then nothing counts as copied. So is one about another place than this ("":
+ * any), or that does not say. Any other failure is one: AMY_EIO ... */
+int amy__copies_load(int sets_fd, const char *copy, const char *place,
                      struct amy__copy_record *ret, struct amy_error *err);
 int amy__copies_save(int copies_fd, const char *copy,
                      const struct amy__copy_record *record,

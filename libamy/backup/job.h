@@ -52,11 +52,17 @@ struct amy__copy_spec {
     struct amy__retain_rules rules;
 };
 
+/* Which place that is, whoever may go there, as 16 digits: what a record is
+ * about. */
+void amy__copy_place(const struct amy__copy_spec *copy,
+                     char ret[AMY__COPY_PLACE_SIZE]);
+
 #define AMY__COPIES_MAX 4
 
 /* What a look at the sets needs to know of each copy. */
 struct amy__copy_rules {
     char name[AMY__COPY_NAME_SIZE];
+    char place[AMY__COPY_PLACE_SIZE]; /* "": any */
     struct amy__retain_rules rules;
 };
 

@@ -5,6 +5,7 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 
+#include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -85,6 +86,17 @@ write_rules(const struct amy__retain_rules *rules, struct amy__json *json)
     }
 }
 
+void
+amy__copy_place(const struct amy__copy_spec *copy,
+                char ret[AMY__COPY_PLACE_SIZE])
+{
+    uint64_t place = amy__hash(amy__span_of(copy->directory), 0);
+
+    place = amy__hash(amy__span_of(copy->endpoint), place);
+    place = amy__hash(amy__span_of(copy->s3), place);
+    (void)snprintf(ret, AMY__COPY_PLACE_SIZE, "%016" PRIx64, place);
+}
+
 static struct amy__json *
 copies_json(const struct amy__job_spec *spec)
 {
@@ -95,6 +107,8 @@ copies_json(const struct amy__job_spec *spec)
 
         write_rules(&spec->copies[i].rules, json);
         (void)amy__json_set(json, "name", amy__json_text(spec->copies[i].name));
+        (void)amy__json_set(json, "place",
+                            amy__json_text(spec->copies[i].place));
         if (amy__json_add(list, json) < 0) {
             amy__json_free(list);
             return NULL;
@@ -212,9 +226,12 @@ read_copies(const struct amy__json *json, struct amy__job_spec *ret,
         const struct amy__json *one = amy__json_at(list, i);
         const char *name = amy__json_get_text(one, "name", "");
 
-        good = name[0] != '\0' && is_copy_name(name) &&
-               amy__span_copy(amy__span_of(name), rules->name,
-                              sizeof(rules->name));
+        good =
+            name[0] != '\0' && is_copy_name(name) &&
+            amy__span_copy(amy__span_of(name), rules->name,
+                           sizeof(rules->name)) &&
+            amy__span_copy(amy__span_of(amy__json_get_text(one, "place", "")),
+                           rules->place, sizeof(rules->place));
         rc = read_rules(one, &rules->rules, err);
     }
     return rc < 0 || good

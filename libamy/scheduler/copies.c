@@ -29,20 +29,6 @@ rules_of(const struct amy__site_copy *copy)
                                       .deploy_age_ms = AMY__DEPLOY_KEPT_MS};
 }
 
-void
-amy__scheduler_copies_rules(const struct amy__site *says,
-                            struct amy__job_spec *ret)
-{
-    ret->copy_count = says->copy_count;
-    for (size_t i = 0; i < says->copy_count; i++) {
-        struct amy__copy_rules *rules = &ret->copies[i];
-
-        (void)snprintf(rules->name, sizeof(rules->name), "%s",
-                       says->copies[i].name);
-        rules->rules = rules_of(&says->copies[i]);
-    }
-}
-
 static void
 put(char *buf, size_t size, const char *text)
 {
@@ -65,6 +51,22 @@ describe(const struct amy__site_copy *copy, struct amy__copy_spec *ret)
     put(ret->credentials, sizeof(ret->credentials), sources[copy->credentials]);
     put(ret->profile, sizeof(ret->profile), copy->profile);
     put(ret->ca_file, sizeof(ret->ca_file), copy->ca_file);
+}
+
+void
+amy__scheduler_copies_rules(const struct amy__site *says,
+                            struct amy__job_spec *ret)
+{
+    ret->copy_count = says->copy_count;
+    for (size_t i = 0; i < says->copy_count; i++) {
+        struct amy__copy_rules *rules = &ret->copies[i];
+        struct amy__copy_spec copy;
+
+        describe(&says->copies[i], &copy);
+        put(rules->name, sizeof(rules->name), copy.name);
+        amy__copy_place(&copy, rules->place);
+        rules->rules = copy.rules;
+    }
 }
 
 bool

@@ -212,6 +212,22 @@ def test_a_host_built_anew_removes_nothing_that_it_has_not_read(shop, nas):
     assert nas.known() == {names[0]: True, names[1]: True, names[2]: False, newest: True}
 
 
+def test_what_is_known_of_one_place_says_nothing_of_another(shop, nas):
+    names = [shop.new_set(), shop.new_set()]
+    nas.copied()
+    new = nas.path.rename(nas.path.with_name("nas2"))
+    flip(new / names[0] / "data.dump.zst")
+    here = {"name": "nas", "count": 3}
+    there = here | {"place": "another"}
+    assert shop.run("prune", count=1, copies=[there])["removed"] == []
+    try:
+        event = shop.run("copy", copy={"name": "nas", "directory": str(new), "count": 3})
+        assert event["copied"] == [names[0]], event
+        assert shop.run("prune", count=1, copies=[here])["removed"] == [names[0]]
+    finally:
+        shutil.rmtree(new)
+
+
 # ---- bad days
 
 

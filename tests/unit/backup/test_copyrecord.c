@@ -136,19 +136,30 @@ test_only_no_record_and_one_that_makes_no_sense_are_empty(void **state)
     (void)state;
     assert_non_null(mkdtemp(path));
     sets_fd = amy__open_dir(path, NULL);
-    assert_int_equal(amy__copies_load(sets_fd, "nas", &record, NULL), 0);
+    assert_int_equal(amy__copies_load(sets_fd, "nas", "", &record, NULL), 0);
     fd = amy__copies_open(sets_fd, NULL);
-    assert_int_equal(amy__copies_load(sets_fd, "nas", &record, NULL), 0);
+    assert_int_equal(amy__copies_load(sets_fd, "nas", "", &record, NULL), 0);
     write_bytes(fd, "{", 1);
-    assert_int_equal(amy__copies_load(sets_fd, "nas", &record, NULL), 0);
+    assert_int_equal(amy__copies_load(sets_fd, "nas", "", &record, NULL), 0);
     assert_int_equal(record.count, 0);
     assert_int_equal(faccessat(fd, "nas.json.bad", F_OK, 0), 0);
+    record = (struct amy__copy_record){.place = "/mnt/nas"};
+    put(&record, "20261123T020000Z", true);
+    assert_int_equal(amy__copies_save(fd, "nas", &record, NULL), 0);
+    amy__copy_record_clear(&record);
+    assert_int_equal(
+        amy__copies_load(sets_fd, "nas", "/mnt/other", &record, NULL), 0);
+    assert_int_equal(record.count, 0); /* of another place */
+    assert_int_equal(
+        amy__copies_load(sets_fd, "nas", "/mnt/nas", &record, NULL), 0);
+    assert_int_equal(record.count, 1);
+    amy__copy_record_clear(&record);
     write_bytes(fd, large, 5000000);
-    assert_int_equal(amy__copies_load(sets_fd, "nas", &record, NULL),
+    assert_int_equal(amy__copies_load(sets_fd, "nas", "", &record, NULL),
                      AMY_ELIMIT);
     assert_int_equal(unlinkat(fd, "nas.json", 0), 0);
     assert_int_equal(mkdirat(fd, "nas.json", 0700), 0);
-    assert_true(amy__copies_load(sets_fd, "nas", &record, NULL) < 0);
+    assert_true(amy__copies_load(sets_fd, "nas", "", &record, NULL) < 0);
     assert_int_equal(unlinkat(fd, "nas.json", AT_REMOVEDIR), 0);
     assert_int_equal(unlinkat(fd, "nas.json.bad", 0), 0);
     assert_int_equal(unlinkat(sets_fd, AMY__SETS_COPIES, AT_REMOVEDIR), 0);
@@ -167,7 +178,8 @@ test_a_spec_with_copies_comes_through(void **state)
         .action = AMY__JOB_COPY,
         .slot_ms = AMY__MANIFEST_NO_TIME,
         .copy = {.name = "nas", .directory = "/mnt/nas", .rules = {.count = 7}},
-        .copies = {{.name = "nas"}, {.name = "s3", .rules = {.daily = 3}}},
+        .copies = {{.name = "nas", .place = "/mnt/nas"},
+                   {.name = "s3", .rules = {.daily = 3}}},
         .copy_count = 2};
     struct amy__job_spec same;
     struct amy__buf text;
@@ -180,6 +192,31 @@ test_a_spec_with_copies_comes_through(void **state)
     assert_memory_equal(same.copies, spec.copies, sizeof(same.copies));
     assert_int_equal(same.copy_count, 2);
     amy__buf_clear(&text);
+}
+
+static void
+test_a_place_is_where_and_not_who(void **state)
+{
+    static const struct amy__copy_spec each[] = {
+        {.directory = "/mnt/nas"},
+        {.directory = "/mnt/nas2"},
+        {.s3 = "a/b"},
+        {.s3 = "a/c"},
+        {.s3 = "a/b", .endpoint = "https://localhost"}};
+    const struct amy__copy_spec same = {
+        .name = "x", .s3 = "a/b", .credentials = "file", .rules = {.count = 2}};
+    char place[5][AMY__COPY_PLACE_SIZE];
+    char again[AMY__COPY_PLACE_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < 5; i++) {
+        amy__copy_place(&each[i], place[i]);
+        for (size_t j = 0; j < i; j++) {
+            assert_string_not_equal(place[i], place[j]);
+        }
+    }
+    amy__copy_place(&same, again);
+    assert_string_equal(again, place[2]);
 }
 
 static void
@@ -212,6 +249,7 @@ main(void)
         cmocka_unit_test(test_what_is_no_record_is_refused),
         cmocka_unit_test(
             test_only_no_record_and_one_that_makes_no_sense_are_empty),
+        cmocka_unit_test(test_a_place_is_where_and_not_who),
         cmocka_unit_test(test_a_spec_with_copies_comes_through),
         cmocka_unit_test(
             test_a_spec_with_a_copy_that_would_lead_elsewhere_is_refused),
