@@ -154,15 +154,22 @@ struct looking {
     struct amy__copy_record fresh;
 };
 
+/* One that has lost a file, or a piece of one, is no longer what was read. */
 static int
-see(const char *name, void *user, struct amy_error *err)
+see(const char *name, uint64_t bytes, void *user, struct amy_error *err)
 {
     struct looking *looking = user;
-    const struct amy__copy_entry *known =
+    struct amy__copy_entry *known =
         amy__copy_record_find(&looking->work->record, name);
 
-    return known != NULL ? amy__copy_record_put(&looking->fresh, known, err)
-                         : adopt(looking->work, name, &looking->fresh, err);
+    if (known == NULL) {
+        return adopt(looking->work, name, &looking->fresh, err);
+    }
+    if (known->proven && bytes != known->bytes) {
+        known->proven = false;
+        known->proven_ms = AMY__MANIFEST_NO_TIME;
+    }
+    return amy__copy_record_put(&looking->fresh, known, err);
 }
 
 /* The record as it is there now. */

@@ -18,7 +18,7 @@ struct newest {
 
 /* The newest good one of this site. */
 static int
-consider(const char *name, void *user, struct amy_error *err)
+consider(const char *name, uint64_t bytes, void *user, struct amy_error *err)
 {
     AMY_CLEANUP(amy__manifest_clear_p) struct amy__manifest manifest;
     struct newest *newest = user;
@@ -26,6 +26,7 @@ consider(const char *name, void *user, struct amy_error *err)
     int rc = 0;
 
     amy__manifest_init(&manifest);
+    (void)bytes; /* it is read whole */
     if (newest->name[0] != '\0' && amy__stamp_compare(name, newest->name) < 0) {
         return 0;
     }

@@ -20,7 +20,9 @@ struct amy__store;
 /* A piece of a file; what it returns below zero ends the reading. */
 typedef int (*amy__store_sink_fn)(struct amy__span piece, void *user,
                                   struct amy_error *err);
-typedef int (*amy__store_name_fn)(const char *name, void *user,
+/* A set; bytes: of its files there, but for the manifest, as far as a list or a
+ * look at them says. */
+typedef int (*amy__store_name_fn)(const char *name, uint64_t bytes, void *user,
                                   struct amy_error *err);
 
 struct amy__store_ops {

@@ -9,8 +9,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* Made by whoever mounts the disk: without it the directory may be the empty
@@ -112,6 +114,24 @@ sweep(struct amy__store *store, const char *sending, struct amy_error *err)
     return amy__sets_sweep(self_of(store)->fd, err);
 }
 
+static uint64_t
+bytes_of(const struct dir_store *self, const char *name)
+{
+    static const char *const files[] = {AMY__SET_DATA, AMY__SET_ROLES};
+    uint64_t bytes = 0;
+
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char path[AMY__STAMP_SIZE + 32];
+        struct stat st;
+
+        (void)snprintf(path, sizeof(path), "%s/%s", name, files[i]);
+        if (fstatat(self->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0) {
+            bytes += (uint64_t)st.st_size;
+        }
+    }
+    return bytes;
+}
+
 static int
 list(struct amy__store *store, amy__store_name_fn fn, void *user,
      struct amy_error *err)
@@ -120,7 +140,9 @@ list(struct amy__store *store, amy__store_name_fn fn, void *user,
     int rc = amy__sets_read(self_of(store)->fd, &sets, err);
 
     for (size_t i = 0; i < sets.count && rc == 0; i++) {
-        rc = fn(sets.items[i].manifest.name, user, err);
+        const char *name = sets.items[i].manifest.name;
+
+        rc = fn(name, bytes_of(self_of(store), name), user, err);
     }
     return rc;
 }

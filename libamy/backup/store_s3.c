@@ -29,6 +29,7 @@
 struct found {
     char name[AMY__STAMP_SIZE];
     bool complete;      /* it has a manifest */
+    uint64_t bytes;     /* of all but that */
     int64_t changed_ms; /* when the newest of it was put there */
 };
 
@@ -95,6 +96,7 @@ struct entry {
     char key[1025];
     char upload[AMY__S3_UPLOAD_SIZE];
     int64_t time_ms; /* INT64_MAX: it does not say */
+    uint64_t bytes;
 };
 
 struct page {
@@ -145,6 +147,8 @@ take_element(const char *path, const char *text, void *user,
         if (!amy__aws_time(text, &entry->time_ms)) {
             entry->time_ms = INT64_MAX;
         }
+    } else if (is(path, "Size")) {
+        (void)amy__parse_u64(amy__span_of(text), INT64_MAX, &entry->bytes);
     } else if (is(path, "IsTruncated")) {
         page->more = strcmp(text, "true") == 0;
     } else if (is(path, "NextContinuationToken") || is(path, "NextKeyMarker")) {
@@ -277,7 +281,11 @@ take_object(struct s3_store *self, const struct entry *entry, void *user,
     if (found == NULL) {
         return err == NULL || err->code == 0 ? AMY_ENOMEM : err->code;
     }
-    found->complete = found->complete || strcmp(file, AMY__MANIFEST_NAME) == 0;
+    if (strcmp(file, AMY__MANIFEST_NAME) == 0) {
+        found->complete = true;
+    } else {
+        found->bytes += entry->bytes;
+    }
     if (entry->time_ms > found->changed_ms) {
         found->changed_ms = entry->time_ms;
     }
@@ -315,7 +323,7 @@ list(struct amy__store *store, amy__store_name_fn fn, void *user,
 
     for (size_t i = 0; i < self->count && rc == 0; i++) {
         if (self->found[i].complete) {
-            rc = fn(self->found[i].name, user, err);
+            rc = fn(self->found[i].name, self->found[i].bytes, user, err);
         }
     }
     return rc;

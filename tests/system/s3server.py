@@ -397,7 +397,8 @@ class Request(BaseHTTPRequestHandler):
             page.sort(key=lambda key: key.rpartition("/")[2])
         text = "".join(
             f"<Contents><Key>{escape(key)}</Key><LastModified>{stamp(self.s3.objects[key][2])}"
-            f"</LastModified><Owner><ID>x</ID></Owner></Contents>" for key in page)
+            f"</LastModified><Size>{self.s3.objects[key][0].stat().st_size}</Size>"
+            "<Owner><ID>x</ID></Owner></Contents>" for key in page)
         if more and self.s3.marks:
             text += f"<NextContinuationToken>+/={max(page)}</NextContinuationToken>"
         return 200, (f"<ListBucketResult><Name>backups</Name><IsTruncated>{str(more).lower()}"

@@ -185,6 +185,18 @@ def test_what_is_read_back_comes_from_the_disk(shop, nas):
     assert calls[0] == "fadvise64" and "read" in calls, calls
 
 
+def test_a_copy_that_has_lost_a_piece_is_made_again(shop, nas):
+    names = [shop.new_set(), shop.new_set()]
+    nas.copied()
+    data = nas.path / names[0] / "data.dump.zst"
+    os.truncate(data, data.stat().st_size - 1)
+    assert nas.copied() == [names[0]]
+    (nas.path / names[1] / "data.dump.zst").unlink()
+    assert nas.copied() == [names[1]]
+    for name in names:
+        check_restorable(nas.path / name)
+
+
 def test_a_record_that_is_lost_makes_nothing_copied(shop, nas):
     names = [shop.new_set(), shop.new_set()]
     nas.copied()

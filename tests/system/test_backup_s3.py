@@ -461,6 +461,16 @@ def test_leftovers_of_ours_go_at_once_and_strangers_after_a_day(shop, bucket):
     assert kept == {f"shop/20200105T000000Z/{DATA}", "shop/letter"}
 
 
+def test_an_object_that_is_gone_or_cut_is_sent_again(shop, bucket):
+    names = [shop.new_set(), shop.new_set()]
+    bucket.copied()
+    s3 = bucket.server
+    del s3.objects[f"shop/{names[0]}/{DATA}"]
+    s3.put(f"shop/{names[1]}/{DATA}", b"cut")
+    assert sorted(bucket.copied()) == names
+    bucket.expect_sound(*names)
+
+
 def test_a_list_may_come_in_any_order(shop, bucket):
     names = [shop.new_set(), shop.new_set()]
     assert sorted(bucket.copied()) == names
