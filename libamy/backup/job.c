@@ -597,11 +597,22 @@ read_spec(int fd, struct amy__job_spec *ret, struct amy_error *err)
                   : amy__job_spec_read(amy__buf_span(&text), ret, err);
 }
 
+/* That another job is at it is no failure. What the system calls the same is.
+ */
+static int
+code_to_tell(int rc, const struct amy_error *err)
+{
+    bool waits = rc == AMY_EBUSY || rc == AMY_EAGAIN;
+
+    return waits && err->sys_errno != 0 ? AMY_EIO : rc;
+}
+
 static void
 tell_end(struct amy__job *job, int rc, const struct amy_error *err)
 {
     if (rc < 0) {
-        (void)amy__json_set(job->result, "code", amy__json_int(rc));
+        (void)amy__json_set(job->result, "code",
+                            amy__json_int(code_to_tell(rc, err)));
         (void)amy__json_set(job->result, "message", amy__json_text(err->msg));
     }
     tell(job, rc < 0 ? "failed" : "done", job->result);

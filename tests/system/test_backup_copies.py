@@ -271,6 +271,17 @@ def test_two_at_once_take_turns(shop, nas):
     assert len(nas.copied()) == 1
 
 
+def test_a_busy_disk_is_a_failure_and_another_job_is_none(shop, nas):
+    """Whoever waits for the other job is not told of anything."""
+    shop.new_set()
+    with nas.marker.open() as marker:
+        fcntl.flock(marker, fcntl.LOCK_EX)
+        waits = expect_failed(nas.run(), "another host")["code"]
+    strace = ["strace", "-f", "-qq", "-e", "trace=renameat2", "-e", "inject=renameat2:error=EBUSY"]
+    assert expect_failed(nas.run(prefix=strace), "copy 'nas'", "busy")["code"] != waits
+    assert nas.known() == {}
+
+
 def test_a_full_disk_leaves_no_set(shop, nas):
     shop.new_set()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", nas.path], check=True)
