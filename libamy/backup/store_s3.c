@@ -234,17 +234,27 @@ each_entry(struct page *page, const char *prefix, bool uploads,
 
 /* --- sets --- */
 
+/* Nearly always the last: most servers sort. Not all of them. */
+static struct found *
+seen(const struct s3_store *self, const char *name)
+{
+    for (size_t i = self->count; i-- > 0;) {
+        if (strcmp(self->found[i].name, name) == 0) {
+            return &self->found[i];
+        }
+    }
+    return NULL;
+}
+
 static struct found *
 find(struct s3_store *self, const char *name, struct amy_error *err)
 {
     struct found *more = NULL;
     size_t n = self->count;
 
-    /* Nearly always the last: most servers sort. Not all of them. */
-    for (size_t i = n; i-- > 0;) {
-        if (strcmp(self->found[i].name, name) == 0) {
-            return &self->found[i];
-        }
+    more = seen(self, name);
+    if (more != NULL) {
+        return more;
     }
     if (n == AMY__SETS_MAX) {
         (void)amy__err(err, AMY_ELIMIT, "more than %d sets at a copy",
@@ -391,10 +401,14 @@ remove_file(struct s3_store *self, const char *name, const char *file,
 static int
 remove_set(struct amy__store *store, const char *name, struct amy_error *err)
 {
+    struct found *there = seen(self_of(store), name);
     int rc = 0;
 
     for (size_t i = 0; i < FILE_COUNT && rc == 0; i++) { /* manifest first */
         rc = remove_file(self_of(store), name, files_of_a_set[i], err);
+    }
+    if (rc == 0 && there != NULL) {
+        there->complete = false;
     }
     return rc;
 }
@@ -421,8 +435,13 @@ put(struct amy__store *store, const struct amy__manifest *m, int set_fd,
     struct amy_error *err)
 {
     struct s3_store *self = self_of(store);
+    const struct found *there = seen(self, m->name);
     int rc = 0;
 
+    if (there != NULL && there->complete) {
+        return amy__err(err, AMY_EEXIST, "'%s' is somebody else's there",
+                        m->name);
+    }
     for (size_t i = 0; i < m->file_count && rc == 0; i++) {
         rc = put_file(self, m->name, &m->files[i], set_fd, err);
     }

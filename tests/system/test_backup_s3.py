@@ -471,6 +471,19 @@ def test_an_object_that_is_gone_or_cut_is_sent_again(shop, bucket):
     bucket.expect_sound(*names)
 
 
+def test_another_sites_set_of_that_name_is_not_overwritten(shop, bucket):
+    name = shop.new_set()
+    bucket.copied()
+    s3 = bucket.server
+    file, meta, when = s3.objects[f"shop/{name}/manifest.json"]
+    text = file.read_bytes().replace(b'"site": "', b'"site": "not-').replace(b'"site":"', b'"site":"not-')
+    s3.put(f"shop/{name}/manifest.json", text)
+    s3.put(f"shop/{name}/{DATA}", b"theirs")
+    shutil.rmtree(shop.sets / ".copies")
+    expect_failed(bucket.run(), "somebody else's")
+    assert s3.objects[f"shop/{name}/{DATA}"][0].read_bytes() == b"theirs"
+
+
 def test_a_list_may_come_in_any_order(shop, bucket):
     names = [shop.new_set(), shop.new_set()]
     assert sorted(bucket.copied()) == names
