@@ -490,9 +490,26 @@ read_unread(struct work *work, const struct amy__copy_item *items, size_t n,
     return rc;
 }
 
+static int
+remove_old(struct work *work, const struct amy__copy_item *items, size_t n,
+           struct amy_error *err)
+{
+    int rc = 0;
+
+    while (rc == 0 && n-- > 0) { /* oldest first */
+        if (items[n].there && items[n].keep == NULL) {
+            rc = remove_there(work, items[n].name, err);
+        }
+    }
+    return rc;
+}
+
+typedef int (*step_fn)(struct work *work, const struct amy__copy_item *items,
+                       size_t n, struct amy_error *err);
+
 /* Planned anew: what has just been read back counts. */
 static int
-remove_old(struct work *work, struct amy_error *err)
+take_step(struct work *work, step_fn step, struct amy_error *err)
 {
     struct amy__copy_item *items = NULL;
     size_t n = 0;
@@ -500,11 +517,7 @@ remove_old(struct work *work, struct amy_error *err)
         &work->job->sets, &work->record, &work->job->spec.copy.rules,
         amy__wall_ms(work->job->borrow_clock), &items, &n, err);
 
-    while (rc == 0 && n-- > 0) { /* oldest first */
-        if (items[n].there && items[n].keep == NULL) {
-            rc = remove_there(work, items[n].name, err);
-        }
-    }
+    rc = rc < 0 ? rc : step(work, items, n, err);
     amy__free(items);
     return rc;
 }
@@ -512,16 +525,15 @@ remove_old(struct work *work, struct amy_error *err)
 static int
 update(struct work *work, struct amy_error *err)
 {
-    struct amy__copy_item *items = NULL;
-    size_t n = 0;
-    int rc = amy__copy_items(
-        &work->job->sets, &work->record, &work->job->spec.copy.rules,
-        amy__wall_ms(work->job->borrow_clock), &items, &n, err);
+    /* What no rule keeps makes room first, so that who lowers them on a full
+     * disk is helped; what is new makes more superfluous. */
+    static const step_fn steps[] = {remove_old, copy_wanted, read_unread,
+                                    remove_old};
+    int rc = 0;
 
-    rc = rc < 0 ? rc : copy_wanted(work, items, n, err);
-    rc = rc < 0 ? rc : read_unread(work, items, n, err);
-    amy__free(items);
-    rc = rc < 0 ? rc : remove_old(work, err);
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]) && rc == 0; i++) {
+        rc = take_step(work, steps[i], err);
+    }
     return rc == 0 && work->failed.code < 0 ? pass(err, &work->failed) : rc;
 }
 

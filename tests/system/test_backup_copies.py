@@ -295,6 +295,24 @@ def test_a_full_disk_leaves_no_set(shop, nas):
         subprocess.run(["umount", nas.path], check=True)
 
 
+def test_lower_rules_make_room_on_a_full_disk(shop, nas):
+    names = [shop.new_set() for _ in range(3)]
+    bytes_each = sum(path.stat().st_size for path in (shop.sets / names[0]).iterdir())
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", nas.path], check=True)
+    try:
+        os.chown(nas.path, shop.host.user.uid, shop.host.user.gid)
+        nas.mark()
+        assert sorted(nas.copied()) == names
+        room = os.statvfs(nas.path)
+        (nas.path / "ballast").write_bytes(bytes(room.f_bavail * room.f_frsize - bytes_each // 2))
+        newest = shop.new_set()
+        expect_failed(nas.run(), "copy 'nas'", "No space left")
+        assert nas.copied(rules={"count": 1}) == [newest]
+        assert nas.sets() == [newest]
+    finally:
+        subprocess.run(["umount", nas.path], check=True)
+
+
 def test_a_set_that_cannot_be_copied_keeps_no_other_from_it(shop, nas):
     old = shop.new_set()
     nas.copied(rules={"count": 2})
