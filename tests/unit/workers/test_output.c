@@ -4,6 +4,7 @@
 #include "core/files.h"
 #include "fake_loop.h"
 #include "workers/output.h"
+#include "workers/pieces.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -194,7 +195,7 @@ test_tracebacks_of_two_workers_stay_in_one_piece_each(void **state)
     }
     say(f, "others do not wait");
     f->now_ms += 100;
-    fake_loop_advance(100);
+    fake_loop_advance(AMY__PIECE_HOLD_MS);
     assert_file(
         f, LOG,
         "1970-01-01T00:00:01.000Z [web:2 4711] others do not wait\n"
