@@ -194,7 +194,7 @@ test_tracebacks_of_two_workers_stay_in_one_piece_each(void **state)
         }
     }
     say(f, "others do not wait");
-    f->now_ms += 100;
+    f->now_ms += AMY__PIECE_HOLD_MS;
     fake_loop_advance(AMY__PIECE_HOLD_MS);
     assert_file(
         f, LOG,
