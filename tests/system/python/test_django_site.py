@@ -130,9 +130,9 @@ from django.core.checks import run_checks
 from django.test import Client
 assert not [one for one in run_checks(include_deployment_checks=True) if one.id.startswith("amy.")]
 assert Client().get("/healthz").status_code in (200, 503)
-print("libamy" in open("/proc/self/maps").read())
+print("/libamy.so" in open("/proc/self/maps").read())
 import amy
-print(amy.__version__, "libamy" in open("/proc/self/maps").read())
+print(amy.__version__, "/libamy.so" in open("/proc/self/maps").read())
 """
     first, second = site.run("python", "-c", script, user=host.user).splitlines()
     assert first == "False" and second.endswith(" True")
