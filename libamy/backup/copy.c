@@ -472,7 +472,8 @@ read_one(struct work *work, const char *name, struct amy_error *err)
     return 0;
 }
 
-/* Before anything is removed: all that is there may count. */
+/* Before what is new lets others go: all that is there may count. What nobody
+ * has read is not removed. */
 static int
 read_unread(struct work *work, const struct amy__copy_item *items, size_t n,
             struct amy_error *err)
