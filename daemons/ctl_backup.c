@@ -6,6 +6,7 @@
 
 #include "ctl_ask.h"
 #include "ctl_check.h"
+#include "ctl_json.h"
 #include "ctl_text.h"
 
 #include <inttypes.h>
@@ -25,20 +26,6 @@ struct wish {
     bool takes_set;
     void (*show)(const json_t *result);
 };
-
-static const char *
-text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text == NULL ? "" : text;
-}
-
-static int64_t
-int_at(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
-}
 
 /* --- showing --- */
 

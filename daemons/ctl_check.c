@@ -5,6 +5,7 @@
 #include "ctl_check.h"
 
 #include "ctl_ask.h"
+#include "ctl_json.h"
 #include "ctl_text.h"
 
 #include <stdio.h>
@@ -12,14 +13,6 @@
 #include <string.h>
 
 #define ASK_MS 5000U
-
-static const char *
-text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text == NULL ? "" : text;
-}
 
 static int
 complain(const char *site, const char *why)

@@ -1,25 +1,12 @@
 /* What amyctl status shows of a site's Redis, and of rq in it. */
 /* Not for asking it: amy-workers does. */
+#include "ctl_json.h"
 #include "ctl_show.h"
 #include "ctl_text.h"
 
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
-
-static const char *
-text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text == NULL ? "" : text;
-}
-
-static int64_t
-int_at(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
-}
 
 static bool
 is_false(const json_t *object, const char *key)

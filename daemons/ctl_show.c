@@ -2,6 +2,7 @@
 /* Not for asking the daemons: that is ctl_ask.c. */
 #include "ctl_show.h"
 
+#include "ctl_json.h"
 #include "ctl_text.h"
 
 #include <inttypes.h>
@@ -9,20 +10,6 @@
 #include <string.h>
 
 #define SOON_MS (14LL * 86400000) /* a certificate that ends in two weeks */
-
-static const char *
-text_at(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-
-    return text == NULL ? "" : text;
-}
-
-static int64_t
-int_at(const json_t *object, const char *key)
-{
-    return json_integer_value(json_object_get(object, key));
-}
 
 static enum text_style
 style_of_state(const char *state)
