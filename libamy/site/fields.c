@@ -129,12 +129,8 @@ static void
 store_text(struct amy__fields_reader *reader, const struct amy__field *field,
            const char *text, void *record)
 {
-    char **target = NULL;
+    char **target = at(record, field->offset);
 
-    if ((field->flags & AMY__FIELD_UNUSED) != 0) {
-        return;
-    }
-    target = at(record, field->offset);
     amy__free(*target);
     *target = amy__strdup(text);
     if (*target == NULL) {
@@ -181,7 +177,7 @@ make_items(struct amy__fields_reader *reader, const struct amy__field *field,
 {
     void *items = NULL;
 
-    if (count == 0 || (field->flags & AMY__FIELD_UNUSED) != 0) {
+    if (count == 0) {
         return NULL;
     }
     items = amy__calloc(count, item_size);
@@ -227,7 +223,6 @@ read_texts(struct amy__fields_reader *reader, const struct amy__field *field,
         size_t old = enter_item(reader, i);
 
         if (is_good_text(reader, field, child) &&
-            (field->flags & AMY__FIELD_UNUSED) == 0 &&
             !amy__texts_add(target, child->text)) {
             reader->report->out_of_memory = true;
         }
@@ -313,8 +308,6 @@ set_standard(struct amy__fields_reader *reader, const struct amy__field *field,
 {
     if (field->kind == AMY__FIELD_MAP) {
         amy__fields_read(reader, field->fields, NULL, record);
-    } else if ((field->flags & AMY__FIELD_UNUSED) != 0) {
-        return;
     } else if (field->kind == AMY__FIELD_TEXTS &&
                (field->flags & AMY__FIELD_NEVER_NULL) != 0) {
         char ***target = at(record, field->offset);
@@ -361,21 +354,6 @@ read_list(struct amy__fields_reader *reader, const struct amy__field *field,
     }
 }
 
-/* Accepted so that a file written for a later version serves with this one; but
- * nobody should think that it works. */
-static void
-ignore_field(struct amy__fields_reader *reader, const struct amy__node *node)
-{
-    struct amy__place place = {
-        .line = node->line, .column = node->column, .key = reader->path};
-
-    amy__report_warning(reader->report, &place,
-                        "is accepted, and not acted on by this version");
-    if (!amy__texts_add(&reader->ignored, reader->path)) {
-        reader->report->out_of_memory = true;
-    }
-}
-
 static const struct amy__field *
 find_field(const struct amy__field *fields, const char *key)
 {
@@ -405,9 +383,6 @@ static void
 read_field(struct amy__fields_reader *reader, const struct amy__field *field,
            const struct amy__node *node, void *record)
 {
-    if ((field->flags & AMY__FIELD_LATER) != 0) {
-        ignore_field(reader, node);
-    }
     switch (field->kind) {
     case AMY__FIELD_TEXTS:
     case AMY__FIELD_CIDRS:
@@ -611,10 +586,6 @@ void
 amy__fields_clear(const struct amy__field *fields, void *record)
 {
     for (; fields->key != NULL; fields++) {
-        /* A map has no offset of its own, but its rows have. */
-        if (fields->kind == AMY__FIELD_MAP ||
-            (fields->flags & AMY__FIELD_UNUSED) == 0) {
-            clear_field(fields, record);
-        }
+        clear_field(fields, record);
     }
 }

@@ -32,16 +32,12 @@ enum amy__field_kind {
 };
 
 #define AMY__FIELD_REQUIRED 1U
-/* Accepted, and named in status as not acted on yet. */
-#define AMY__FIELD_LATER 2U
-/* Checked and not stored: has no offset. */
-#define AMY__FIELD_UNUSED 4U
 /* AMY__FIELD_TEXTS: absent gives an empty list instead of NULL. */
-#define AMY__FIELD_NEVER_NULL 8U
+#define AMY__FIELD_NEVER_NULL 2U
 /* AMY__FIELD_TEXTS: may not be an empty list. */
-#define AMY__FIELD_SOME 16U
+#define AMY__FIELD_SOME 4U
 /* Never shown, not even when it is wrong. */
-#define AMY__FIELD_SECRET 32U
+#define AMY__FIELD_SECRET 8U
 
 struct amy__word {
     const char *word;
@@ -76,8 +72,6 @@ struct amy__field {
 
 struct amy__fields_reader {
     struct amy__report *report;
-    char **ignored; /* AMY__FIELD_LATER keys that were given, or NULL; the
-                       caller takes or frees it */
     char path[256]; /* dotted, of what is being read */
 };
 

@@ -237,7 +237,6 @@ fill(struct amy__settings *settings, struct amy__span yaml,
         return;
     }
     amy__fields_read(&reader, amy__settings_fields, doc.root, settings);
-    amy__texts_free(reader.ignored); /* no key of amy.yaml is for later */
     fill_defaults(settings, doc.root, report);
 }
 

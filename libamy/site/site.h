@@ -188,9 +188,7 @@ struct amy__site {
     int logs_packing;          /* enum amy_logrotate_packing */
     struct amy__site_log_file *log_files;
     size_t log_file_count;
-    /* Accepted keys this version does not act on yet, dotted. */
-    char **ignored_keys; /* NULL-terminated, never NULL */
-    uint8_t hash[32];    /* SHA-256 of the YAML */
+    uint8_t hash[32]; /* SHA-256 of the YAML */
 };
 
 struct amy__site *amy__site_ref(struct amy__site *site);

@@ -26,10 +26,6 @@
 
 #define ROW(name, kind_, offset_)                                              \
     .key = (name), .kind = AMY__FIELD_##kind_, .offset = (offset_)
-/* Of later versions: accepted, checked, named in status. */
-#define LATER(name, kind_)                                                     \
-    .key = (name), .kind = AMY__FIELD_##kind_,                                 \
-    .flags = AMY__FIELD_LATER | AMY__FIELD_UNUSED
 #define END                                                                    \
     {                                                                          \
         .key = NULL                                                            \
@@ -479,7 +475,6 @@ amy__site_unref(struct amy__site *site)
         return;
     }
     amy__fields_clear(amy__site_fields, site);
-    amy__texts_free(site->ignored_keys);
     amy__free(site);
 }
 
@@ -503,12 +498,6 @@ fill(struct amy__site *site, const struct amy__document *doc,
         return;
     }
     amy__fields_read(&reader, amy__site_fields, doc->root, site);
-    site->ignored_keys = reader.ignored;
-    if (site->ignored_keys == NULL) {
-        site->ignored_keys = amy__calloc(1, sizeof(char *));
-        report->out_of_memory =
-            report->out_of_memory || site->ignored_keys == NULL;
-    }
     if (!report->out_of_memory) {
         amy__site_apply_rules(site, doc->root, expect_domain, report);
     }

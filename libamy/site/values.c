@@ -112,9 +112,9 @@ set_word(const struct amy__field *field, const char *text, void *target)
                    &value)) {
         return false;
     }
-    if (target != NULL && is_bool) {
+    if (is_bool) {
         *(bool *)target = value != 0;
-    } else if (target != NULL) {
+    } else {
         memcpy(target, &value, sizeof(value)); /* an enum of int's size */
     }
     return true;
@@ -129,9 +129,7 @@ set_size(const struct amy__field *field, struct amy__span text, void *target)
         value > (uint64_t)field->max) {
         return false;
     }
-    if (target != NULL) {
-        *(uint64_t *)target = value;
-    }
+    *(uint64_t *)target = value;
     return true;
 }
 
@@ -146,9 +144,7 @@ set_duration(const struct amy__field *field, struct amy__span text,
         (whole && ms % 1000 != 0)) {
         return false;
     }
-    if (target != NULL) {
-        *(int64_t *)target = whole ? ms / 1000 : ms;
-    }
+    *(int64_t *)target = whole ? ms / 1000 : ms;
     return true;
 }
 
@@ -161,19 +157,16 @@ set_count(const struct amy__field *field, struct amy__span text, void *target)
         value < (uint64_t)field->min) {
         return false;
     }
-    if (target != NULL) {
-        *(uint32_t *)target = (uint32_t)value;
-    }
+    *(uint32_t *)target = (uint32_t)value;
     return true;
 }
 
-/* True when `text` is allowed; stored unless target is NULL. */
+/* True when `text` is allowed, and stored. */
 bool
 amy__value_set(const struct amy__field *field, const char *text, void *record)
 {
     struct amy__span span = amy__span_of(text);
-    bool stored = (field->flags & AMY__FIELD_UNUSED) == 0;
-    void *target = stored ? (char *)record + field->offset : NULL;
+    void *target = (char *)record + field->offset;
 
     switch (field->kind) {
     case AMY__FIELD_BOOL:
@@ -187,7 +180,7 @@ amy__value_set(const struct amy__field *field, const char *text, void *record)
     case AMY__FIELD_SECONDS:
         return set_duration(field, span, target);
     case AMY__FIELD_CUSTOM:
-        return !stored || field->set(record, span);
+        return field->set(record, span);
     case AMY__FIELD_TEXT:
     case AMY__FIELD_TEXTS:
     case AMY__FIELD_CIDRS:

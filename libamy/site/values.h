@@ -7,8 +7,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* True when `text` is allowed for that field; it is stored in record unless the
- * field is AMY__FIELD_UNUSED. Texts and lists are not for this call. */
+/* True when `text` is allowed for that field; it is stored in record then.
+ * Texts and lists are not for this call. */
 bool amy__value_set(const struct amy__field *field, const char *text,
                     void *record);
 

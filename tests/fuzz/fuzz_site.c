@@ -35,7 +35,7 @@ check_site(const struct amy__site *site)
 
     must(amy__domain_check(domain, NULL) == 0);
     must(site->user[0] != '\0' && site->aliases != NULL);
-    must(site->gate_except != NULL && site->ignored_keys != NULL);
+    must(site->gate_except != NULL);
     for (size_t i = 0; i < site->worker_count; i++) {
         const struct amy__site_worker *worker = &site->workers[i];
 

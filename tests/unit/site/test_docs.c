@@ -60,22 +60,6 @@ check_default(const char *key, const char *row, const char *quote,
     }
 }
 
-/* The last column of what is accepted and not acted on ends in "later". */
-static void
-check_later(const struct amy__field *field, const char *key, const char *row)
-{
-    const char *end = strchr(row, '\n');
-    static const char mark[] = "later |";
-    bool told = false;
-
-    assert_non_null(end);
-    told = strncmp(end - strlen(mark), mark, strlen(mark)) == 0;
-    if (told != ((field->flags & AMY__FIELD_LATER) != 0)) {
-        fail_msg("docs/site-yaml.md: '%s' is%s for later", key,
-                 told ? " not" : "");
-    }
-}
-
 static void
 check_fields(const struct amy__field *fields, const char *prefix)
 {
@@ -92,7 +76,6 @@ check_fields(const struct amy__field *fields, const char *prefix)
         if ((fields->flags & AMY__FIELD_REQUIRED) != 0) {
             check_default(key, row, "", "required");
         }
-        check_later(fields, key, row);
         if (fields->fields != NULL) {
             char inner[160];
 

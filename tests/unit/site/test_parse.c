@@ -40,7 +40,6 @@ test_parse_of_two_keys_fills_every_default(void **state)
     assert_int_equal(site->user_line, 2);
     assert_null(site->aliases[0]);
     assert_null(site->gate_except[0]);
-    assert_null(site->ignored_keys[0]);
     assert_false(site->stage_test);
     assert_int_equal(site->cert_count, 0);
     assert_int_equal(site->http, AMY__HTTP_REDIRECT);
@@ -159,7 +158,6 @@ test_parse_of_the_example_reads_the_rest(void **state)
     assert_string_equal(site->routes[3].pool, "web");
     assert_int_equal(site->gate_allow_count, 1);
     assert_texts(site->gate_except, except);
-    assert_null(site->ignored_keys[0]);
     assert_string_equal(site->redis_from, "AMY_REDIS_URL");
     assert_true(site->health_any_host);
     assert_int_equal(site->health_probes, 5);
