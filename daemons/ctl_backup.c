@@ -15,9 +15,28 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EXIT_USAGE 2
 #define STATUS_BUSY 409
 #define ASK_MS 10000U /* an answer comes within a second or two */
+
+/* As given. */
+struct backup_options {
+    const char *run;
+    bool json;
+    bool dry_run;
+    bool drill;       /* verify: restore it, too */
+    const char *to;   /* restore: another database than the site's; or NULL */
+    const char *copy; /* copy, verify, fetch, restore: which; or NULL */
+    const char *purpose; /* now: "deploy", or NULL */
+    const char *verdict; /* now: at least this one; NULL: "parsed" for a
+                            deployment, else whichever it gets */
+};
+static struct backup_options given;
+
+const struct ctl_option ctl_backup_options[] = {
+    {"dry-run", 0, NULL, &given.dry_run}, {"drill", 0, NULL, &given.drill},
+    {"to", 0, &given.to, NULL},           {"copy", 0, &given.copy, NULL},
+    {"from", 0, &given.copy, NULL},       {"for", 0, &given.purpose, NULL},
+    {"verdict", 0, &given.verdict, NULL}, {NULL, 0, NULL, NULL}};
 
 struct wish {
     const char *word;
@@ -680,14 +699,6 @@ static const struct wish wishes[] = {
     {"fetch", "fetch", false, true, show_set},
 };
 
-static bool
-is_plain(const char *text)
-{
-    return text[0] != '\0' && strlen(text) < 254 &&
-           strspn(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                        "0123456789.-_") == strlen(text);
-}
-
 /* A copy is named where it must be, and where it may be. */
 static bool
 fits_copy(const struct backup_options *options, const struct wish *wish)
@@ -738,10 +749,12 @@ usage(void)
 }
 
 int
-ctl_backup(const struct backup_options *options, int argc, char **argv)
+ctl_backup(const struct ctl *ctl, int argc, char **argv)
 {
     const char *set = argc > 2 ? argv[2] : NULL;
 
+    given.run = ctl->run;
+    given.json = ctl->json;
     for (size_t i = 0; i < sizeof(wishes) / sizeof(wishes[0]); i++) {
         const struct wish *wish = &wishes[i];
 
@@ -750,16 +763,15 @@ ctl_backup(const struct backup_options *options, int argc, char **argv)
         }
         if ((set == NULL && wish->needs_set) ||
             (set != NULL && !wish->takes_set) ||
-            (options->drill && strcmp(wish->word, "verify") != 0) ||
-            !fits_now(options, wish) || !fits_copy(options, wish)) {
+            (given.drill && strcmp(wish->word, "verify") != 0) ||
+            !fits_now(&given, wish) || !fits_copy(&given, wish)) {
             return usage();
         }
-        if (!is_plain(argv[1])) {
-            (void)fprintf(stderr, "amyctl: there is no site '%s'\n", argv[1]);
-            return EXIT_FAILURE;
+        if (!ctl_is_name(argv[1])) {
+            return ctl_no_such_site(argv[1]);
         }
-        return wish->action == NULL ? ctl_check(options->run, argv[1])
-                                    : grant(options, wish, argv[1], set);
+        return wish->action == NULL ? ctl_check(given.run, argv[1])
+                                    : grant(&given, wish, argv[1], set);
     }
     return usage();
 }

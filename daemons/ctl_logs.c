@@ -20,11 +20,33 @@
 #include <string.h>
 #include <unistd.h>
 
-#define EXIT_USAGE 2
 #define FOLLOW_LAST 10
 #define LOOK_MS 500
 /* A line whose every byte is escaped, and its fields. */
 #define JSON_MAX ((size_t)8 * AMY_LOG_LINE_MAX)
+
+/* As given; NULL: not. */
+struct logs_options {
+    const char *webapps;
+    const char *site;
+    bool json;
+    bool follow;
+    const char *since;
+    const char *until;
+    const char *grep;
+    const char *components;
+    const char *last;
+};
+static struct logs_options given;
+
+const struct ctl_option ctl_logs_options[] = {
+    {"follow", 'f', NULL, &given.follow},
+    {"lines", 'n', &given.last, NULL},
+    {"since", 0, &given.since, NULL},
+    {"until", 0, &given.until, NULL},
+    {"grep", 0, &given.grep, NULL},
+    {"component", 0, &given.components, NULL},
+    {NULL, 0, NULL, NULL}};
 
 struct work {
     const struct logs_options *options;
@@ -260,8 +282,8 @@ open_reader(struct work *work, struct amy_log_reader **ret_reader)
     return rc < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-int
-ctl_logs(const struct logs_options *options)
+static int
+show_logs(const struct logs_options *options)
 {
     const struct amy_log log = {.struct_size = sizeof(log), .fn = complain};
     struct work work = {.options = options,
@@ -291,4 +313,17 @@ ctl_logs(const struct logs_options *options)
     }
     free(work.json);
     return code;
+}
+
+int
+ctl_logs(const struct ctl *ctl, int argc, char **argv)
+{
+    (void)argc;
+    if (!ctl_is_name(argv[0])) {
+        return ctl_no_such_site(argv[0]);
+    }
+    given.webapps = ctl->webapps;
+    given.json = ctl->json;
+    given.site = argv[0];
+    return show_logs(&given);
 }

@@ -2,21 +2,11 @@
 #ifndef CTL_LOGS_H
 #define CTL_LOGS_H
 
-#include <stdbool.h>
+#include "ctl.h"
 
-struct logs_options {
-    const char *webapps;
-    const char *site;
-    bool json;
-    bool follow;
-    const char *since; /* as given; NULL: not */
-    const char *until;
-    const char *grep;
-    const char *components;
-    const char *last;
-};
+extern const struct ctl_option ctl_logs_options[];
 
-/* An exit code. */
-int ctl_logs(const struct logs_options *options);
+/* The word: the site. An exit code. */
+int ctl_logs(const struct ctl *ctl, int argc, char **argv);
 
 #endif

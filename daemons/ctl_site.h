@@ -1,0 +1,13 @@
+/* amyctl status, maintenance, reload, restart. */
+#ifndef CTL_SITE_H
+#define CTL_SITE_H
+
+#include "ctl.h"
+
+/* Each: the words behind the command's name; an exit code. */
+int ctl_status(const struct ctl *ctl, int argc, char **argv);
+int ctl_maintenance(const struct ctl *ctl, int argc, char **argv);
+int ctl_reload(const struct ctl *ctl, int argc, char **argv);
+int ctl_restart(const struct ctl *ctl, int argc, char **argv);
+
+#endif
