@@ -2,6 +2,7 @@
 /* Not for what they do: each is in its own ctl_*.c. */
 #include "ctl.h"
 #include "ctl_backup.h"
+#include "ctl_init.h"
 #include "ctl_logs.h"
 #include "ctl_site.h"
 #include "ctl_text.h"
@@ -26,6 +27,9 @@ static const struct ctl_command commands[] = {
     {"logs", 1, 1, ctl_logs, "logs SITE [-f] [-n N] [OPTION...]",
      "all logs of a site, old and packed ones too, by time", ctl_logs_options,
      false},
+    {"init", 1, 1, ctl_init, "init DOMAIN [OPTION...]",
+     "the directory of a new site, its user, its page, its site.yaml",
+     ctl_init_options, false},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -40,10 +44,10 @@ ctl_help(void)
         "\n"
         "  --run DIR    where the control sockets are"
         " [$RUNTIME_DIRECTORY, /run/amy]\n"
-        "  --webapps DIR  where the sites are [/webapps]; for logs\n"
-        "  --json       status, logs: for programs; of a backup its progress, too,\n"
+        "  --webapps DIR  where the sites are [/webapps]; for logs, init\n"
+        "  --json       status, logs, init: for programs; of a backup its progress, too,\n"
         "               an object a line\n"
-        "  --dry-run    backup prune: only say what would go\n"
+        "  --dry-run    backup prune: only say what would go; init: what would come\n"
         "  --drill      backup verify: restore it into a throw-away cluster\n"
         "  --to NAME    backup restore: into this database, which is empty\n"
         "  --copy NAME, --from NAME\n"
@@ -62,6 +66,11 @@ ctl_help(void)
         "               and what continues them\n"
         "  --component LIST\n"
         "               logs: of access,error,workers,backup,deploy\n"
+        "  --user NAME, --deployer NAME\n"
+        "               init: the site's user [amy-DOMAIN], who owns repo/ [you]\n"
+        "  --stage S, --wsgi MODULE:CALLABLE, --alias NAME,...\n"
+        "               init: for its site.yaml [production,\n"
+        "               config.wsgi:application, none]\n"
         "  --help       show this\n"
         "  --version    show the version\n\n"
         "--config and --state are taken, so that one set of options\n"

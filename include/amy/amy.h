@@ -11,6 +11,7 @@
 #include <amy/export.h>
 #include <amy/front.h>
 #include <amy/gate.h>
+#include <amy/layout.h>
 #include <amy/log.h>
 #include <amy/logrotate.h>
 #include <amy/pool.h>
