@@ -6,6 +6,7 @@
 #include "daemon.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -164,6 +165,51 @@ on_child_done(struct amy_front_process *process, int rc, void *user)
     daemon_finish(child->daemon, rc == 0 ? DAEMON_OK : DAEMON_FAILED);
 }
 
+/* What the filter of system calls ends us for is told by its number, and by
+ * whoever waits for us as SIGSYS. In plain calls: nothing is known any more of
+ * the state we are in. */
+static void
+on_forbidden_call(int sig, siginfo_t *info, void *context)
+{
+    static const char before[] = "amy-front-process: killed for system call ";
+    char line[sizeof(before) + 12] = "";
+    char digits[12] = "";
+    unsigned number = (unsigned)info->si_syscall;
+    size_t n = sizeof(before) - 1;
+    size_t digit = 0;
+
+    (void)context;
+    memcpy(line, before, n);
+    do {
+        digits[digit++] = (char)('0' + number % 10);
+        number /= 10;
+    } while (number > 0);
+    while (digit > 0) {
+        line[n++] = digits[--digit];
+    }
+    line[n++] = '\n';
+    if (info->si_code > 0) { /* not by kill(2) */
+        (void)!write(STDERR_FILENO, line, n);
+    }
+    (void)raise(sig); /* whose action is the default again */
+}
+
+/* A host without it serves all the same. */
+static void
+confine(struct daemon *daemon)
+{
+    struct sigaction action = {.sa_sigaction = on_forbidden_call,
+                               .sa_flags =
+                                   SA_SIGINFO | SA_NODEFER | (int)SA_RESETHAND};
+    struct amy_error err = AMY_ERROR_INIT;
+
+    (void)sigaction(SIGSYS, &action, NULL);
+    if (amy_front_process_confine(&err) < 0) {
+        daemon_say(daemon, AMY_LOG_WARN,
+                   "all system calls stay allowed error=\"%s\"", err.msg);
+    }
+}
+
 static int
 start_child(struct daemon *daemon, void *user)
 {
@@ -180,8 +226,10 @@ start_child(struct daemon *daemon, void *user)
     rc = amy_front_process_create(&opts, &child->process, &err);
     if (rc < 0) {
         daemon_say(daemon, AMY_LOG_ERROR, "front process: %s", err.msg);
+        return rc;
     }
-    return rc;
+    confine(daemon);
+    return 0;
 }
 
 static void

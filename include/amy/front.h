@@ -180,6 +180,24 @@ amy_front_process_create(const struct amy_front_process_options *opts,
                          struct amy_front_process **ret_process,
                          struct amy_error *err);
 
+/**
+ * Give up, for life, all system calls that a front process does not need.
+ *
+ * For a program that is nothing but a front process, after it has created it
+ * and before the loop runs: from then on it starts no program, opens no file
+ * for writing, binds no socket and makes no memory executable. Most calls that
+ * are refused seem not to exist (ENOSYS); execve(2), ptrace(2), mount(2) and
+ * their like end the process by SIGSYS. amy-front does this.
+ *
+ * @return 0, AMY_EUNSUPPORTED (no libseccomp, or a kernel without seccomp),
+ *         AMY_EDENIED (a container's own filter), AMY_ENOMEM; but for
+ *         no_new_privs, which stays set, nothing has changed then
+ *
+ * Loop: no.  Blocks: while libseccomp is loaded.  Since: 0.1.
+ * Source: seccomp(2), seccomp_rule_add(3)
+ */
+AMY_API AMY_MUST_USE int amy_front_process_confine(struct amy_error *err);
+
 /** Accept nothing more, finish what is under way, then on_done; now: do not
  *  wait for it. Since: 0.1 */
 AMY_API void amy_front_process_drain(struct amy_front_process *process,

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/host_calls.h"
 #include "core/log.h"
 #include "core/maker.h"
 #include "core/options.h"
@@ -278,6 +279,7 @@ give_up_power(struct amy_front *front, struct amy_error *err)
     if (front->as_person) {
         return 0;
     }
+    amy__host_calls_refuse(false, &front->log);
     return amy__caps_keep(needed, sizeof(needed) / sizeof(needed[0]), err);
 }
 

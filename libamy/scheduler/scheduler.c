@@ -10,6 +10,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/host_calls.h"
 #include "core/log.h"
 #include "core/maker.h"
 #include "core/options.h"
@@ -174,6 +175,8 @@ set_up(struct amy_scheduler *scheduler, const struct amy_scheduler_options *o,
                                          err);
     }
     if (rc == 0 && !scheduler->as_person) {
+        /* The command of an alarm may be setuid, as sendmail(8) is. */
+        amy__host_calls_refuse(true, &scheduler->log);
         rc = amy__caps_keep(kept_caps, sizeof(kept_caps) / sizeof(kept_caps[0]),
                             err);
         rc = rc > 0 ? 0 : rc; /* a container's bounding set stays as it is */

@@ -9,6 +9,7 @@
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/host_calls.h"
 #include "core/log.h"
 #include "core/maker.h"
 #include "core/options.h"
@@ -237,6 +238,7 @@ set_up(struct amy_workers *workers, const struct amy_workers_options *o,
                                          err);
     }
     if (rc == 0 && !workers->as_person) {
+        amy__host_calls_refuse(false, &workers->log);
         rc = amy__caps_keep(kept_caps, sizeof(kept_caps) / sizeof(kept_caps[0]),
                             err);
         rc = rc > 0 ? 0 : rc; /* a container's bounding set stays as it is */
