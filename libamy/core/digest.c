@@ -116,6 +116,29 @@ amy__hex(const uint8_t *data, size_t n, char *ret)
     ret[2 * n] = '\0';
 }
 
+static int
+digit_value(char c)
+{
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
+}
+
+bool
+amy__unhex(const char *digits, size_t n, uint8_t *ret)
+{
+    for (size_t i = 0; i < n; i++) {
+        int high = digit_value(digits[2 * i]);
+        int low = high < 0 ? -1 : digit_value(digits[2 * i + 1]);
+
+        if (low < 0) {
+            return false;
+        }
+        ret[i] = (uint8_t)(high << 4 | low);
+    }
+    return digits[2 * n] == '\0';
+}
+
 bool
 amy__equal_secret(const void *a, const void *b, size_t n)
 {

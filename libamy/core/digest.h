@@ -21,6 +21,8 @@ void amy__sha256_free(struct amy__sha256 *hash);
 int amy__random(void *ret, size_t n, struct amy_error *err);
 /* 2 * n lower-case digits and a NUL. */
 void amy__hex(const uint8_t *data, size_t n, char *ret);
+/* The other way round: exactly n bytes of 2 * n lower-case digits. */
+bool amy__unhex(const char *digits, size_t n, uint8_t *ret);
 bool amy__equal_secret(const void *a, const void *b, size_t n);
 /* Overwrite so that the compiler may not leave it out. */
 void amy__wipe(void *data, size_t n);

@@ -16,7 +16,8 @@
 /* Escaped pieces are cut there, so that a line fits the buffer. */
 #define TARGET_MAX 16384U
 #define PIECE_MAX 4096U
-#define LINE_MAX_BYTES (TARGET_MAX + 2 * PIECE_MAX + 512U)
+#define USER_MAX 512U
+#define LINE_MAX_BYTES (TARGET_MAX + 2 * PIECE_MAX + USER_MAX + 512U)
 #define ERRORS_PER_S 10U
 /* Written as they come, unless another process holds them up. */
 #define ERRORS_BYTES 16384U
@@ -228,7 +229,9 @@ amy__access_log_add(struct amy__access_log *log,
         return;
     }
     at = put_escaped(begin, amy__span_of(line->client), 64);
-    at = put_text(at, AMY_SPAN(" - - ["));
+    at = put_text(at, AMY_SPAN(" - "));
+    at = put_escaped(at, amy__span_of(line->user), USER_MAX);
+    at = put_text(at, AMY_SPAN(" ["));
     at = put_text(at, amy__span_of(stamp(log, line->wall_ms)));
     at = put_request(at, line);
     at = put_number(at, line->status, 3);

@@ -24,7 +24,8 @@ struct amy__site_locks {
 /* One exchange. Everything is borrowed and escaped when written. */
 struct amy__access_line {
     const char *client;
-    int64_t wall_ms; /* of its end */
+    const char *user; /* in by a password; "": none */
+    int64_t wall_ms;  /* of its end */
     struct amy__span method;
     struct amy__span target;
     uint8_t version_major;

@@ -38,6 +38,7 @@ static const struct place site_places[] = {
     {"error_fd", offsetof(struct amy__bundle_site, error_fd)},
     {"page_fd", offsetof(struct amy__bundle_site, page_fd)},
     {"down_fd", offsetof(struct amy__bundle_site, down_fd)},
+    {"users_fd", offsetof(struct amy__bundle_site, users_fd)},
     {NULL, 0},
 };
 
@@ -446,32 +447,15 @@ unpack_site(struct amy__wire_message *message, const struct amy__json *json,
     return ret->yaml_fd >= 0 && unpack_certs(message, json, ret);
 }
 
-static int
-digit(char c)
-{
-    const char *digits = "0123456789abcdef";
-    const char *at = c == '\0' ? NULL : strchr(digits, c);
-
-    return at == NULL ? -1 : (int)(at - digits);
-}
-
 static bool
 unpack_cidr(const struct amy__json *json, struct amy__cidr *ret)
 {
     const char *hex = amy__json_get_text(json, "address", "");
     int64_t bits = amy__json_get_int(json, "bits", -1);
 
-    if (strlen(hex) != 2 * sizeof(ret->bytes) || bits < 0 || bits > 128) {
+    if (bits < 0 || bits > 128 ||
+        !amy__unhex(hex, sizeof(ret->bytes), ret->bytes)) {
         return false;
-    }
-    for (size_t i = 0; i < sizeof(ret->bytes); i++) {
-        int high = digit(hex[2 * i]);
-        int low = digit(hex[2 * i + 1]);
-
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        ret->bytes[i] = (uint8_t)(high << 4 | low);
     }
     ret->bits = (uint8_t)bits;
     return true;

@@ -38,8 +38,9 @@ struct amy__bundle_site {
     int error_fd;
     uint64_t access_serial; /* of LOG: which file it is; 0: none */
     uint64_t error_serial;
-    int page_fd; /* sealed: the maintenance page; -1: the built-in one */
-    int down_fd; /* sealed: down.html */
+    int page_fd;  /* sealed: the maintenance page; -1: the built-in one */
+    int down_fd;  /* sealed: down.html */
+    int users_fd; /* sealed: who gets in by a password (front/users.h) */
 };
 
 struct amy__bundle {

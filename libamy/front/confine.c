@@ -71,6 +71,8 @@ static const struct amy__seccomp_rule rules[] = {
     ALLOW("sysinfo"),
     ALLOW("ugetrlimit"),
     ALLOW("uname"),
+    ALLOW("getpriority"), /* of who checks passwords: less than it had */
+    ALLOW_IF("setpriority", 1, INT_MASK, 0),
     /* Its end, signals, and locks; abort(3) sends itself one. */
     ALLOW("exit"),
     ALLOW("exit_group"),

@@ -349,6 +349,19 @@ amy__forward_head(struct amy__request_head *dst,
                                         : AMY_SPAN("1.1 amy"));
 }
 
+void
+amy__forward_drop(struct amy__request_head *dst, enum amy__field_id id)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < dst->field_count; i++) {
+        if (dst->fields[i].id != (uint16_t)id) {
+            dst->fields[kept++] = dst->fields[i];
+        }
+    }
+    dst->field_count = kept;
+}
+
 /* ---- the answer's way back ---- */
 
 bool

@@ -61,6 +61,9 @@ void amy__forward_head(struct amy__request_head *dst,
                        const char *id, bool has_body, uint64_t body_n,
                        struct amy__forward_text *text);
 
+/* Leave out of dst what was meant for us. */
+void amy__forward_drop(struct amy__request_head *dst, enum amy__field_id id);
+
 /* Is a worker's field for the client, and not for us or for this hop? */
 bool amy__field_goes_back(const struct amy__field *field);
 

@@ -502,6 +502,7 @@ amy_front_free(struct amy_front *front)
         return;
     }
     front->stopping = true;
+    amy__front_checker_free(front);
     amy_pool_free(front->pool);
     for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         amy__wire_free(front->processes[i].wire);

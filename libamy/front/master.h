@@ -57,6 +57,22 @@ struct amy__front_log {
 };
 #define AMY__FRONT_LOGS 2U /* access.log, error.log */
 
+/* Who compares passwords with hashes, and what it was asked. */
+#define AMY__FRONT_ASKS 128U /* of all processes at a time */
+struct amy__front_ask {
+    uint64_t number; /* ours; 0: free */
+    uint64_t their_number;
+    uint64_t incarnation; /* of the process that asks */
+    uint32_t process;
+};
+struct amy__front_checker {
+    struct amy_front *front;
+    struct amy_pool *pool;  /* of one; NULL until a site has users */
+    struct amy__wire *wire; /* NULL: it does not live */
+    uint64_t last;
+    struct amy__front_ask asks[AMY__FRONT_ASKS];
+};
+
 /* What stays of a site while bundles come and go. */
 struct amy__front_site {
     struct amy__front_site *next;
@@ -73,6 +89,7 @@ struct amy__front_site {
     struct amy__waiter *waiters; /* for the word to be flipped */
     struct amy__json *problems;  /* of the last look; an array */
     bool listed;                 /* by the last look at webapps */
+    size_t users;                /* who get in by a password */
     struct amy_logrotate *rotator;
     struct amy__front_log logs[AMY__FRONT_LOGS];
 };
@@ -105,6 +122,7 @@ struct amy_front {
     uint32_t process_count;
     struct amy__front_process processes[AMY__PROCESSES_MAX];
     struct amy_pool *pool;
+    struct amy__front_checker checker;
     struct amy__control *control;
     struct amy__metrics *metrics;
     struct amy__listeners listeners;
@@ -213,6 +231,26 @@ void amy__front_on_worker(const struct amy__registry_pool *pool,
 /* master_process.c: the pool of front processes, and what they say. */
 void amy__front_kill(struct amy__front_process *process, const char *why);
 int amy__front_pool_create(struct amy_front *front, struct amy_error *err);
+/* A pool of such processes, whatever they do. */
+int amy__front_child_pool(struct amy_front *front, const char *name,
+                          uint32_t count, struct amy_pool **ret_pool,
+                          amy_pool_probe_fn probe, amy_pool_event_fn on_event,
+                          void *user, struct amy_error *err);
+
+/* master_access.c: closed sites. */
+/* Who gets in by a password: sealed, -1 where there is nobody. What is wrong
+ * with the file goes to on_problem and is no failure. */
+int amy__front_users_read(struct amy_front *front,
+                          const struct amy__front_site *site,
+                          const struct amy__site *spec,
+                          amy_problem_fn on_problem, void *user, int *ret_fd,
+                          size_t *ret_count, struct amy_error *err);
+/* Once a site has users. */
+int amy__front_checker_start(struct amy_front *front, struct amy_error *err);
+void amy__front_checker_free(struct amy_front *front);
+/* CHECK came. */
+void amy__front_check(struct amy__front_process *process,
+                      struct amy__json *json);
 
 /* master_gate.c: gates, their words, and what is remembered of them. */
 /* Before the first gate. */

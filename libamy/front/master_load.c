@@ -292,6 +292,23 @@ served_now(const struct amy_front *front, const char *name,
 }
 
 static int
+fill_users(struct loading *loading, const struct amy__site *spec,
+           struct amy__bundle_site *one)
+{
+    struct amy__front_site *site = loading->site;
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc =
+        amy__front_users_read(loading->front, site, spec, on_problem, loading,
+                              &one->users_fd, &site->users, loading->err);
+
+    if (rc == 0 && site->users > 0 &&
+        amy__front_checker_start(loading->front, &err) < 0) {
+        report_warning(loading, "site.yaml", err.msg); /* 503 to passwords */
+    }
+    return rc;
+}
+
+static int
 fill_place(struct loading *loading, const struct amy__site *spec,
            struct amy__span yaml, struct amy__bundle_site *one)
 {
@@ -312,6 +329,10 @@ fill_place(struct loading *loading, const struct amy__site *spec,
                         site->name);
     }
     rc = amy__front_certs_fill(front, spec, one, loading->err);
+    if (rc < 0) {
+        return rc;
+    }
+    rc = fill_users(loading, spec, one);
     if (rc < 0) {
         return rc;
     }
@@ -632,6 +653,28 @@ check_certs(struct check_site *what, const struct amy__site *spec)
     return rc;
 }
 
+/* As they would be read, in a site that is not served yet. */
+static int
+check_users(struct check_site *what, const struct amy__site *spec)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__front_site site = {.dir_fd = -1};
+    size_t count = 0;
+    int fd = -1;
+    int rc = 0;
+
+    site.dir_fd = openat(what->front->webapps_fd, spec->domain,
+                         O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (site.dir_fd < 0) {
+        return 0; /* it is told by who reads site.yaml */
+    }
+    rc = amy__front_users_read(what->front, &site, spec, on_checked,
+                               what->check, &fd, &count, &err);
+    amy__close(&fd);
+    amy__close(&site.dir_fd);
+    return rc;
+}
+
 static int
 check_one(const char *name, void *user)
 {
@@ -650,6 +693,9 @@ check_one(const char *name, void *user)
         return 0;
     }
     rc = check_certs(what, spec);
+    if (rc == 0) {
+        rc = check_users(what, spec);
+    }
     if (rc < 0) {
         amy__site_unref(spec);
         return rc;

@@ -119,6 +119,9 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
     case AMY__WIRE_PROBED:
         amy__front_probed(process, message->json);
         break;
+    case AMY__WIRE_CHECK:
+        amy__front_check(process, message->json);
+        break;
     case AMY__WIRE_LOG_FULL:
         amy__front_log_full(process->front,
                             amy__json_get_text(message->json, "site", ""));
@@ -260,33 +263,43 @@ pick_environment(const char **ret_envp, size_t size)
 }
 
 int
-amy__front_pool_create(struct amy_front *front, struct amy_error *err)
+amy__front_child_pool(struct amy_front *front, const char *name, uint32_t count,
+                      struct amy_pool **ret_pool, amy_pool_probe_fn probe,
+                      amy_pool_event_fn fn, void *user, struct amy_error *err)
 {
     struct amy_pool_options opts = AMY_POOL_OPTIONS_INIT;
     const char *const argv[] = {front->program, "--front-process", NULL};
     const char *envp[16] = {NULL};
-    size_t count = pick_environment(envp, sizeof(envp) / sizeof(envp[0]) - 1);
+    size_t vars = pick_environment(envp, sizeof(envp) / sizeof(envp[0]) - 1);
 
     if (front->settings->logs_stdout) {
-        envp[count] = "AMY_LOG=json";
+        envp[vars] = "AMY_LOG=json";
     }
     opts.base = front->opts.base;
-    opts.name = "front";
+    opts.name = name;
     opts.argv = argv;
     opts.envp = envp;
     opts.directory = "/";
     opts.user = front->as_person ? NULL : front->settings->front_user;
-    opts.count = front->process_count;
+    opts.count = count;
     opts.stop_patience_ms = DRAIN_MS;
     opts.boot_timeout_ms = BOOT_MS;
     opts.probe_every_ms = 1000;
     opts.min_uptime_ms = 1000;
     opts.backoff_max_ms = 5000;
     opts.channel = 1;
-    opts.probe = probe_nothing;
-    opts.on_event = on_event;
-    opts.callback_user = front;
+    opts.probe = probe;
+    opts.on_event = fn;
+    opts.callback_user = user;
     opts.borrow_clock = front->opts.borrow_clock;
     opts.log = &front->log;
-    return amy_pool_create(&opts, &front->pool, err);
+    return amy_pool_create(&opts, ret_pool, err);
+}
+
+int
+amy__front_pool_create(struct amy_front *front, struct amy_error *err)
+{
+    return amy__front_child_pool(front, "front", front->process_count,
+                                 &front->pool, probe_nothing, on_event, front,
+                                 err);
 }

@@ -61,6 +61,8 @@ static const char *
 advice(unsigned status)
 {
     switch (status) {
+    case 401:
+        return "This site asks for a name and a password.";
     case 403:
         return "This address is not for everybody.";
     case 404:
@@ -69,6 +71,7 @@ advice(unsigned status)
         return "That is more than this site takes at once.";
     case 421:
         return "No site of this name is served here.";
+    case 429:
     case 503:
         return "Please try again in a minute.";
     default:

@@ -11,6 +11,7 @@
 #include "core/files.h"
 #include "core/json.h"
 #include "core/loop.h"
+#include "front/checks.h"
 #include "front/served.h"
 #include "front/state.h"
 #include "front/wire.h"
@@ -157,8 +158,9 @@ finish(struct amy__front *front)
     }
 }
 
-static void
-say(struct amy__front *front, enum amy__wire_type type, struct amy__json *json)
+void
+amy__front_say(struct amy__front *front, enum amy__wire_type type,
+               struct amy__json *json)
 {
     struct amy_error err = AMY_ERROR_INIT;
 
@@ -177,7 +179,7 @@ acknowledge(struct amy__front *front, uint64_t bundle, const char *phase)
 
     (void)amy__json_set(json, "bundle", amy__json_int((int64_t)bundle));
     (void)amy__json_set(json, "phase", amy__json_text(phase));
-    say(front, AMY__WIRE_ACK, json);
+    amy__front_say(front, AMY__WIRE_ACK, json);
 }
 
 static void
@@ -189,7 +191,7 @@ refuse(struct amy__front *front, int64_t bundle, const char *reason)
              reason);
     (void)amy__json_set(json, "bundle", amy__json_int(bundle));
     (void)amy__json_set(json, "reason", amy__json_text(reason));
-    say(front, AMY__WIRE_REFUSE, json);
+    amy__front_say(front, AMY__WIRE_REFUSE, json);
 }
 
 /* ---- bundles ---- */
@@ -280,7 +282,7 @@ on_page(struct amy__front *front, struct amy__wire_message *message)
     json = amy__json_object();
     (void)amy__json_set(json, "site", amy__json_text(name));
     (void)amy__json_set(json, "page", amy__json_int(serial));
-    say(front, AMY__WIRE_ACK, json);
+    amy__front_say(front, AMY__WIRE_ACK, json);
 }
 
 static void
@@ -302,7 +304,7 @@ on_log(struct amy__front *front, struct amy__wire_message *message)
     (void)amy__json_set(json, "site", amy__json_text(name));
     (void)amy__json_set(json, "log", amy__json_text(log));
     (void)amy__json_set(json, "serial", amy__json_int(serial));
-    say(front, AMY__WIRE_ACK, json);
+    amy__front_say(front, AMY__WIRE_ACK, json);
 }
 
 /* ---- workers and listeners ---- */
@@ -460,7 +462,7 @@ on_peeked(struct amy__json *wrong, void *user)
     front->peeks = NULL;
     (void)amy__json_set(json, "ask", amy__json_int(front->peeks_ask));
     (void)amy__json_set(json, "wrong", wrong);
-    say(front, AMY__WIRE_PROBED, json);
+    amy__front_say(front, AMY__WIRE_PROBED, json);
 }
 
 /* Each address once: several sockets share it. */
@@ -505,6 +507,14 @@ on_probe(struct amy__front *front, const struct amy__json *json)
 }
 
 /* ---- the channel ---- */
+
+static void
+on_status(struct amy__front *front, const struct amy__json *json)
+{
+    amy__front_say(
+        front, AMY__WIRE_FIGURES,
+        amy__front_figures_json(front, amy__json_get_int(json, "ask", 0)));
+}
 
 /* What needs the first bundle, and came before it, is a master's fault. */
 static bool
@@ -557,12 +567,16 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
         on_probe(front, message->json);
         break;
     case AMY__WIRE_STATUS:
-        say(front, AMY__WIRE_FIGURES,
-            amy__front_figures_json(
-                front, amy__json_get_int(message->json, "ask", 0)));
+        on_status(front, message->json);
         break;
     case AMY__WIRE_DRAIN:
         amy__front_process_drain(front, false);
+        break;
+    case AMY__WIRE_CHECKED:
+        amy__door_checked(front, message->json);
+        break;
+    case AMY__WIRE_CHECK:
+        amy__checker_answer(front, message->json);
         break;
     case AMY__WIRE_FDS:
     case AMY__WIRE_ACK:
@@ -653,7 +667,7 @@ flush_logs(struct amy__front *front, struct amy__domain *domain)
         struct amy__json *json = amy__json_object();
 
         (void)amy__json_set(json, "site", amy__json_text(domain->name));
-        say(front, AMY__WIRE_LOG_FULL, json);
+        amy__front_say(front, AMY__WIRE_LOG_FULL, json);
     }
 }
 
@@ -665,6 +679,7 @@ on_tick(void *user)
     for (size_t i = 0; i < front->domain_count; i++) {
         flush_logs(front, front->domains[i]);
     }
+    amy__door_tick(front);
     (void)amy__timer_arm(front->tick, TICK_MS, NULL);
 }
 
@@ -763,6 +778,7 @@ amy__front_process_free(struct amy__front *front)
     amy__timer_free(front->deadline);
     amy__timer_free(front->tick);
     amy__page_unref(front->built_in_gate);
+    amy__checks_free(front->checks);
     amy__tls_free(front->tls);
     amy__blocks_clear(&front->blocks);
     close_all(front);

@@ -191,6 +191,9 @@ on_head(struct amy__job *job, struct amy__body *ret_body)
     amy__forward_head(&front->upstream, head, &arrival, v->client,
                       v->request_id, head->body != AMY__BODY_NONE, ret_body->n,
                       &front->text);
+    if (v->as != NULL) { /* a password of ours is no application's business */
+        amy__forward_drop(&front->upstream, AMY__FIELD_AUTHORIZATION);
+    }
     return &front->upstream;
 }
 
@@ -341,7 +344,7 @@ amy__proxy_start(struct amy__visit *v)
     v->way = AMY__WAY_PROXY;
     amy__spool_init(&v->late);
     amy__spool_init(&v->later);
-    if (amy__exchange_head(v->x)->body == AMY__BODY_NONE) {
+    if (v->body_here || amy__exchange_head(v->x)->body == AMY__BODY_NONE) {
         enter(v);
         return;
     }

@@ -3,6 +3,7 @@
  * files: proxy.c, static.c. */
 #include "core/clock.h"
 #include "front/state.h"
+#include "front/users.h"
 #include "net/tls.h"
 
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #define CHALLENGES "/.well-known/acme-challenge/"
 #define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 #define MAINTENANCE "/maintenance/"
+#define ROBOTS "User-agent: *\nDisallow: /\n"
 #define REFUSED_PER_S 10U
 /* When the application does not answer: come back soon. */
 #define DOWN_RETRY_S 5
@@ -56,6 +58,10 @@ amy__visit_refuse_with(struct amy__visit *v, unsigned status,
                       AMY_SPAN("text/html; charset=utf-8"));
     if (name.n > 0) {
         amy__answer_field(head, name, value);
+    }
+    if (v->vhost != NULL && v->vhost->site->closed) {
+        amy__answer_field(head, AMY_SPAN("Cache-Control"),
+                          AMY_SPAN("no-store"));
     }
     v->closed = true;
     amy__exchange_reply(v->x, head, (struct amy__span){body, n}, false);
@@ -273,6 +279,40 @@ secure(struct amy__visit *v, const struct amy__request_head *head)
     return true;
 }
 
+/* ---- closed sites ---- */
+
+/* Of a test site nothing is to be found by searching. The application is not
+ * asked: its own file is production's. */
+static bool
+tell_robots(struct amy__visit *v, const struct amy__request_head *head)
+{
+    struct amy__answer_head *answer = &v->front->answer;
+
+    if (!v->vhost->site->stage_test ||
+        (head->method != AMY__METHOD_GET && head->method != AMY__METHOD_HEAD) ||
+        !amy__span_eq(head->path, AMY_SPAN("/robots.txt"))) {
+        return false;
+    }
+    amy__answer_start(answer, 200);
+    amy__answer_field(answer, AMY_SPAN("Content-Type"), AMY_SPAN("text/plain"));
+    v->closed = true;
+    amy__exchange_reply(v->x, answer, AMY_SPAN(ROBOTS), true);
+    return true;
+}
+
+/* Before the gate: strangers are not even told that the site is being worked
+ * on. After the redirect: nobody is asked for a password in the clear where
+ * HTTPS is to be had. True: it goes no further now. */
+static bool
+keep_out(struct amy__visit *v, const struct amy__request_head *head,
+         const struct amy__address *client)
+{
+    return v->vhost->site->closed &&
+           !amy__span_starts(head->path, AMY_SPAN(CHALLENGES)) &&
+           (tell_robots(v, head) || secure(v, head) ||
+            amy__door_keeps(v, head, client));
+}
+
 /* ---- the way of a request ---- */
 
 /* OPTIONS * asks about the server and not about a path (RFC 9110 9.3.7). */
@@ -330,6 +370,17 @@ go_site(struct amy__visit *v, const struct amy__request_head *head,
     }
 }
 
+void
+amy__visit_admit(struct amy__visit *v)
+{
+    const struct amy__request_head *head = amy__exchange_head(v->x);
+    struct amy__arrival arrival = amy__visit_arrival(v);
+    struct amy__address client;
+
+    amy__client_resolve(&arrival, head, v->client, &client);
+    go_site(v, head, &client);
+}
+
 static void
 on_request(struct amy__exchange *x, const struct amy__request_head *head,
            void *user)
@@ -358,7 +409,9 @@ on_request(struct amy__exchange *x, const struct amy__request_head *head,
     v->vhost = amy__vhost_ref(vhost);
     vhost->domain->requests++;
     amy__exchange_limit_body(x, vhost->site->body_bytes);
-    go_site(v, head, &client);
+    if (!keep_out(v, head, &client)) {
+        go_site(v, head, &client);
+    }
 }
 
 static void
@@ -369,6 +422,8 @@ on_body(struct amy__exchange *x, void *user)
     (void)user;
     if (v->way == AMY__WAY_PROXY) {
         amy__proxy_on_body(v);
+    } else if (v->way == AMY__WAY_DOOR) {
+        amy__door_on_body(v);
     }
 }
 
@@ -393,9 +448,22 @@ on_gone(struct amy__exchange *x, void *user)
     (void)user;
     if (v->way == AMY__WAY_PROXY) {
         amy__proxy_on_gone(v);
+    } else if (v->way == AMY__WAY_DOOR) {
+        amy__door_leave(v);
     } else if (!v->closed) {
         v->closed = true;
         amy__exchange_abort(x);
+    }
+}
+
+static void
+on_answer(struct amy__exchange *x, struct amy__answer_head *head, void *user)
+{
+    struct amy__visit *v = amy__visit_of(x);
+
+    (void)user;
+    if (v->vhost != NULL && v->vhost->site->closed) {
+        amy__door_dress(v, head);
     }
 }
 
@@ -421,6 +489,7 @@ log_line(struct amy__visit *v)
     unsigned status = amy__exchange_status(v->x);
     struct amy__access_line line = {
         .client = v->client,
+        .user = v->as == NULL || v->way == AMY__WAY_DOOR ? "" : v->as->name,
         .wall_ms = amy__wall_ms(v->front->clock),
         .method = head->method_text,
         .target = head->target,
@@ -485,6 +554,7 @@ const struct amy__server_handler amy__front_handler = {
     .on_gone = on_gone,
     .on_tunnel = amy__tunnel_from_client,
     .on_tunnel_end = amy__tunnel_client_over,
+    .on_answer = on_answer,
     .on_done = on_done,
     .on_refused = on_refused,
 };

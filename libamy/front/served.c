@@ -7,6 +7,7 @@
 #include "core/error.h"
 #include "core/files.h"
 #include "front/names.h"
+#include "front/users.h"
 #include "gate/page.h"
 #include "net/tls.h"
 
@@ -188,6 +189,7 @@ amy__vhost_unref(struct amy__vhost *vhost)
         amy__pool_lane_unref(vhost->routes[i].pool);
     }
     amy__file_cache_free(vhost->files);
+    amy__users_free(vhost->users);
     amy__free(vhost->routes);
     amy__close(&vhost->dir_fd);
     amy__site_unref(vhost->site);
@@ -289,6 +291,22 @@ find_routes(struct amy__vhost *vhost, struct amy_error *err)
     return rc;
 }
 
+/* The master has told what is wrong with them. */
+static int
+read_users(const struct amy__bundle_site *from, struct amy__vhost *vhost,
+           struct amy_error *err)
+{
+    AMY_CLEANUP(unmap_p) struct mapped users = {0};
+    int rc = from->users_fd < 0
+                 ? 0
+                 : map_bytes(from->users_fd, AMY__USERS_BYTES, &users, err);
+
+    if (rc == 0 && from->users_fd >= 0) {
+        rc = amy__users_parse(span_of(&users), NULL, NULL, &vhost->users, err);
+    }
+    return rc;
+}
+
 static int
 make_vhost(struct amy__front *front, struct amy__bundle_site *from,
            struct amy__vhost **ret_vhost, struct amy_error *err)
@@ -308,6 +326,9 @@ make_vhost(struct amy__front *front, struct amy__bundle_site *from,
         vhost->domain == NULL ? AMY_ENOMEM : read_site(from, &vhost->site, err);
     if (rc == 0) {
         rc = find_routes(vhost, err);
+    }
+    if (rc == 0) {
+        rc = read_users(from, vhost, err);
     }
     if (rc == 0) {
         rc = amy__file_cache_create(0, &vhost->files, err);

@@ -6,6 +6,7 @@
 #include <amy/log.h>
 
 #include "core/log.h"
+#include "front/access.h"
 #include "front/accesslog.h"
 #include "front/dispatch.h"
 #include "front/filecache.h"
@@ -14,6 +15,7 @@
 #include "front/parts.h"
 #include "front/peeks.h"
 #include "front/router.h"
+#include "front/wire.h"
 #include "gate/word.h"
 #include "serve/server.h"
 #include "serve/slab.h"
@@ -22,8 +24,12 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 struct amy__front;
+struct amy__checks;
+struct amy__users;
+struct amy__users_entry;
 
 /* With those that site.yaml does not name any more, until they are idle. */
 #define AMY__POOLS_PER_SITE 1024U
@@ -63,6 +69,7 @@ struct amy__vhost {
     int dir_fd;
     struct amy__file_cache *files;
     struct amy__vhost_route *routes;
+    struct amy__users *users; /* who gets in by a password; NULL: nobody */
 };
 
 struct amy__front_listener {
@@ -123,6 +130,9 @@ struct amy__front {
     struct amy__vhost **vhosts; /* of the bundle in use */
     size_t vhost_count;
     struct amy__front_figures figures;
+    struct amy__checks *checks;              /* made when the first one comes */
+    LIST_HEAD(, amy__visit) door;            /* who waits for a check */
+    char cache_text[AMY__ACCESS_CACHE_TEXT]; /* of the head being sent */
     /* Scratch for heads: too large for a stack frame that is filled with
      * zeros, and for a request's own memory. */
     struct amy__request_head upstream;
@@ -135,6 +145,7 @@ enum amy__visit_way {
     AMY__WAY_OWN = 0, /* an answer of ours */
     AMY__WAY_FILE,
     AMY__WAY_PROXY,
+    AMY__WAY_DOOR, /* none yet: a password is being checked */
 };
 
 /* One request's state, in the exchange's room. */
@@ -150,19 +161,24 @@ struct amy__visit {
     struct amy__spool late;   /* of the answer: what the client has not taken */
     struct amy__spool later; /* the same, when there was no room for it there */
     uint64_t late_at;
-    char client[AMY__CLIENT_MAX]; /* address, resolved through proxies */
+    LIST_ENTRY(amy__visit) at_door;    /* while check is not 0 */
+    uint64_t check;                    /* AMY__WAY_DOOR: its number */
+    const struct amy__users_entry *as; /* in by a password; the vhost's */
+    char client[AMY__CLIENT_MAX];      /* address, resolved through proxies */
     char request_id[AMY__REQUEST_ID_MAX];
-    uint8_t way;  /* enum amy__visit_way */
-    bool streams; /* pass on as it comes, do not collect */
-    bool endless; /* maybe: the answer does not say how long it is */
-    bool begun;   /* the answer's head went out */
-    bool paused;  /* the worker is not read from */
-    bool full;    /* the client is slower than the worker */
-    bool ended;   /* the worker said all */
-    bool job_on;  /* the job may still call us */
-    bool gone;    /* the client does not send any more, maybe reads */
-    bool closed;  /* the exchange was ended */
-    bool tunnel;  /* it changed protocols: tunnel.c */
+    uint8_t way;    /* enum amy__visit_way */
+    bool streams;   /* pass on as it comes, do not collect */
+    bool endless;   /* maybe: the answer does not say how long it is */
+    bool begun;     /* the answer's head went out */
+    bool paused;    /* the worker is not read from */
+    bool full;      /* the client is slower than the worker */
+    bool ended;     /* the worker said all */
+    bool job_on;    /* the job may still call us */
+    bool gone;      /* the client does not send any more, maybe reads */
+    bool closed;    /* the exchange was ended */
+    bool tunnel;    /* it changed protocols: tunnel.c */
+    bool screened;  /* not for strangers, nor for their caches */
+    bool body_here; /* taken in at the door, or there is none */
 };
 
 _Static_assert(sizeof(struct amy__visit) <= AMY__EXCHANGE_ROOM,
@@ -196,6 +212,28 @@ void amy__visit_fail(struct amy__visit *v, unsigned status, const char *what);
 struct amy__arrival amy__visit_arrival(const struct amy__visit *v);
 /* One line of error.log about this exchange. */
 void amy__visit_blame(struct amy__visit *v, unsigned status, const char *what);
+
+/* The door lets it in, now or after it waited there. */
+void amy__visit_admit(struct amy__visit *v);
+
+/* door.c: sites that are closed to strangers. */
+/* True: it is kept, for an answer or until a check is over. */
+bool amy__door_keeps(struct amy__visit *v, const struct amy__request_head *head,
+                     const struct amy__address *client);
+void amy__door_on_body(struct amy__visit *v);
+void amy__door_leave(struct amy__visit *v); /* the client did */
+/* CHECKED came. */
+void amy__door_checked(struct amy__front *front, const struct amy__json *json);
+void amy__door_tick(struct amy__front *front); /* once a second */
+/* What every answer of such a site says besides. */
+void amy__door_dress(struct amy__visit *v, struct amy__answer_head *head);
+
+/* checker.c: a process without sites answers CHECK. */
+void amy__checker_answer(struct amy__front *front, const struct amy__json *ask);
+
+/* process.c: to the master; json is taken over. */
+void amy__front_say(struct amy__front *front, enum amy__wire_type type,
+                    struct amy__json *json);
 
 /* static.c, proxy.c: the two ways on. */
 void amy__static_serve(struct amy__visit *v, int dir_fd, const char *root,

@@ -49,8 +49,8 @@ struct amy__wire {
 static bool
 is_known_type(uint16_t type)
 {
-    return (type >= AMY__WIRE_FDS && type <= AMY__WIRE_LOG) ||
-           (type >= AMY__WIRE_ACK && type <= AMY__WIRE_LOG_FULL);
+    return (type >= AMY__WIRE_FDS && type <= AMY__WIRE_CHECKED) ||
+           (type >= AMY__WIRE_ACK && type <= AMY__WIRE_CHECK);
 }
 
 static int

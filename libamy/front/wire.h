@@ -71,6 +71,9 @@ enum amy__wire_type {
      * with pages: one may come between PREPARE and COMMIT, and then the bundle
      * has an older one. */
     AMY__WIRE_LOG = 13,
+    /* {ask, verdict: "right", "wrong" or "none"}: of a CHECK; none: it could
+     * not be checked. Also what a checker answers to the master. */
+    AMY__WIRE_CHECKED = 14,
 
     /* ---- process -> master ---- */
 
@@ -84,6 +87,10 @@ enum amy__wire_type {
     AMY__WIRE_PROBED = 35,
     /* {site}: in the last second its logs found no room (ENOSPC, EDQUOT) */
     AMY__WIRE_LOG_FULL = 36,
+    /* {ask, hash, secret: its bytes as digits}: is this the password of that
+     * hash? Passed on to the checker, which is a process that was sent no
+     * bundle. Answered by CHECKED. */
+    AMY__WIRE_CHECK = 37,
 };
 
 struct amy__wire_header {

@@ -146,6 +146,9 @@ amy__exchange_encode_head(struct amy__exchange *x,
         (void)amy__server_now(server); /* called from elsewhere on the loop */
     }
     x->times.first_us = server->now_us;
+    if (server->handler.on_answer != NULL) {
+        server->handler.on_answer(x, head, server->user);
+    }
     amy__exchange_dress(server, head,
                         x->head.keep_alive && !conn->close_after &&
                             !server->draining);

@@ -82,6 +82,11 @@ struct amy__server_handler {
     void (*on_tunnel)(struct amy__exchange *x, struct amy__span data,
                       void *user);
     void (*on_tunnel_end)(struct amy__exchange *x, void *user);
+    /* An answer's head, also one of the server's own, is about to be written:
+     * fields may still change. What they point at lives until this returns, and
+     * once more into the handler. May be NULL. */
+    void (*on_answer)(struct amy__exchange *x, struct amy__answer_head *head,
+                      void *user);
     /* Exactly once per on_request; last touch; log here. */
     void (*on_done)(struct amy__exchange *x, void *user);
     /* A request refused before there was an exchange to hand out (400, 408,

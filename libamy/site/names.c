@@ -322,3 +322,42 @@ amy__site_check_wsgi(struct amy__span target, struct amy_error *err)
     }
     return 0;
 }
+
+/* Beneath the site's directory others may write: root would not read it. */
+int
+amy__site_check_users(struct amy__span path, struct amy_error *err)
+{
+    bool absolute = path.n > 0 && path.p[0] == '/';
+
+    if (path.n == 0 || path.n > URL_PATH_MAX || path.p[path.n - 1] == '/' ||
+        path.p[0] == '.') {
+        return amy__err(err, AMY_EINVAL, "names no file");
+    }
+    for (size_t i = 0; i < path.n; i++) {
+        if ((unsigned char)path.p[i] <= 0x20 || path.p[i] == 0x7f) {
+            return amy__err(err, AMY_EINVAL,
+                            "has a blank or a control character");
+        }
+        if (path.p[i] == '/' && !absolute) {
+            return amy__err(err, AMY_EINVAL,
+                            "is neither a whole path nor a name alone");
+        }
+    }
+    return 0;
+}
+
+/* It stands between quotes in a field. */
+int
+amy__site_check_realm(struct amy__span text, struct amy_error *err)
+{
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] < ' ' || text.p[i] > '~' || text.p[i] == '"' ||
+            text.p[i] == '\\') {
+            return amy__err(err, AMY_EINVAL,
+                            "has a character that is not allowed");
+        }
+    }
+    return text.n > 0 && text.n <= 100
+               ? 0
+               : amy__err(err, AMY_EINVAL, "is empty or too long");
+}

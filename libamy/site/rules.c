@@ -172,15 +172,31 @@ check_http(const struct amy__rules *rules, const struct amy__node *root)
     }
 }
 
+/* Whom a closed site lets in. */
 static void
-check_stage(const struct amy__rules *rules, const struct amy__node *root)
+check_access(const struct amy__rules *rules, const struct amy__node *root)
 {
-    struct amy__place place = amy__rules_place(root, "stage", "stage");
+    struct amy__site *site = rules->site;
+    const struct amy__node *access = amy__node_get(root, "access");
+    bool lets_in = amy__node_get(access, "users") != NULL ||
+                   amy__node_get(access, "allow") != NULL;
+    struct amy__place place =
+        amy__rules_place(root, access != NULL ? "access" : "stage",
+                         access != NULL ? "access" : "stage");
 
-    if (rules->site->stage_test) {
+    site->closed = site->stage_test || access != NULL;
+    place.allowed = "access with users, allow or both";
+    if (site->closed && !lets_in) {
+        (site->stage_test ? amy__report_warning : amy__report_error)(
+            rules->report, &place,
+            "lets nobody in: the site would be closed to everybody but for "
+            "access.except");
+    }
+    if (site->access_users != NULL && site->http == AMY__HTTP_SERVE) {
+        place = amy__rules_place(root, "http", "http.mode");
+        place.allowed = "redirect or off";
         amy__report_warning(rules->report, &place,
-                            "a test site is not closed to strangers by this "
-                            "version: it serves as production does");
+                            "has passwords of access.users pass in the clear");
     }
 }
 
@@ -733,7 +749,7 @@ amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
     site->user_column = user == NULL ? 0 : user->column;
     check_domain(&rules, root, expect_domain);
     check_aliases(&rules, root);
-    check_stage(&rules, root);
+    check_access(&rules, root);
     check_backup(&rules, root);
     check_tls(&rules, root);
     check_http(&rules, root);

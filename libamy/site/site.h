@@ -123,6 +123,13 @@ struct amy__site {
     char *domain;
     char **aliases; /* NULL-terminated, never NULL */
     bool stage_test;
+    bool closed;        /* to strangers: a test site, or one with `access` */
+    char *access_users; /* a file of passwords: a name in the site's directory,
+                           or an absolute path; or NULL */
+    struct amy__cidr *access_allow; /* who needs none */
+    size_t access_allow_count;
+    char **access_except; /* paths for everybody; NULL-terminated, never NULL */
+    char *access_realm;   /* NULL: the domain */
     char *user;
     uid_t uid; /* resolved at load; AMY__UID_UNKNOWN after a mere parse */
     gid_t gid;

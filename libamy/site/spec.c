@@ -241,6 +241,21 @@ static const struct amy__field gate_fields[] = {
      .check = amy__site_check_url_path},
     END};
 
+static const struct amy__field access_fields[] = {
+    {ROW("users", TEXT, SITE(access_users)),
+     .allowed = "a file such as /etc/amy/users, or a name in the site's "
+                "directory",
+     .check = amy__site_check_users},
+    {ROW("allow", CIDRS, SITE(access_allow)),
+     .count_offset = SITE(access_allow_count), .max = 256},
+    {ROW("except", TEXTS, SITE(access_except)), .flags = AMY__FIELD_NEVER_NULL,
+     .allowed = "paths such as /healthz, or /hooks/ with what is beneath",
+     .max = 256, .check = amy__site_check_url_path},
+    {ROW("realm", TEXT, SITE(access_realm)),
+     .allowed = "1 to 100 printable ASCII characters without \" and \\",
+     .check = amy__site_check_realm},
+    END};
+
 static int
 check_zone(struct amy__span text, struct amy_error *err)
 {
@@ -455,6 +470,7 @@ const struct amy__field amy__site_fields[] = {
      .fields = route_fields},
     {.key = "limits", .kind = AMY__FIELD_MAP, .fields = limits_fields},
     {.key = "gate", .kind = AMY__FIELD_MAP, .fields = gate_fields},
+    {.key = "access", .kind = AMY__FIELD_MAP, .fields = access_fields},
     {.key = "database", .kind = AMY__FIELD_MAP, .fields = database_fields},
     {.key = "redis", .kind = AMY__FIELD_MAP, .fields = redis_fields},
     {.key = "backup", .kind = AMY__FIELD_MAP, .fields = backup_fields},

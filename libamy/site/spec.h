@@ -32,6 +32,8 @@ int amy__site_check_files(struct amy__span path, struct amy_error *err);
 int amy__site_check_log(struct amy__span name, struct amy_error *err);
 int amy__site_check_socket(struct amy__span path, struct amy_error *err);
 int amy__site_check_upstream(struct amy__span address, struct amy_error *err);
+int amy__site_check_users(struct amy__span path, struct amy_error *err);
+int amy__site_check_realm(struct amy__span text, struct amy_error *err);
 int amy__site_check_wsgi(struct amy__span target, struct amy_error *err);
 
 #endif

@@ -23,6 +23,22 @@ test_sha256_of_known_texts(void **state)
 }
 
 static void
+test_digits_become_bytes_again(void **state)
+{
+    uint8_t bytes[3] = {0};
+
+    (void)state;
+    assert_true(amy__unhex("00ff7a", 3, bytes));
+    assert_memory_equal(bytes, "\x00\xff\x7a", 3);
+    assert_true(amy__unhex("", 0, bytes));
+    assert_false(amy__unhex("00ff7", 3, bytes));
+    assert_false(amy__unhex("00ff7a00", 3, bytes));
+    assert_false(amy__unhex("00FF7A", 3, bytes));
+    assert_false(amy__unhex("00 f7a", 3, bytes));
+    assert_false(amy__unhex("", 3, bytes));
+}
+
+static void
 test_sha256_in_pieces_is_that_of_the_whole(void **state)
 {
     struct amy__sha256 *hash = NULL;
@@ -71,6 +87,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sha256_of_known_texts),
+        cmocka_unit_test(test_digits_become_bytes_again),
         cmocka_unit_test(test_sha256_in_pieces_is_that_of_the_whole),
         cmocka_unit_test(test_random_differs_and_has_a_bound),
         cmocka_unit_test(test_secrets_compare_and_vanish),

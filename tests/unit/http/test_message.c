@@ -11,6 +11,7 @@ static const struct {
 } names[] = {
     {"Accept", AMY__FIELD_ACCEPT},
     {"Accept-Encoding", AMY__FIELD_ACCEPT_ENCODING},
+    {"Authorization", AMY__FIELD_AUTHORIZATION},
     {"Cache-Control", AMY__FIELD_CACHE_CONTROL},
     {"Connection", AMY__FIELD_CONNECTION},
     {"Content-Length", AMY__FIELD_CONTENT_LENGTH},

@@ -41,6 +41,9 @@ test_parse_of_two_keys_fills_every_default(void **state)
     assert_null(site->aliases[0]);
     assert_null(site->gate_except[0]);
     assert_false(site->stage_test);
+    assert_false(site->closed);
+    assert_null(site->access_users);
+    assert_null(site->access_except[0]);
     assert_int_equal(site->cert_count, 0);
     assert_int_equal(site->http, AMY__HTTP_REDIRECT);
     assert_null(site->http_except[0]);
@@ -105,6 +108,27 @@ assert_texts(char **list, const char *const *expected)
         assert_string_equal(list[i], expected[i]);
     }
     assert_null(list[i]);
+}
+
+static void
+test_parse_of_closed_sites(void **state)
+{
+    static const char *const except[] = {"/hooks/", "/healthz", NULL};
+    struct amy__site *site = good(MINIMUM "stage: test\n"
+                                          "access: {allow: [10.0.0.1]}\n");
+
+    (void)state;
+    assert_true(site->stage_test && site->closed);
+    assert_null(site->access_users);
+    amy__site_unref(site);
+    site = good(MINIMUM "access: {users: testers, allow: [10.0.0.0/8], "
+                        "except: [/hooks/, /healthz], realm: us}\n");
+    assert_true(site->closed && !site->stage_test);
+    assert_string_equal(site->access_users, "testers");
+    assert_int_equal(site->access_allow_count, 1);
+    assert_texts(site->access_except, except);
+    assert_string_equal(site->access_realm, "us");
+    amy__site_unref(site);
 }
 
 static void
@@ -343,6 +367,7 @@ main(void)
             test_parse_socket_is_a_path_or_a_map_and_means_serving),
         cmocka_unit_test(test_parse_http_is_a_word_or_a_map),
         cmocka_unit_test(test_parse_of_two_keys_fills_every_default),
+        cmocka_unit_test(test_parse_of_closed_sites),
         cmocka_unit_test(test_parse_of_the_example_reads_its_workers),
         cmocka_unit_test(test_parse_of_the_example_reads_the_rest),
         cmocka_unit_test(test_parse_of_crlf_and_bom_is_the_same),

@@ -250,7 +250,7 @@ test_load_tells_owners_and_contents_at_once(void **state)
         "root)\n"
         "TOP/webapps/example.org/site.yaml:3:1: stge: unknown key, did you "
         "mean 'stage'? (allowed: site, aliases, stage, user, tls, http, "
-        "health, workers, routes, limits, gate, database, redis, backup, "
+        "health, workers, routes, limits, gate, access, database, redis, backup, "
         "logs)\n");
 }
 
