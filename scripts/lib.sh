@@ -12,7 +12,8 @@ PYTHON=/usr/bin/python3
 
 BUILD_PACKAGES=(gcc libc6-dev cmake ninja-build pkg-config libevent-dev
     libssl-dev libnghttp2-dev libyaml-dev libjansson-dev libzstd-dev
-    zlib1g-dev libpq-dev libcurl4-openssl-dev libhiredis-dev libseccomp-dev)
+    zlib1g-dev libpq-dev libcurl4-openssl-dev libhiredis-dev libseccomp-dev
+    libcrypt-dev)
 CHECK_PACKAGES=(git clang clang-format libcmocka-dev libclang-rt-dev g++ python3
     redis-server)
 SITE_PACKAGES=(python3 python3-venv openssl postgresql postgresql-client
