@@ -1,5 +1,6 @@
 """Builds amy._native against the libamy that pkg-config finds."""
 
+import os
 import shlex
 import subprocess
 from pathlib import Path
@@ -18,7 +19,10 @@ def pkg_config(*arguments):
 
 
 def rpath(link_flags):
-    """A libamy somewhere else is found where it was when this was built."""
+    """A libamy somewhere else is found where it was when this was built, but
+    for one that lies in DESTDIR until the package that is being made is done."""
+    if os.environ.get("DESTDIR"):
+        return []
     directories = [str(Path(flag[2:]).resolve()) for flag in link_flags if flag.startswith("-L")]
     return [f"-Wl,-rpath,{directory}" for directory in directories
             if not directory.startswith(KNOWN_TO_THE_LOADER)]
