@@ -134,6 +134,9 @@ show_gate(const json_t *site)
     char date[64] = "";
 
     text_print(TEXT_BOLD, "%s", text_at(site, "site"));
+    if (strcmp(text_at(site, "stage"), "test") == 0) {
+        text_print(TEXT_WARN, "  test");
+    }
     if (state[0] == '\0') {
         text_print(TEXT_PLAIN, "\n");
         return;
@@ -463,6 +466,26 @@ show_backup(const json_t *backup)
     }
 }
 
+/* "  closed to strangers: 3 by password, 1 network" */
+static void
+show_access(const json_t *access)
+{
+    int64_t users = int_at(access, "users");
+    int64_t networks = int_at(access, "networks");
+
+    if (!json_is_object(access)) {
+        return;
+    }
+    text_print(TEXT_FAINT, "  closed to strangers");
+    if (users == 0 && networks == 0) {
+        text_print(TEXT_WARN, ": nobody gets in; give access.users or "
+                              "access.allow in site.yaml\n");
+        return;
+    }
+    text_print(TEXT_PLAIN, ": %" PRId64 " by password, %" PRId64 " network%s\n",
+               users, networks, networks == 1 ? "" : "s");
+}
+
 static void
 show_site(const json_t *site)
 {
@@ -474,6 +497,7 @@ show_site(const json_t *site)
 
     text_print(TEXT_PLAIN, "\n");
     show_gate(site);
+    show_access(json_object_get(site, "access"));
     if (error[0] != '\0' && !is_told_below(error, problems)) {
         text_print(TEXT_BAD, "  error: %s\n", error);
     }

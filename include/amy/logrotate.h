@@ -495,10 +495,10 @@ AMY_API const char *amy_log_component_name(uint32_t component);
 
 /**
  * Write a line as one JSON object and a newline: time (RFC 3339), component,
- * message, and site where it is known; of access lines client, status, bytes,
- * duration, queued, request_id, worker, method, target, referer, agent; of
- * workers' lines pool, position, pid. What does not fit is cut, and "cut": true
- * says so.
+ * message, and site where it is known; of access lines client, user, status,
+ * bytes, duration, queued, request_id, worker, stage, method, target, referer,
+ * agent; of workers' lines pool, position, pid. What does not fit is cut, and
+ * "cut": true says so.
  *
  * @param size  512 at least
  * @return how many bytes were written, at most size; no NUL follows them

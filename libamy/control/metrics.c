@@ -20,7 +20,7 @@
 #define TEXT_MAX ((size_t)8 * 1024 * 1024)
 #define CONNECTIONS_MAX 64
 #define USER_CONNECTIONS_MAX 8
-#define COLLECTORS_MAX 8
+#define COLLECTORS_MAX 12
 #define SOCKET_MODE 0666 /* nothing can be changed here */
 #define BACKLOG 64
 

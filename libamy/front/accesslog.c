@@ -250,6 +250,9 @@ amy__access_log_add(struct amy__access_log *log,
     at = put_escaped(at, amy__span_of(line->request_id), 80);
     at = put_text(at, AMY_SPAN(" w="));
     at = put_escaped(at, amy__span_of(line->worker), 80);
+    if (line->stage_test) {
+        at = put_text(at, AMY_SPAN(" stage=test"));
+    }
     *at++ = '\n';
     amy__log_writer_add(log->out.writer, (size_t)(at - begin));
 }

@@ -38,6 +38,7 @@ struct amy__access_line {
     int64_t queued_us; /* -1: it never asked for a worker */
     const char *request_id;
     const char *worker; /* "web/1.0"; "": none */
+    bool stage_test;
 };
 
 /* name: the site, for our own log. */

@@ -89,6 +89,7 @@ struct amy__front_site {
     struct amy__waiter *waiters; /* for the word to be flipped */
     struct amy__json *problems;  /* of the last look; an array */
     bool listed;                 /* by the last look at webapps */
+    struct amy__site *spec;      /* as it was read last; or NULL */
     size_t users;                /* who get in by a password */
     struct amy_logrotate *rotator;
     struct amy__front_log logs[AMY__FRONT_LOGS];

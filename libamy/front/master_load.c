@@ -141,6 +141,9 @@ amy__front_site_free(struct amy__front_site *site)
     amy__close(&site->run_fd);
     amy__close(&site->page_fd);
     amy__json_free(site->problems);
+    if (site->spec != NULL) {
+        amy__site_unref(site->spec);
+    }
     if (site->name != NULL) {
         amy__certs_forget(site->front->certs, site->name);
     }
@@ -341,6 +344,25 @@ fill_place(struct loading *loading, const struct amy__site *spec,
     return rc;
 }
 
+/* For status; what the daemon's log tells of a closed site. */
+static void
+keep_spec(struct amy__front_site *site, struct amy__site *spec)
+{
+    struct amy_front *front = site->front;
+
+    if (site->spec != NULL) {
+        amy__site_unref(site->spec);
+    }
+    site->spec = amy__site_ref(spec);
+    if (spec->closed) {
+        amy__log(&front->log, AMY_LOG_NOTICE,
+                 "site is closed to strangers site=%s stage=%s users=%zu "
+                 "networks=%zu",
+                 site->name, amy__site_stage(spec), site->users,
+                 spec->access_allow_count);
+    }
+}
+
 /* Read one site anew. 0 also when it cannot be served: status says why. */
 static int
 read_site(struct loading *loading, struct amy__bundle_site *one,
@@ -374,6 +396,7 @@ read_site(struct loading *loading, struct amy__bundle_site *one,
         rc = rc == AMY_ENOMEM ? rc : 0;
     } else {
         rc = fill_place(loading, spec, amy__buf_span(&yaml), one);
+        keep_spec(loading->site, spec);
         *ret_spec = rc == 0 ? amy__site_ref(spec) : NULL;
     }
     if (spec != NULL) {

@@ -141,6 +141,27 @@ tell_gates(struct amy__metrics_text *text, void *user)
     }
 }
 
+/* Joined with what else has the label "site". */
+static void
+tell_info(struct amy__metrics_text *text, void *user)
+{
+    static const struct amy__metric info =
+        GAUGE("site_info", "1, with the stage of the site.");
+    const struct amy_front *front = user;
+
+    for (const struct amy__front_site *s = front->sites; s != NULL;
+         s = s->next) {
+        if (s->spec != NULL) {
+            const struct amy__label labels[] = {
+                {"site", s->name},
+                {"stage", amy__site_stage(s->spec)},
+                {NULL, NULL}};
+
+            amy__metrics_value(text, &info, labels, 1);
+        }
+    }
+}
+
 static void
 tell_answers(struct amy__metrics_text *text, void *user)
 {
@@ -398,7 +419,7 @@ amy__front_metrics_create(struct amy_front *front, struct amy_error *err)
         .log = &front->log,
     };
     static const amy__metrics_fn collectors[] = {
-        tell_front, tell_processes, tell_gates,  tell_answers,
+        tell_front, tell_processes, tell_info,   tell_gates, tell_answers,
         tell_pools, tell_certs,     tell_served, tell_logs,
     };
     int rc = amy__metrics_create(&opts, &front->metrics, err);

@@ -220,12 +220,34 @@ slots_json(const struct amy_front *front, const char *name)
     return json;
 }
 
+/* Whom a closed site lets in; nothing of one that is open to all. */
+static void
+add_access(const struct amy__front_site *site, struct amy__json *json)
+{
+    const struct amy__site *spec = site->spec;
+    struct amy__json *access = NULL;
+
+    if (spec == NULL) {
+        return;
+    }
+    (void)amy__json_set(json, "stage", amy__json_text(amy__site_stage(spec)));
+    if (spec->closed) {
+        access = amy__json_object();
+        (void)amy__json_set(access, "users",
+                            amy__json_int((int64_t)site->users));
+        (void)amy__json_set(access, "networks",
+                            amy__json_int((int64_t)spec->access_allow_count));
+        (void)amy__json_set(json, "access", access);
+    }
+}
+
 static struct amy__json *
 site_json(const struct amy_front *front, const struct amy__front_site *site)
 {
     struct amy__json *json = amy__json_object();
 
     (void)amy__json_set(json, "site", amy__json_text(site->name));
+    add_access(site, json);
     (void)amy__json_set(json, "gate", gate_json(site));
     (void)amy__json_set(json, "slots", slots_json(front, site->name));
     (void)amy__json_set(json, "certificates",

@@ -84,10 +84,10 @@ amy__visit_blame(struct amy__visit *v, unsigned status, const char *what)
     (void)amy__escape(head->target, target, sizeof(target));
     amy__error_log_add(v->vhost->domain->errors, amy__wall_ms(v->front->clock),
                        "status=%u client=%s id=%s worker=%s target=\"%s\" "
-                       "error=\"%s\"",
+                       "error=\"%s\"%s",
                        status, v->client, v->request_id,
                        v->job.worker[0] == '\0' ? "-" : v->job.worker, target,
-                       what);
+                       what, amy__site_tag(v->vhost->site));
 }
 
 void
@@ -504,6 +504,7 @@ log_line(struct amy__visit *v)
             v->job.seated_us > 0 ? v->job.seated_us - v->job.entered_us : -1,
         .request_id = v->request_id,
         .worker = v->job.worker,
+        .stage_test = v->vhost->site->stage_test,
     };
 
     amy__access_log_add(v->vhost->domain->log, &line);

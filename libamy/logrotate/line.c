@@ -261,7 +261,7 @@ unless_dash(struct amy__span s)
     return amy__span_eq(s, AMY_SPAN("-")) ? (struct amy__span){s.p, 0} : s;
 }
 
-/* "rt=0.012 qt=- id=abc w=web/1.0", in any order. */
+/* "rt=0.012 qt=- id=abc w=web/1.0 stage=test", in any order. */
 static void
 read_ours(struct amy__span rest, struct amy__log_access *ret)
 {
@@ -282,6 +282,8 @@ read_ours(struct amy__span rest, struct amy__log_access *ret)
             ret->request_id = word;
         } else if (amy__span_eq(key, AMY_SPAN("w"))) {
             ret->worker = word;
+        } else if (amy__span_eq(key, AMY_SPAN("stage"))) {
+            ret->stage = word;
         }
     }
 }
@@ -302,6 +304,26 @@ take_status(struct amy__span *s, struct amy__log_access *ret)
     return count_digits(ret->bytes) == ret->bytes.n;
 }
 
+/* "- anna [": some write a name with blanks as it is. */
+static bool
+take_user(struct amy__span *s, struct amy__span *ret)
+{
+    const char *end = s->n == 0 ? NULL : memmem(s->p, s->n, " [", 2);
+    struct amy__span ignored = {0};
+
+    if (end == NULL) {
+        return false;
+    }
+    *ret = (struct amy__span){s->p, (size_t)(end - s->p)};
+    s->n -= ret->n + 2;
+    s->p = end + 2;
+    if (!take_until(ret, ' ', &ignored)) {
+        return false;
+    }
+    *ret = unless_dash(*ret);
+    return true;
+}
+
 bool
 amy__log_line_access(struct amy__span line, struct amy__log_access *ret)
 {
@@ -311,9 +333,9 @@ amy__log_line_access(struct amy__span line, struct amy__log_access *ret)
     struct amy__span words = {0};
 
     if (!take_until(&rest, ' ', &made.client) ||
-        !take_until(&rest, '[', &ignored) ||
-        !take_until(&rest, ']', &ignored) || !take(&rest, ' ') ||
-        !take_quoted(&rest, &made.request) || !take_status(&rest, &made)) {
+        !take_user(&rest, &made.user) || !take_until(&rest, ']', &ignored) ||
+        !take(&rest, ' ') || !take_quoted(&rest, &made.request) ||
+        !take_status(&rest, &made)) {
         return false;
     }
     words = made.request;

@@ -23,6 +23,7 @@ bool amy__log_line_time(struct amy__span line, int64_t *ret_wall_ms);
  * Pieces stay escaped as they are. n == 0: it has none. */
 struct amy__log_access {
     struct amy__span client;
+    struct amy__span user;    /* of Basic authentication */
     struct amy__span request; /* all of it: "GET /a HTTP/1.1" */
     struct amy__span method;
     struct amy__span target;
@@ -34,6 +35,7 @@ struct amy__log_access {
     struct amy__span queued;
     struct amy__span request_id;
     struct amy__span worker;
+    struct amy__span stage; /* "test" */
 };
 bool amy__log_line_access(struct amy__span line, struct amy__log_access *ret);
 

@@ -207,12 +207,14 @@ static void
 put_access(struct out *out, const struct amy__log_access *access)
 {
     put_text(out, "client", access->client);
+    put_text(out, "user", access->user);
     put_number(out, "status", access->status);
     put_number(out, "bytes", access->bytes);
     put_seconds(out, "duration", access->duration);
     put_seconds(out, "queued", access->queued);
     put_text(out, "request_id", access->request_id);
     put_text(out, "worker", access->worker);
+    put_text(out, "stage", access->stage);
     put_text(out, "method", access->method);
     put_text(out, "target", access->target);
     put_text(out, "referer", access->referer);

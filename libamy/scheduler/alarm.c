@@ -43,8 +43,9 @@ set_alarm(struct amy__scheduler_site *site, enum amy__alarm_kind kind, bool on,
     (void)vsnprintf(alarm->message, sizeof(alarm->message), fmt, args);
     va_end(args);
     amy__log(&scheduler->log, on ? AMY_LOG_ERROR : AMY_LOG_NOTICE,
-             "alarm %s site=%s state=%s reason=\"%s\"", on ? "on" : "off",
-             site->domain, names[kind], alarm->message);
+             "alarm %s site=%s state=%s reason=\"%s\"%s", on ? "on" : "off",
+             site->domain, names[kind], alarm->message,
+             amy__site_tag(site->site));
     alarm->ran = false;
     alarm->unrun = 0;
     alarm->rerun_ms = 0;

@@ -29,6 +29,10 @@ write_body(const struct amy__scheduler_site *site, enum amy__alarm_kind kind,
         host[0] = '\0';
     }
     (void)amy__json_set(json, "site", amy__json_text(site->domain));
+    if (site->site != NULL) {
+        (void)amy__json_set(json, "stage",
+                            amy__json_text(amy__site_stage(site->site)));
+    }
     (void)amy__json_set(json, "host", amy__json_text(host));
     (void)amy__json_set(json, "state", amy__json_text(amy__alarm_name(kind)));
     (void)amy__json_set(json, "on", amy__json_bool(alarm->on));

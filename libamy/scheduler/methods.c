@@ -84,6 +84,10 @@ site_json(const struct amy__scheduler_site *site)
         site->error[0] != '\0' ? site->error : site->unscheduled;
 
     (void)amy__json_set(json, "site", amy__json_text(site->domain));
+    if (site->site != NULL) {
+        (void)amy__json_set(json, "stage",
+                            amy__json_text(amy__site_stage(site->site)));
+    }
     if (site->site != NULL && site->site->database_from != NULL) {
         (void)amy__json_set(json, "backup", backup_json(site));
     }

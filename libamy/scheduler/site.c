@@ -448,17 +448,19 @@ log_end(const struct amy__scheduler_site *site, const struct amy__run *run)
         amy__log(log,
                  amy__scheduler_is_failure(run->code) ? AMY_LOG_ERROR
                                                       : AMY_LOG_WARN,
-                 "job failed site=%s job=%s reason=\"" AMY_SPAN_FMT "\"",
+                 "job failed site=%s job=%s reason=\"" AMY_SPAN_FMT "\"%s",
                  site->domain, amy__job_action_name(run->spec.action),
-                 AMY_SPAN_ARG(amy__own_words(run->message)));
+                 AMY_SPAN_ARG(amy__own_words(run->message)),
+                 amy__site_tag(site->site));
     } else if (run->spec.action != AMY__JOB_LIST &&
                run->spec.action != AMY__JOB_SHOW) {
         amy__log(log, AMY_LOG_NOTICE,
                  "job done site=%s job=%s set=%s "
-                 "verdict=%s",
+                 "verdict=%s%s",
                  site->domain, amy__job_action_name(run->spec.action),
                  amy__json_get_text(set, "name", "-"),
-                 amy__json_get_text(set, "verdict", "-"));
+                 amy__json_get_text(set, "verdict", "-"),
+                 amy__site_tag(site->site));
     }
 }
 

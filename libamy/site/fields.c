@@ -306,6 +306,10 @@ static void
 set_standard(struct amy__fields_reader *reader, const struct amy__field *field,
              void *record)
 {
+    const char *standard = reader->test && field->test_standard != NULL
+                               ? field->test_standard
+                               : field->standard;
+
     if (field->kind == AMY__FIELD_MAP) {
         amy__fields_read(reader, field->fields, NULL, record);
     } else if (field->kind == AMY__FIELD_TEXTS &&
@@ -317,10 +321,10 @@ set_standard(struct amy__fields_reader *reader, const struct amy__field *field,
         (void)make_items(reader, field, 1, sizeof(char *), record);
     } else if (field->kind == AMY__FIELD_CUSTOM) {
         (void)field->set(record, (struct amy__span){NULL, 0});
-    } else if (field->kind == AMY__FIELD_TEXT && field->standard != NULL) {
-        store_text(reader, field, field->standard, record);
-    } else if (field->standard != NULL && field->item_size == 0) {
-        (void)amy__value_set(field, field->standard, record);
+    } else if (field->kind == AMY__FIELD_TEXT && standard != NULL) {
+        store_text(reader, field, standard, record);
+    } else if (standard != NULL && field->item_size == 0) {
+        (void)amy__value_set(field, standard, record);
     }
 }
 

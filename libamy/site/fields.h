@@ -55,8 +55,9 @@ struct amy__field {
     const char *key;
     enum amy__field_kind kind;
     unsigned flags;
-    const char *standard; /* the default as one would write it, or NULL */
-    const char *allowed;  /* for messages; NULL: made from kind and bounds */
+    const char *standard;      /* the default as one would write it, or NULL */
+    const char *test_standard; /* another one with `stage: test`; or NULL */
+    const char *allowed; /* for messages; NULL: made from kind and bounds */
     size_t offset;
     size_t count_offset;
     size_t item_size;
@@ -72,6 +73,7 @@ struct amy__field {
 
 struct amy__fields_reader {
     struct amy__report *report;
+    bool test;      /* it is a test site's */
     char path[256]; /* dotted, of what is being read */
 };
 

@@ -198,6 +198,12 @@ struct amy__site {
     uint8_t hash[32]; /* SHA-256 of the YAML */
 };
 
+/* "production" or "test". */
+const char *amy__site_stage(const struct amy__site *site);
+/* " stage=test" behind a line that is about a test site, else ""; NULL is no
+ * site at all. */
+const char *amy__site_tag(const struct amy__site *site);
+
 struct amy__site *amy__site_ref(struct amy__site *site);
 void amy__site_unref(struct amy__site *site);
 

@@ -394,8 +394,8 @@ static const struct amy__field backup_fields[] = {
      .allowed = "five fields such as '30 2 * * mon-fri'", .check = check_cron},
     {ROW("zone", TEXT, SITE(backup_zone)), .standard = "UTC",
      .allowed = "a time zone such as Europe/Zurich", .check = check_zone},
-    {ROW("keep", COUNT, SITE(backup_keep)), .standard = "48", .min = 1,
-     .max = 100000},
+    {ROW("keep", COUNT, SITE(backup_keep)), .standard = "48",
+     .test_standard = "8", .min = 1, .max = 100000},
     {ROW("keep_for", DURATION, SITE(backup_keep_for_ms)), .min = HOUR,
      .max = 3660 * DAY},
     {.key = "thin", .kind = AMY__FIELD_MAP, .fields = thin_fields},
@@ -434,9 +434,9 @@ static const struct amy__field logs_fields[] = {
     {ROW("keep", COUNT, SITE(logs_keep)), .standard = "1000", .min = 1,
      .max = 100000},
     {ROW("max_age", DURATION, SITE(logs_max_age_ms)), .standard = "30d",
-     .min = HOUR, .max = 3660 * DAY},
-    {ROW("total", SIZE, SITE(logs_total_bytes)), .standard = "2GiB", .min = MIB,
-     .max = 1024 * GIB},
+     .test_standard = "7d", .min = HOUR, .max = 3660 * DAY},
+    {ROW("total", SIZE, SITE(logs_total_bytes)), .standard = "2GiB",
+     .test_standard = "256MiB", .min = MIB, .max = 1024 * GIB},
     {ROW("compress", WORD, SITE(logs_packing)), .standard = "gzip",
      .words = packings},
     {ROW("files", MAPS, SITE(log_files)), .count_offset = SITE(log_file_count),
@@ -477,6 +477,18 @@ const struct amy__field amy__site_fields[] = {
     {.key = "logs", .kind = AMY__FIELD_MAP, .fields = logs_fields},
     END};
 
+const char *
+amy__site_stage(const struct amy__site *site)
+{
+    return stages[site->stage_test ? 1 : 0].word;
+}
+
+const char *
+amy__site_tag(const struct amy__site *site)
+{
+    return site != NULL && site->stage_test ? " stage=test" : "";
+}
+
 struct amy__site *
 amy__site_ref(struct amy__site *site)
 {
@@ -496,6 +508,14 @@ amy__site_unref(struct amy__site *site)
 
 AMY_DEFINE_CLEANUP(struct amy__site *, amy__site_unref)
 
+/* Known before the rest is read: defaults hang on it. */
+static bool
+is_test(const struct amy__node *stage)
+{
+    return stage != NULL && stage->text != NULL &&
+           strcmp(stage->text, "test") == 0;
+}
+
 /* The tree into the site: keys, then rules. */
 static void
 fill(struct amy__site *site, const struct amy__document *doc,
@@ -513,6 +533,7 @@ fill(struct amy__site *site, const struct amy__document *doc,
                           amy__node_kind_name(doc->root));
         return;
     }
+    reader.test = is_test(amy__node_get(doc->root, "stage"));
     amy__fields_read(&reader, amy__site_fields, doc->root, site);
     if (!report->out_of_memory) {
         amy__site_apply_rules(site, doc->root, expect_domain, report);

@@ -130,6 +130,8 @@ site_json(struct amy__workers_site *site)
     }
     (void)amy__json_set(json, "site", amy__json_text(site->domain));
     if (site->site != NULL) {
+        (void)amy__json_set(json, "stage",
+                            amy__json_text(amy__site_stage(site->site)));
         (void)amy__json_set(json, "user", amy__json_text(site->site->user));
     }
     if (site->env_error[0] != '\0') {

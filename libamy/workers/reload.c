@@ -291,11 +291,12 @@ enter_phase(struct amy__workers_site *site, enum amy__roll_phase before)
     }
     reload->check_ms = now_of(site) + CHECK_EVERY_MS;
     amy__log(&site->borrow_workers->log, AMY_LOG_NOTICE,
-             "reload site=%s generation=%" PRIu64 " phase=%s", site->domain,
+             "reload site=%s generation=%" PRIu64 " phase=%s%s", site->domain,
              reload->generation,
              reload->roll.phase == AMY__ROLL_IDLE
                  ? (reload->roll.back ? "failed" : "done")
-                 : amy__roll_phase_name(reload->roll.phase));
+                 : amy__roll_phase_name(reload->roll.phase),
+             amy__site_tag(site->site));
 }
 
 static void

@@ -224,7 +224,7 @@ def test_name_is_in_the_access_log_and_nothing_else_of_it(wire):
     def line(path):
         return next((text for text in log.read_text().splitlines() if path in text), None)
 
-    wait_for(lambda: line("/logged/wrong"), SOON_S, "both are logged")
+    wait_for(lambda: line("/logged/right") and line("/logged/wrong"), SOON_S, "both are logged")
     assert re.match(r"127\.0\.0\.5 - anna \[", line("/logged/right"))
     assert re.match(r"127\.0\.0\.5 - - \[", line("/logged/wrong"))
     written = "".join(file.read_text() for file in log.parent.iterdir()) + wire.front.output()
@@ -263,6 +263,24 @@ def test_file_in_place_of_an_answer(wire):
     assert get(wire, "/file", user="anna").body == b"alpha\n"
     assert get(wire, "/file", STRANGER).status == 401
     assert get(wire, "/hooks/file", STRANGER).body == b"alpha\n", "the application says so"
+
+
+# ---- where the stage is told
+
+
+def test_stage_is_told(wire):
+    (site,) = [site for site in wire.status()["sites"] if site["site"] == WIRE]
+    assert site["stage"] == "test" and site["access"] == {"users": 4, "networks": 1}
+    shown = wire.amyctl("status", WIRE).stdout
+    assert f"{WIRE}  test" in shown and "4 by password, 1 network\n" in shown
+    assert "nobody gets in" in wire.amyctl("status", CLOSED).stdout
+    get(wire, "/told", user="anna")
+    log = wire.wire_site.directory / "logs" / "access.log"
+    wait_for(lambda: "/told" in log.read_text(), SOON_S, "it is logged")
+    assert all(line.endswith(" stage=test") for line in log.read_text().splitlines())
+    line = json.loads(wire.amyctl("logs", WIRE, "--grep", "/told", "--json").stdout.splitlines()[-1])
+    assert (line["user"], line["stage"], line["target"]) == ("anna", "test", "/told")
+    assert f"closed to strangers site={WIRE} stage=test users=4" in wire.front.output()
 
 
 # ---- the gate

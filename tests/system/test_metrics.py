@@ -74,6 +74,7 @@ def test_requests_gates_and_queues_are_counted(running):
     assert value(found, "amy_pool_slots_busy", site=TINY, pool="web") == 0
     assert value(found, "amy_pool_queue_length", site=TINY) == 0
     assert value(found, "amy_site_closed", site=TINY) == 0
+    assert value(found, "amy_site_info", site=TINY, stage="production") == 1
     running.amyctl("maintenance", "on", TINY)
     assert value(metrics(running), "amy_site_closed", site=TINY) == 1
     assert running.get(TINY).status == 503

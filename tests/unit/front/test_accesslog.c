@@ -228,6 +228,19 @@ test_errors_are_limited_and_counted(void **state)
     amy__error_log_free(errors);
 }
 
+static void
+test_line_has_the_user_and_the_stage(void **state)
+{
+    struct fixture *f = *state;
+
+    f->line.user = "an\xc3\xa4";
+    f->line.stage_test = true;
+    amy__access_log_add(f->log, &f->line);
+    amy__access_log_flush(f->log);
+    assert_non_null(strstr(read_back(f), "192.0.2.1 - an\\xc3\\xa4 ["));
+    assert_non_null(strstr(f->text, " w=web/1.0 stage=test\n"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int
@@ -235,6 +248,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_line_is_combined_and_more),
+        TEST(test_line_has_the_user_and_the_stage),
         TEST(test_request_without_a_worker_has_dashes),
         TEST(test_bytes_of_the_peer_are_escaped),
         TEST(test_long_pieces_are_cut_and_lines_stay_whole),

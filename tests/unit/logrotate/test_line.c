@@ -63,9 +63,9 @@ test_our_access_line_has_all_fields(void **state)
 
     (void)state;
     assert_true(amy__log_line_access(
-        AMY_SPAN("192.0.2.1 - - [23/Nov/2026:21:30:30 +0000] \"GET /a?b "
+        AMY_SPAN("192.0.2.1 - a[n]na [23/Nov/2026:21:30:30 +0000] \"GET /a?b "
                  "HTTP/1.1\" 200 1234 \"-\" \"curl/8 x\" rt=1.235 qt=- id=abc "
-                 "w=web/1.0"),
+                 "w=web/1.0 stage=test"),
         &access));
     assert_span(access.client, "192.0.2.1");
     assert_span(access.request, "GET /a?b HTTP/1.1");
@@ -79,6 +79,8 @@ test_our_access_line_has_all_fields(void **state)
     assert_span(access.queued, "");
     assert_span(access.request_id, "abc");
     assert_span(access.worker, "web/1.0");
+    assert_span(access.user, "a[n]na");
+    assert_span(access.stage, "test");
 }
 
 static void
@@ -91,6 +93,11 @@ test_common_and_broken_access_lines(void **state)
         AMY_SPAN("::1 - - [x] \"GET / HTTP/1.0\" 304 -"), &access));
     assert_span(access.bytes, "");
     assert_span(access.target, "/");
+    assert_span(access.user, "");
+    assert_span(access.stage, "");
+    assert_true(amy__log_line_access(
+        AMY_SPAN("::1 - an na [x] \"GET / HTTP/1.0\" 304 -"), &access));
+    assert_span(access.user, "an na");
     assert_true(amy__log_line_access(
         AMY_SPAN("a - - [x] \"-\" 400 0 \"-\" \"-\""), &access));
     assert_span(access.request, "-");

@@ -60,6 +60,18 @@ check_default(const char *key, const char *row, const char *quote,
     }
 }
 
+/* Told below the table, one beside the other. */
+static void
+check_test_default(const char *key, const char *standard)
+{
+    char expected[200];
+
+    (void)snprintf(expected, sizeof(expected), "`%s`: `%s`", key, standard);
+    if (strstr(part, expected) == NULL) {
+        fail_msg("docs/site-yaml.md: of a test site %s", expected);
+    }
+}
+
 static void
 check_fields(const struct amy__field *fields, const char *prefix)
 {
@@ -72,6 +84,9 @@ check_fields(const struct amy__field *fields, const char *prefix)
         keys_in_tables++;
         if (fields->standard != NULL) {
             check_default(key, row, "`", fields->standard);
+        }
+        if (fields->test_standard != NULL) {
+            check_test_default(key, fields->test_standard);
         }
         if ((fields->flags & AMY__FIELD_REQUIRED) != 0) {
             check_default(key, row, "", "required");

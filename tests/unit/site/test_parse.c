@@ -131,6 +131,40 @@ test_parse_of_closed_sites(void **state)
     amy__site_unref(site);
 }
 
+#define KEEPS                                                                  \
+    "database: {from: PG}\nbackup: {copies: [{name: nas, directory: /mnt}]}\n"
+
+static void
+test_test_site_keeps_less_unless_it_says_otherwise(void **state)
+{
+    static const char open[] = "stage: test\naccess: {allow: [10.0.0.1]}\n";
+    char yaml[512];
+    struct amy__site *site = good(MINIMUM KEEPS);
+
+    (void)state;
+    assert_int_equal(site->logs_max_age_ms, 30LL * 86400000);
+    assert_int_equal(site->logs_total_bytes, 2ULL << 30);
+    assert_int_equal(site->backup_keep, 48);
+    assert_int_equal(site->copies[0].keep, 48);
+    amy__site_unref(site);
+    /* Wherever it says that it is one. */
+    (void)snprintf(yaml, sizeof(yaml), "%s%s%s", MINIMUM, KEEPS, open);
+    site = good(yaml);
+    assert_int_equal(site->logs_max_age_ms, 7LL * 86400000);
+    assert_int_equal(site->logs_total_bytes, 256ULL << 20);
+    assert_int_equal(site->backup_keep, 8);
+    assert_int_equal(site->copies[0].keep, 8);
+    amy__site_unref(site);
+    (void)snprintf(yaml, sizeof(yaml), "%s%s%s", MINIMUM, open,
+                   "logs: {max_age: 30d}\ndatabase: {from: PG}\n"
+                   "backup: {keep: 48}\n");
+    site = good(yaml);
+    assert_int_equal(site->logs_max_age_ms, 30LL * 86400000);
+    assert_int_equal(site->logs_total_bytes, 256ULL << 20);
+    assert_int_equal(site->backup_keep, 48);
+    amy__site_unref(site);
+}
+
 static void
 test_parse_of_the_example_reads_its_workers(void **state)
 {
@@ -368,6 +402,7 @@ main(void)
         cmocka_unit_test(test_parse_http_is_a_word_or_a_map),
         cmocka_unit_test(test_parse_of_two_keys_fills_every_default),
         cmocka_unit_test(test_parse_of_closed_sites),
+        cmocka_unit_test(test_test_site_keeps_less_unless_it_says_otherwise),
         cmocka_unit_test(test_parse_of_the_example_reads_its_workers),
         cmocka_unit_test(test_parse_of_the_example_reads_the_rest),
         cmocka_unit_test(test_parse_of_crlf_and_bom_is_the_same),
