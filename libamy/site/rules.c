@@ -756,6 +756,7 @@ amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
     check_workers(&rules);
     check_routes(&rules);
     amy__rules_log_files(&rules, root);
+    amy__rules_deploy(&rules, root);
     if (!amy__report_is_clean(report)) {
         return; /* defaults would stand on sand */
     }

@@ -28,5 +28,7 @@ void amy__rules_copies(const struct amy__rules *rules,
                        const struct amy__node *backup);
 void amy__rules_log_files(const struct amy__rules *rules,
                           const struct amy__node *root);
+void amy__rules_deploy(const struct amy__rules *rules,
+                       const struct amy__node *root);
 
 #endif

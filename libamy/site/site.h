@@ -118,6 +118,50 @@ struct amy__site_copy {
     int64_t late_ms; /* how old the newest there may get; 0: see age_limit */
 };
 
+/* Who runs a command of a deployment. */
+enum amy__deploy_who {
+    AMY__DEPLOY_AS_DEPLOYER = 0, /* whom releases/ belongs to */
+    AMY__DEPLOY_AS_SITE,         /* the site's user */
+};
+
+enum amy__deploy_gate {
+    AMY__DEPLOY_GATE_AUTO = 0, /* closed while migrations are carried out */
+    AMY__DEPLOY_GATE_NONE,
+    AMY__DEPLOY_GATE_CLOSED,
+};
+
+/* One command of a deployment: a step, or a hook. */
+#define AMY__DEPLOY_COMMANDS_MAX 32U
+struct amy__deploy_command {
+    char *name; /* of a step; a hook needs none */
+    char **run; /* NULL-terminated; NULL: the step of ours with that name */
+    int who;    /* enum amy__deploy_who */
+    int64_t timeout_ms; /* 0: the step's own */
+};
+
+/* How new releases come. */
+struct amy__site_deploy {
+    char *source;  /* of git: an address or a directory; NULL: none */
+    char *ref;     /* ["main"] */
+    char *user;    /* who fetches and builds; NULL: the owner of releases/ */
+    int gate;      /* enum amy__deploy_gate */
+    uint32_t keep; /* [5] releases */
+    uint64_t disk_bytes; /* [512 MiB] what must be free */
+    bool drill;          /* the backup before it must have been restored, too */
+    char *python;
+    char *requirements;
+    int64_t lock_timeout_ms; /* [5 s] how long migrate waits for a lock */
+    uint32_t lock_tries;     /* [3] */
+    bool rq_suspend;
+    int64_t rq_drain_ms; /* [10 min] how long its jobs may go on */
+    struct amy__deploy_command *steps; /* instead of Django's */
+    size_t step_count;
+    struct amy__deploy_command *before; /* when the release is built */
+    size_t before_count;
+    struct amy__deploy_command *after; /* when it serves */
+    size_t after_count;
+};
+
 struct amy__site {
     unsigned refs;
     char *domain;
@@ -195,6 +239,7 @@ struct amy__site {
     int logs_packing;          /* enum amy_logrotate_packing */
     struct amy__site_log_file *log_files;
     size_t log_file_count;
+    struct amy__site_deploy deploy;
     uint8_t hash[32]; /* SHA-256 of the YAML */
 };
 

@@ -475,6 +475,9 @@ const struct amy__field amy__site_fields[] = {
     {.key = "redis", .kind = AMY__FIELD_MAP, .fields = redis_fields},
     {.key = "backup", .kind = AMY__FIELD_MAP, .fields = backup_fields},
     {.key = "logs", .kind = AMY__FIELD_MAP, .fields = logs_fields},
+    {.key = "deploy",
+     .kind = AMY__FIELD_MAP,
+     .fields = amy__site_deploy_fields},
     END};
 
 const char *

@@ -14,6 +14,9 @@ extern const struct amy__field amy__site_fields[];
 /* Of one of backup.copies; fills a struct amy__site_copy. */
 extern const struct amy__field amy__site_copy_fields[];
 
+/* Of `deploy`; fills a struct amy__site. */
+extern const struct amy__field amy__site_deploy_fields[];
+
 /* Every key of amy.yaml; fills a struct amy__settings. */
 extern const struct amy__field amy__settings_fields[];
 
