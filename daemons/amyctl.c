@@ -2,6 +2,7 @@
 /* Not for what they do: each is in its own ctl_*.c. */
 #include "ctl.h"
 #include "ctl_backup.h"
+#include "ctl_deploy.h"
 #include "ctl_init.h"
 #include "ctl_logs.h"
 #include "ctl_site.h"
@@ -24,6 +25,11 @@ static const struct ctl_command commands[] = {
      "now, check, list, show, verify, restore, pin, unpin, accept, prune,\n"
      "                                   copy, fetch",
      ctl_backup_options, false},
+    {"deploy", 1, 1, ctl_deploy, "deploy SITE [--ref REF] [--plan]",
+     "the next release takes over, or nothing changes", ctl_deploy_options,
+     false},
+    {"rollback", 1, 1, ctl_rollback, "rollback SITE [--to RELEASE] [--plan]",
+     "back to the release that served before", ctl_rollback_options, false},
     {"logs", 1, 1, ctl_logs, "logs SITE [-f] [-n N] [OPTION...]",
      "all logs of a site, old and packed ones too, by time", ctl_logs_options,
      false},
@@ -53,6 +59,10 @@ ctl_help(void)
         "  --copy NAME, --from NAME\n"
         "               backup copy, verify, fetch, restore: the copy off the\n"
         "               host, as site.yaml calls it\n"
+        "               deploy: a directory or a tar file to take it from\n"
+        "  --ref REF    deploy: a branch, tag or commit [deploy.ref]\n"
+        "  --plan       deploy, rollback: only print the steps\n"
+        "  --recover    deploy: only mend what a killed one left\n"
         "  --for deploy backup now: the one before a deployment, if the site\n"
         "               wants one\n"
         "  --verdict V  backup now: fails below parsed, or restored\n"

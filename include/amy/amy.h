@@ -7,6 +7,7 @@
 #include <amy/backup.h>
 #include <amy/clock.h>
 #include <amy/control.h>
+#include <amy/deploy.h>
 #include <amy/error.h>
 #include <amy/export.h>
 #include <amy/front.h>

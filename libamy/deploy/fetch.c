@@ -1,0 +1,238 @@
+/* A release's files: from git, from a directory, from a tar file; all of it as
+ * the deploying user. */
+/* Not for what is made of them: python.c. */
+#include "core/clock.h"
+#include "core/error.h"
+#include "core/files.h"
+#include "deploy/internal.h"
+
+#include <ctype.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define MIRROR ".source.git"
+#define GIT "git", "--git-dir=" MIRROR
+
+static void next_stage(struct amy_deploy *deploy, int rc,
+                       struct amy_error *err);
+
+static int
+run(struct amy_deploy *deploy, const char *const *argv, bool take,
+    struct amy_error *err)
+{
+    /* Whom it would ask for a password is not there. The index is not that of
+     * a checkout: there is none. */
+    const struct amy__deploy_program program = {
+        .argv = argv,
+        .who = AMY__DEPLOY_AS_DEPLOYER,
+        .cwd_fd = deploy->releases_fd,
+        .bare = true,
+        .take = take,
+        .more = {"GIT_TERMINAL_PROMPT=0",
+                 "GIT_SSH_COMMAND=ssh -o BatchMode=yes",
+                 "GIT_INDEX_FILE=" MIRROR "/amy-index"},
+    };
+
+    return amy__deploy_run(deploy, &program, next_stage, err);
+}
+
+/* "20261127T033000Z-1a2b3c4d5e6f": sorted by name, they are by time. */
+static void
+name_release(struct amy_deploy *deploy, const char *what)
+{
+    struct amy__deploy_journal *journal = &deploy->journal;
+    char time[25];
+    char stamp[17];
+    size_t n = 0;
+
+    (void)amy__format_time(amy__wall_ms(deploy->borrow_clock), time);
+    for (size_t i = 0; time[i] != '\0' && time[i] != '.'; i++) {
+        if (time[i] != '-' && time[i] != ':' && n + 2 < sizeof(stamp)) {
+            stamp[n++] = time[i];
+        }
+    }
+    stamp[n++] = 'Z';
+    stamp[n] = '\0';
+    (void)snprintf(journal->release, sizeof(journal->release), "%s-%.12s",
+                   stamp, what);
+    (void)snprintf(journal->target, sizeof(journal->target), "releases/%s",
+                   journal->release);
+}
+
+static int
+make_release(struct amy_deploy *deploy, const char *what, struct amy_error *err)
+{
+    int rc = 0;
+
+    name_release(deploy, what);
+    deploy->journal.made = true;
+    rc = amy__deploy_journal_save(deploy, err);
+    return rc < 0 ? rc : amy__deploy_release_make(deploy, err);
+}
+
+/* ---- git ---- */
+
+static int
+take_commit(struct amy_deploy *deploy, struct amy_error *err)
+{
+    struct amy__span line = amy__buf_span(&deploy->run.taken);
+    struct amy__deploy_journal *journal = &deploy->journal;
+
+    while (line.n > 0 && isspace((unsigned char)line.p[line.n - 1])) {
+        line.n--;
+    }
+    if (line.n < 40 || strspn(line.p, "0123456789abcdef") < line.n ||
+        !amy__span_copy(line, journal->commit, sizeof(journal->commit))) {
+        return amy__err(err, AMY_EIO, "git names no commit");
+    }
+    amy__deploy_tell(deploy, AMY_DEPLOY_NOTE, "%s is %s", journal->ref,
+                     journal->commit);
+    return make_release(deploy, journal->commit, err);
+}
+
+static int
+git_stage(struct amy_deploy *deploy, struct amy_error *err)
+{
+    const char *source = deploy->site->deploy.source;
+    char text[AMY__DEPLOY_REF_SIZE + 80];
+
+    switch (deploy->stage) {
+    case 0: {
+        const char *argv[] = {"git", "init", "--bare", "--quiet", MIRROR, NULL};
+
+        return run(deploy, argv, false, err);
+    }
+    case 1: {
+        const char *argv[] = {GIT,
+                              "fetch",
+                              "--quiet",
+                              "--force",
+                              "--prune",
+                              "--",
+                              source,
+                              "+refs/heads/*:refs/heads/*",
+                              "+refs/tags/*:refs/tags/*",
+                              NULL};
+
+        return run(deploy, argv, false, err);
+    }
+    case 2: {
+        const char *argv[] = {GIT,       "rev-parse", "--verify",
+                              "--quiet", text,        NULL};
+
+        (void)snprintf(text, sizeof(text), "%s^{commit}", deploy->journal.ref);
+        return run(deploy, argv, true, err);
+    }
+    case 3: {
+        const char *argv[] = {GIT, "read-tree", deploy->journal.commit, NULL};
+        int rc = take_commit(deploy, err);
+
+        return rc < 0 ? rc : run(deploy, argv, false, err);
+    }
+    case 4: {
+        const char *argv[] = {GIT,     "--work-tree=.", "checkout-index",
+                              "--all", "--force",       text,
+                              NULL};
+
+        (void)snprintf(text, sizeof(text), "--prefix=%s/",
+                       deploy->journal.release);
+        return run(deploy, argv, false, err);
+    }
+    default:
+        return 1;
+    }
+}
+
+/* ---- a directory or a tar file ---- */
+
+static bool
+is_directory(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static int
+copy_stage(struct amy_deploy *deploy, struct amy_error *err)
+{
+    const char *name = deploy->journal.release;
+    char path[PATH_MAX];
+
+    switch (deploy->stage) {
+    case 0: {
+        bool directory = is_directory(deploy->from);
+        const char *copy[] = {"cp", "-R", "--preserve=mode,timestamps,links",
+                              "--", path, NULL,
+                              NULL};
+        const char *unpack[] = {
+            "tar", "-x", "-f", deploy->from, "--no-same-owner",
+            "-C",  NULL, NULL};
+        int rc = make_release(deploy, directory ? "directory" : "tar", err);
+
+        (void)snprintf(path, sizeof(path), "%.4000s/.", deploy->from);
+        copy[5] = deploy->journal.release;
+        unpack[6] = deploy->journal.release;
+        return rc < 0 ? rc : run(deploy, directory ? copy : unpack, false, err);
+    }
+    case 1: {
+        const char *argv[] = {"chmod", "-R", "u+rwX,go+rX,go-w",
+                              "--",    name, NULL};
+
+        return run(deploy, argv, false, err);
+    }
+    default:
+        return 1;
+    }
+}
+
+/* ---- */
+
+static int
+explain(const struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    if (deploy->from == NULL && deploy->stage == 2) {
+        return amy__err(err, AMY_EINVAL, "%s has no branch, tag or commit '%s'",
+                        deploy->site->deploy.source, deploy->journal.ref);
+    }
+    return rc;
+}
+
+static void
+next_stage(struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    if (rc < 0) {
+        amy__deploy_done(deploy, explain(deploy, rc, err), err);
+        return;
+    }
+    deploy->stage++;
+    rc =
+        deploy->from == NULL ? git_stage(deploy, err) : copy_stage(deploy, err);
+    if (rc != 0) { /* 1: that was all */
+        amy__deploy_done(deploy, rc < 0 ? rc : 0, err);
+    }
+}
+
+void
+amy__deploy_fetch(struct amy_deploy *deploy)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = amy__deploy_releases_open(deploy, &err);
+
+    if (rc == 0 && deploy->from == NULL &&
+        deploy->site->deploy.source == NULL) {
+        rc = amy__err(&err, AMY_EINVAL,
+                      "site.yaml has no deploy.source, and no --from is given");
+    }
+    deploy->stage = 0;
+    if (rc == 0) {
+        rc = deploy->from == NULL ? git_stage(deploy, &err)
+                                  : copy_stage(deploy, &err);
+    }
+    if (rc < 0) {
+        amy__deploy_done(deploy, rc, &err);
+    }
+}

@@ -1,0 +1,138 @@
+"""`amyctl deploy` and `rollback` of the quick site: real daemons, real git."""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from deploying import Deployments, Repository, deploy_lines, write_settings
+from hosting.users import is_root
+from hosting.wait import wait_for
+from support import TINY, TINY_YAML
+
+SOON_S = 60
+
+
+def make_tiny(host, base_venv, more="", yaml=TINY_YAML):
+    repository = Repository(host.root / "source", base_venv)
+    repository.add_tiny()
+    site = host.site(TINY)
+    write_settings(site, {"GREETING": "hello"})
+    site.write_yaml(yaml.format(domain=TINY, user=host.user.name) + deploy_lines(repository, more))
+    return Deployments(host, site, repository)
+
+
+@pytest.fixture
+def tiny(new_host, django_venv):
+    """Served by its first release."""
+    made = make_tiny(new_host(), django_venv)
+    made.host.start_front()
+    made.host.start_workers(ready=False)
+    wait_for(lambda: made.host.daemon_status("workers"), SOON_S, "amy-workers answers")
+    made.deploy()
+    wait_for(lambda: made.serving, SOON_S, "the first release serves")
+    return made
+
+
+def test_a_release_takes_over(tiny):
+    first = tiny.link
+    commit = tiny.repository.commit("second")
+    done = tiny.deploy()
+    assert tiny.link != first and tiny.link.endswith(commit[:12])
+    assert tiny.serving == tiny.link.rpartition("/")[2]
+    assert tiny.link in done.stdout and done.stderr == ""
+    assert tiny.journal is None
+    for step in ("checks", "fetch", "environment", "variables", "switch", "reload", "record", "clean"):
+        assert f" {step}: done in " in tiny.log, tiny.log
+    assert f"{tiny.link} serves" in tiny.log
+
+
+def test_one_that_is_no_good_changes_nothing(tiny):
+    before, releases = tiny.link, tiny.releases
+    tiny.repository.append("tiny.py", "\nimport no_such_module\n")
+    tiny.repository.commit("broken")
+    done = tiny.deploy(check=False)
+    assert done.returncode == 1 and "no_such_module" in done.stdout + done.stderr
+    assert "reload" in done.stderr and "goes on as before" in done.stderr, done.stderr
+    assert tiny.link == before and tiny.releases == releases and tiny.journal is None
+    assert tiny.serving == before.rpartition("/")[2]
+
+
+def test_rollback_goes_to_the_one_before_and_further(tiny):
+    first = tiny.link
+    tiny.repository.commit("second")
+    tiny.deploy()
+    second = tiny.link
+    tiny.repository.commit("third")
+    tiny.deploy()
+    tiny.rollback()
+    assert tiny.link == second and tiny.serving == second.rpartition("/")[2]
+    tiny.rollback()  # not to the third, from which somebody went back
+    assert tiny.link == first
+    done = tiny.rollback(check=False)
+    assert done.returncode == 1 and "no release" in done.stderr
+    tiny.rollback("--to", second.rpartition("/")[2])
+    assert tiny.link == second and tiny.serving == second.rpartition("/")[2]
+
+
+def test_plan_touches_nothing(tiny):
+    tree = sorted(os.walk(tiny.site.directory))
+    tiny.repository.commit("second")
+    done = tiny.deploy("--plan")
+    for step in ("fetch", "environment", "switch", "reload"):
+        assert step in done.stdout
+    plan = json.loads(tiny.deploy("--plan", "--json").stdout)
+    assert [step["name"] for step in plan["steps"]][:2] == ["checks", "fetch"]
+    assert tree == sorted(os.walk(tiny.site.directory))
+
+
+def test_two_at_once_are_refused(tiny):
+    fifo = tiny.host.root / "fifo"
+    os.mkfifo(fifo, 0o666)
+    fifo.chmod(0o666)
+    tiny.site.write_yaml(tiny.site.yaml.read_text().replace(
+        "deploy: {", f"deploy: {{before: [{{name: hold, run: [cat, {fifo}]}}], "))
+    tiny.repository.commit("second")
+    first = subprocess.Popen(tiny.host.amyctl_argv("deploy", TINY), stdout=subprocess.DEVNULL)
+    wait_for(lambda: (tiny.journal or {}).get("step") == "hold", SOON_S, "the first one is at its hook")
+    done = tiny.deploy(check=False)
+    assert done.returncode == 1
+    assert f"pid {first.pid}" in done.stderr and "step 'hold'" in done.stderr, done.stderr
+    fifo.write_text("go on\n")
+    assert first.wait(SOON_S) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_one_that_is_ended_is_undone(tiny, number):
+    """By ^C at once; after a kill by the next command, whatever that was."""
+    before, releases = tiny.link, tiny.releases
+    tiny.site.write_yaml(tiny.site.yaml.read_text().replace(
+        "deploy: {", "deploy: {before: [{name: hold, run: [sh, -c, 'sleep 600 & sleep 600']}], "))
+    tiny.repository.commit("second")
+    child = subprocess.Popen(tiny.host.amyctl_argv("deploy", TINY), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    wait_for(lambda: (tiny.journal or {}).get("step") == "hold", SOON_S, "it is at its hook")
+    child.send_signal(number)
+    assert child.wait(SOON_S) != 0
+    if number == signal.SIGKILL:
+        assert tiny.journal is not None and tiny.releases != releases
+        done = tiny.deploy("--recover")
+        assert "undone" in done.stdout
+    assert tiny.journal is None and tiny.releases == releases and tiny.link == before
+    assert tiny.serving == before.rpartition("/")[2]
+
+
+def test_old_releases_go(tiny):
+    tiny.site.write_yaml(tiny.site.yaml.read_text().replace("deploy: {", "deploy: {keep: 2, "))
+    for number in range(3):
+        tiny.repository.commit(f"number {number}")
+        tiny.deploy()
+    assert len(tiny.releases) == 2 and tiny.link.rpartition("/")[2] == tiny.releases[-1]
+
+
+def test_who_may_not(tiny):
+    if is_root():
+        done = tiny.run("deploy", TINY, user=tiny.site.user, check=False)
+        assert done.returncode == 1 and done.stderr, done
