@@ -3,6 +3,7 @@
 #include "ctl.h"
 #include "ctl_backup.h"
 #include "ctl_deploy.h"
+#include "ctl_enter.h"
 #include "ctl_init.h"
 #include "ctl_logs.h"
 #include "ctl_site.h"
@@ -36,6 +37,8 @@ static const struct ctl_command commands[] = {
     {"init", 1, 1, ctl_init, "init DOMAIN [OPTION...]",
      "the directory of a new site, its user, its page, its site.yaml",
      ctl_init_options, false},
+    {"run", 1, CTL_WORDS_MAX, ctl_enter, "run SITE [-- COMMAND...]",
+     "a command, or a shell, as the site's workers run", NULL, true},
 };
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -50,7 +53,7 @@ ctl_help(void)
         "\n"
         "  --run DIR    where the control sockets are"
         " [$RUNTIME_DIRECTORY, /run/amy]\n"
-        "  --webapps DIR  where the sites are [/webapps]; for logs, init\n"
+        "  --webapps DIR  where the sites are [/webapps]; for logs, init, run\n"
         "  --json       status, logs, init: for programs; of a backup its progress, too,\n"
         "               an object a line\n"
         "  --dry-run    backup prune: only say what would go; init: what would come\n"
@@ -85,7 +88,9 @@ ctl_help(void)
         "  --version    show the version\n\n"
         "--config and --state are taken, so that one set of options\n"
         "fits all programs.\n\n"
-        "exit: 0 done, 1 refused or failed, 2 not understood\n");
+        "exit: 0 done, 1 refused or failed, 2 not understood;\n"
+        "of run: the command's, or 125 no site to run it in, 126 may not be run,\n"
+        "127 no such command\n");
 }
 
 int
