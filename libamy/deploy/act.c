@@ -147,6 +147,33 @@ switch_to(struct amy_deploy *deploy, const char *link)
     amy__deploy_done(deploy, rc, &err);
 }
 
+/* It serves already: whether amy-backup has read site.yaml anew changes nothing
+ * of that. */
+static void
+on_backup_told(struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    if (rc < 0 && rc != AMY_ECONN) {
+        amy__deploy_tell(deploy, AMY_DEPLOY_WARNING, "amy-backup: %s",
+                         err->msg);
+    }
+    amy__deploy_done(deploy, 0, NULL);
+}
+
+static void
+tell_backup(struct amy_deploy *deploy)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    char path[400];
+    int rc = 0;
+
+    (void)snprintf(path, sizeof(path), "/v1/sites/%s/reload", deploy->domain);
+    rc = amy__deploy_ask(deploy, "backup", "POST", path, NULL, on_backup_told,
+                         &err);
+    if (rc < 0) {
+        on_backup_told(deploy, rc, &err);
+    }
+}
+
 static void
 on_reloaded(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
@@ -160,6 +187,10 @@ on_reloaded(struct amy_deploy *deploy, int rc, struct amy_error *err)
     if (rc == 0 && !deploy->mending) {
         deploy->journal.served = true;
         rc = amy__deploy_journal_save(deploy, err);
+    }
+    if (rc == 0 && !deploy->mending) {
+        tell_backup(deploy);
+        return;
     }
     amy__deploy_done(deploy, rc, err);
 }

@@ -127,11 +127,24 @@ ask_for_job(struct amy_deploy *deploy, int rc, struct amy_error *err)
     }
 }
 
+bool
+amy__deploy_is_first(const struct amy_deploy *deploy)
+{
+    return deploy->journal.previous[0] == '\0';
+}
+
 void
 amy__deploy_backup(struct amy_deploy *deploy)
 {
     struct amy_error err = AMY_ERROR_INIT;
 
+    if (amy__deploy_is_first(deploy)) {
+        amy__deploy_tell(deploy, AMY_DEPLOY_NOTE,
+                         "none before the first release: a database that has "
+                         "data already is yours to back up");
+        amy__deploy_done(deploy, 0, NULL);
+        return;
+    }
     deploy->stage = 0;
     ask_for_job(deploy, 0, &err);
 }

@@ -162,6 +162,11 @@ int amy__deploy_ask(struct amy_deploy *deploy, const char *daemon,
 /* The site's part of a status; NULL: it is not there. */
 const struct amy__json *amy__deploy_site_of(const struct amy_deploy *deploy);
 
+/* ---- backup.c ---- */
+/* Nothing has served before: there is no environment yet in which amy-backup
+ * would find the database. */
+bool amy__deploy_is_first(const struct amy_deploy *deploy);
+
 /* ---- release.c: files of releases, as whoever deploys ---- */
 /* What repo leads to; "" when it is not there. AMY_ESTATE: it is no link. */
 int amy__deploy_link_read(const struct amy_deploy *deploy,

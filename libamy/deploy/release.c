@@ -5,6 +5,7 @@
 #include "core/files.h"
 #include "deploy/internal.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20,6 +21,28 @@
 
 /* ---- the link: in a directory that only whoever deploys may write ---- */
 
+/* Empty, as `amyctl init` makes it: no release, and in nobody's way. */
+static bool
+is_new_directory(const struct amy_deploy *deploy)
+{
+    AMY_CLEANUP(amy__close_p) int fd = -1;
+    DIR *dir = NULL;
+    unsigned names = 0;
+
+    fd = openat(deploy->site_fd, REPO,
+                O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    dir = fd < 0 ? NULL : fdopendir(fd);
+    if (dir == NULL) {
+        return false;
+    }
+    fd = -1; /* the stream's */
+    while (names <= 2 && readdir(dir) != NULL) {
+        names++; /* "." and ".." are two */
+    }
+    (void)closedir(dir); /* it was read only: nothing can be lost */
+    return names == 2;
+}
+
 int
 amy__deploy_link_read(const struct amy_deploy *deploy,
                       char ret_link[AMY__DEPLOY_LINK_SIZE],
@@ -28,13 +51,11 @@ amy__deploy_link_read(const struct amy_deploy *deploy,
     ssize_t n =
         readlinkat(deploy->site_fd, REPO, ret_link, AMY__DEPLOY_LINK_SIZE - 1);
 
-    if (n < 0 && errno == ENOENT) {
+    if (n < 0 && (errno == ENOENT || errno == EINVAL)) {
         ret_link[0] = '\0';
-        return 0;
-    }
-    if (n < 0 && errno == EINVAL) {
-        ret_link[0] = '\0';
-        return amy__err(err, AMY_ESTATE, "repo is no link");
+        return errno == ENOENT || is_new_directory(deploy)
+                   ? 0
+                   : amy__err(err, AMY_ESTATE, "repo is no link");
     }
     if (n < 0) {
         return amy__err_sys(err, errno, "reading the link repo");
@@ -60,6 +81,8 @@ amy__deploy_link_write(const struct amy_deploy *deploy, const char *link,
     if (symlinkat(link, deploy->site_fd, REPO_NEW) != 0) {
         return amy__err_sys(err, errno, "making a link to %s", link);
     }
+    /* An empty directory makes room; anything else stays, and is told. */
+    (void)unlinkat(deploy->site_fd, REPO, AT_REMOVEDIR);
     if (renameat(deploy->site_fd, REPO_NEW, deploy->site_fd, REPO) != 0) {
         int why = errno;
 

@@ -49,6 +49,31 @@ def test_a_release_takes_over(tiny):
     assert f"{tiny.link} serves" in tiny.log
 
 
+def test_first_release_goes_where_init_has_made_room(new_host, django_venv):
+    """Into an empty repo/, and without a backup: there is no environment yet to find a database by."""
+    made = make_tiny(new_host(), django_venv, yaml=TINY_YAML + "database: {{from: DATABASE_URL}}\n")
+    made.host.start_front()
+    made.host.start_workers(ready=False)
+    wait_for(lambda: made.host.daemon_status("workers"), SOON_S, "amy-workers answers")
+    made.site.repo.mkdir()
+    done = made.deploy()
+    assert "none before the first release" in done.stdout, done.stdout
+    wait_for(lambda: made.serving, SOON_S, "the first release serves")
+    assert made.link == f"releases/{made.serving}"
+    # The next one wants its backup.
+    made.repository.commit("second")
+    assert "amy-backup does not run" in made.deploy(check=False).stderr
+
+
+def test_repo_with_files_is_in_the_way(new_host, django_venv):
+    made = make_tiny(new_host(), django_venv)
+    made.site.repo.mkdir()
+    (made.site.repo / "manage.py").touch()
+    done = made.deploy(check=False)
+    assert done.returncode == 1 and "repo is a directory" in done.stderr
+    assert (made.site.repo / "manage.py").exists()
+
+
 def test_one_that_is_no_good_changes_nothing(tiny):
     before, releases = tiny.link, tiny.releases
     tiny.repository.append("tiny.py", "\nimport no_such_module\n")
