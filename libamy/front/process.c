@@ -472,7 +472,8 @@ tls_addresses(const struct amy__front *front, struct amy__address *ret,
 {
     size_t count = 0;
 
-    for (size_t i = 0; i < front->listener_count && count < max; i++) {
+    for (size_t i = 0;
+         !front->draining && i < front->listener_count && count < max; i++) {
         struct amy__address *address = &ret[count];
         bool known = false;
 

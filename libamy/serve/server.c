@@ -184,6 +184,14 @@ end_connection(struct amy__connection *conn)
     amy__connection_settle(conn);
 }
 
+static void
+unlisten_all(struct amy__server *server)
+{
+    while (!LIST_EMPTY(&server->listeners)) {
+        amy__server_unlisten(server, LIST_FIRST(&server->listeners)->fd);
+    }
+}
+
 void
 amy__server_free(struct amy__server *server)
 {
@@ -193,9 +201,7 @@ amy__server_free(struct amy__server *server)
         return;
     }
     server->drained_told = true;
-    while (!LIST_EMPTY(&server->listeners)) {
-        amy__server_unlisten(server, LIST_FIRST(&server->listeners)->fd);
-    }
+    unlisten_all(server);
     while ((void)(conn = TAILQ_FIRST(&server->all)), conn != NULL) {
         end_connection(conn);
     }
@@ -223,8 +229,11 @@ amy__server_drain(struct amy__server *server, void (*on_drained)(void *user),
 
     server->on_drained = on_drained;
     server->drained_user = user;
-    amy__listeners_pause(server);
     server->draining = true;
+    /* Closed, and not only left alone: whoever holds the same sockets takes
+     * those who come, and where nobody does they are refused, and the port is
+     * free for who comes in our place. */
+    unlisten_all(server);
     (void)amy__server_now(server);
     for (conn = TAILQ_FIRST(&server->all); conn != NULL; conn = next) {
         next = TAILQ_NEXT(conn, all_link);

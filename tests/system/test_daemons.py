@@ -1,5 +1,6 @@
 """What every daemon does: arguments, sd_notify, signals, duty as PID 1."""
 
+import errno
 import os
 import re
 import signal
@@ -138,14 +139,20 @@ def test_master_watches_all_gates_with_one_inotify(new_host):
 def test_front_drains(running):
     """SIGTERM: what is under way is answered, nobody new is let in."""
     with running.connect(TINY, tls=False) as connection:
-        connection.request("GET", "/slow?s=2", {"Host": TINY})
+        connection.request("GET", "/slow?s=3", {"Host": TINY})
         wait_for(lambda: walk.site_parts(running.status(), TINY)["slots"]["web"]["busy"] == 1,
                  SOON_S, "the request has its slot")
         running.front.send(signal.SIGTERM)
+        wait_for(lambda: is_refused(running.http), SOON_S, "who comes now is not left waiting")
         answer = connection.read_response()
         assert answer.status == 200
     assert running.front.wait(SOON_S) == 0
     running.front = None
+
+
+def is_refused(port):
+    with socket.socket() as raw:
+        return raw.connect_ex(("127.0.0.1", port)) == errno.ECONNREFUSED
 
 
 def test_workers_drain(running):

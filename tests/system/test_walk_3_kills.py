@@ -116,6 +116,18 @@ def test_killed_front_master_leaves_nothing_and_comes_back(running):
     assert {worker["pid"] for worker in web(running)} == workers, "the workers went on"
 
 
+def test_next_front_master_serves_beside_those_who_finish(running):
+    """As its unit starts it: at once. They keep no port, but their visitors."""
+    slow = Slow(running, 5)
+    wait_for(lambda: slots(running)["busy"] == 1, SOON_S, "a slot is busy")
+    running.front.kill()
+    running.start_front()
+    # Not from a worker: it cannot know which of them is busy.
+    assert running.get("nobody.localhost", tls=False).status == 421
+    assert slow.result is None, "it is not over yet"
+    assert slow.outcome() == 200
+
+
 def test_killed_workers_master_comes_back_and_the_front_goes_on(running):
     workers = [worker["pid"] for worker in web(running)]
     serving = [front["pid"] for front in fronts(running)]
