@@ -19,7 +19,8 @@ static const struct ctl_command commands[] = {
     {"maintenance", 2, 2, ctl_maintenance, "maintenance on|off|status SITE",
      "close a site with its page, open it again", NULL, false},
     {"reload", 0, 1, ctl_reload, "reload [SITE]",
-     "new code and settings take over, or nothing changes", NULL, false},
+     "new code and settings take over, or nothing changes", ctl_reload_options,
+     false},
     {"restart", 1, 2, ctl_restart, "restart SITE [POOL]",
      "start the workers anew", NULL, false},
     {"backup", 2, 3, ctl_backup, "backup WHAT SITE [BACKUP]",
@@ -56,6 +57,8 @@ ctl_help(void)
         "  --webapps DIR  where the sites are [/webapps]; for logs, init, run\n"
         "  --json       status, logs, init: for programs; of a backup its progress, too,\n"
         "               an object a line\n"
+        "  --only front|workers|backup\n"
+        "               reload: that daemon alone, as its unit does\n"
         "  --dry-run    backup prune: only say what would go; init: what would come\n"
         "  --drill      backup verify: restore it into a throw-away cluster\n"
         "  --to NAME    backup restore: into this database, which is empty\n"

@@ -199,6 +199,11 @@ ctl_maintenance(const struct ctl *ctl, int argc, char **argv)
 
 /* ---- reload ---- */
 
+static const char *only;
+
+const struct ctl_option ctl_reload_options[] = {{"only", 0, &only, NULL},
+                                                {NULL, 0, NULL, NULL}};
+
 struct progress {
     const struct ctl *ctl;
     const char *site;
@@ -261,6 +266,19 @@ show_reloaded(const char *site, const json_t *answer)
     text_print(TEXT_PLAIN, "\n");
 }
 
+static void
+set_reload(struct ask *ask, const char *daemon, const char *site)
+{
+    set_ask(ask, daemon, "POST",
+            strcmp(daemon, "workers") == 0 ? RELOAD_MS : CHANGE_MS);
+    if (site == NULL) {
+        (void)snprintf(ask->path, sizeof(ask->path), "/v1/reload");
+    } else {
+        (void)snprintf(ask->path, sizeof(ask->path), "/v1/sites/%s/reload",
+                       site);
+    }
+}
+
 /* Not every host has amy-backup: nobody there is no failure. */
 static int
 reload_backup(const struct ctl *ctl, const char *site)
@@ -268,12 +286,7 @@ reload_backup(const struct ctl *ctl, const char *site)
     struct ask ask;
     int code = EXIT_SUCCESS;
 
-    set_ask(&ask, "backup", "POST", CHANGE_MS);
-    if (site == NULL) {
-        (void)snprintf(ask.path, sizeof(ask.path), "/v1/reload");
-    } else {
-        (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/reload", site);
-    }
+    set_reload(&ask, "backup", site);
     if (ask_all(ctl->run, &ask, 1) < 0) {
         return ctl_fail("making an event base failed");
     }
@@ -319,6 +332,26 @@ judge_reload(const struct ctl *ctl, const struct ask asks[2],
     return code;
 }
 
+/* What the unit of one daemon wants of its own. */
+static int
+reload_one(const struct ctl *ctl, const char *daemon, const char *site)
+{
+    struct ask ask;
+    int code = 0;
+
+    if (strcmp(daemon, "front") != 0 && strcmp(daemon, "workers") != 0 &&
+        strcmp(daemon, "backup") != 0) {
+        return ctl_usage("--only front, workers or backup, and not ", daemon);
+    }
+    set_reload(&ask, daemon, site);
+    code = ask_for_change(ctl, &ask, 1, site == NULL ? "" : site);
+    if (code == EXIT_SUCCESS) {
+        text_print(TEXT_BOLD, "%s", site == NULL ? "all sites" : site);
+        text_print(TEXT_PLAIN, "  reloaded by amy-%s\n", daemon);
+    }
+    return code;
+}
+
 int
 ctl_reload(const struct ctl *ctl, int argc, char **argv)
 {
@@ -331,16 +364,11 @@ ctl_reload(const struct ctl *ctl, int argc, char **argv)
     if (site != NULL && !ctl_is_name(site)) {
         return ctl_no_such_site(site);
     }
-    set_ask(&asks[0], "front", "POST", CHANGE_MS);
-    set_ask(&asks[1], "workers", "POST", RELOAD_MS);
-    for (size_t i = 0; i < 2; i++) {
-        if (site == NULL) {
-            (void)snprintf(asks[i].path, sizeof(asks[i].path), "/v1/reload");
-        } else {
-            (void)snprintf(asks[i].path, sizeof(asks[i].path),
-                           "/v1/sites/%s/reload", site);
-        }
+    if (only != NULL) {
+        return reload_one(ctl, only, site);
     }
+    set_reload(&asks[0], "front", site);
+    set_reload(&asks[1], "workers", site);
     if (ask_all_while(ctl->run, asks, 2, site == NULL ? NULL : &meanwhile) <
         0) {
         return ctl_fail("making an event base failed");

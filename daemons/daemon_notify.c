@@ -7,6 +7,7 @@
 #include <event2/event.h>
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +20,8 @@ struct notify {
     struct sockaddr_un address;
     socklen_t address_len;
     struct event *beat; /* NULL: no watchdog */
+    uint64_t watchdog_usec;
+    bool stopping;
 };
 
 static void
@@ -33,12 +36,22 @@ notify_send(const struct notify *notify, const char *message)
     }
 }
 
+/* A beat comes from the loop, so only while that turns. Who waits for the last
+ * request, or for a job of hours, says so for as long as it lives, and needs no
+ * limit that somebody guessed. */
 static void
 on_beat(evutil_socket_t fd, short what, void *user)
 {
+    const struct notify *notify = user;
+    char message[64] = "WATCHDOG=1";
+
     (void)fd;
     (void)what;
-    notify_send(user, "WATCHDOG=1");
+    if (notify->stopping) {
+        (void)snprintf(message, sizeof(message), "EXTEND_TIMEOUT_USEC=%" PRIu64,
+                       notify->watchdog_usec);
+    }
+    notify_send(notify, message);
 }
 
 /* Half the time the manager waits, as sd_watchdog_enabled(3) advises. */
@@ -47,13 +60,15 @@ start_watchdog(struct notify *notify, struct event_base *base)
 {
     const char *usec = getenv("WATCHDOG_USEC");
     const char *pid = getenv("WATCHDOG_PID");
-    unsigned long long every = usec == NULL ? 0 : strtoull(usec, NULL, 10) / 2;
+    uint64_t wait = usec == NULL ? 0 : strtoull(usec, NULL, 10);
+    uint64_t every = wait / 2;
     struct timeval tv = {.tv_sec = (time_t)(every / 1000000),
                          .tv_usec = (suseconds_t)(every % 1000000)};
 
     if (every == 0 || (pid != NULL && strtol(pid, NULL, 10) != getpid())) {
         return;
     }
+    notify->watchdog_usec = wait;
     notify->beat = event_new(base, -1, EV_PERSIST, on_beat, notify);
     if (notify->beat != NULL) {
         (void)event_add(notify->beat, &tv);
@@ -139,9 +154,13 @@ notify_reloading(const struct notify *notify)
 }
 
 void
-notify_stopping(const struct notify *notify)
+notify_stopping(struct notify *notify)
 {
     notify_send(notify, "STOPPING=1\nSTATUS=Stopping");
+    if (notify != NULL && notify->beat != NULL) {
+        notify->stopping = true;
+        on_beat(-1, 0, notify);
+    }
 }
 
 void

@@ -401,6 +401,27 @@ test_reload_asks_both(void **state)
     has(place->err, "amy-front does not run");
 }
 
+/* As ExecReload= of each unit has it. */
+static void
+test_reload_only_asks_one(void **state)
+{
+    struct place *place = *state;
+
+    assert_int_equal(amyctl(place, "reload", "--only", "front", NULL), 0);
+    assert_string_equal(place->heard, "reload  ;");
+    assert_string_equal(place->out, "all sites  reloaded by amy-front\n");
+    assert_int_equal(
+        amyctl(place, "reload", "--only", "workers", "example.org"), 0);
+    assert_string_equal(place->heard, "reload example.org ;");
+    assert_int_equal(amyctl(place, "reload", "--only", "nginx", NULL), 2);
+    has(place->err, "not nginx");
+    amy__control_free(place->front);
+    place->front = NULL;
+    assert_int_equal(amyctl(place, "reload", "--only", "workers", NULL), 0);
+    assert_int_equal(amyctl(place, "reload", "--only", "front", NULL), 1);
+    has(place->err, "amy-front does not run");
+}
+
 static void
 test_reload_misses_workers_where_there_are_some(void **state)
 {
@@ -491,6 +512,7 @@ main(void)
         IN_PLACE(test_status_without_one_daemon_says_so),
         IN_PLACE(test_maintenance_closes_opens_and_shows),
         IN_PLACE(test_reload_asks_both),
+        IN_PLACE(test_reload_only_asks_one),
         IN_PLACE(test_reload_misses_workers_where_there_are_some),
         IN_PLACE(test_reload_of_static_sites_needs_no_workers),
         IN_PLACE(test_reload_that_nobody_hears_fails),

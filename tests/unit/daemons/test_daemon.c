@@ -360,6 +360,38 @@ test_service_manager_is_told(void **state)
     close(fd);
 }
 
+/* However long it takes: for who waits for a job of hours nobody has to guess
+ * how long that is. */
+static void
+test_service_manager_is_asked_for_more_time_to_stop(void **state)
+{
+    static const char *const argv[] = {SAMPLE, NULL};
+    char variable[80] = "";
+    char note[512] = "";
+    int fd = listen_for_notes(variable);
+    const char *env[] = {variable, "WATCHDOG_USEC=20000", "SAMPLE_PATIENT=1",
+                         NULL};
+    struct run run;
+    int beats = 0;
+
+    (void)state;
+    begin(&run, argv, env);
+    await_text(&run, "notify=none\n");
+    tell(&run, SIGTERM);
+    do {
+        next_note(fd, note, &beats);
+    } while (strncmp(note, "STOPPING=1", 10) != 0);
+    for (int i = 0; i < 3; i++) {
+        beats = 0;
+        next_note(fd, note, &beats);
+        assert_string_equal(note, "EXTEND_TIMEOUT_USEC=20000");
+        assert_int_equal(beats, 0);
+    }
+    tell(&run, SIGQUIT);
+    assert_int_equal(end(&run), 7);
+    close(fd);
+}
+
 /* How many lines of the flood one stands for. */
 static int
 count_line(const char *line)
@@ -617,6 +649,7 @@ main(void)
         cmocka_unit_test(test_second_interrupt_stops_at_once),
         cmocka_unit_test(test_journal_gets_level_prefixes),
         cmocka_unit_test(test_service_manager_is_told),
+        cmocka_unit_test(test_service_manager_is_asked_for_more_time_to_stop),
         cmocka_unit_test(test_log_that_nobody_reads_holds_nobody_up),
         cmocka_unit_test(test_only_our_own_description_of_stderr_does_not_wait),
         cmocka_unit_test(test_half_a_line_on_a_full_disk_is_ended),
