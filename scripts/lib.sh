@@ -19,7 +19,7 @@ CHECK_PACKAGES=(git clang clang-format libcmocka-dev libclang-rt-dev g++ python3
 SITE_PACKAGES=(python3 python3-venv openssl postgresql postgresql-client
     redis-server zstd)
 SYSTEM_PACKAGES=(python3-pytest python3-pytest-xdist python3-pytest-timeout
-    strace iproute2 curl certbot pebble prometheus nginx pgbouncer)
+    strace iproute2 systemd curl certbot pebble prometheus nginx pgbouncer)
 WHEEL_PACKAGES=(python3-dev python3-pip python3-setuptools python3-wheel)
 PYTHON_PACKAGES=("${WHEEL_PACKAGES[@]}" python3-yaml mypy)
 DEBIAN_PACKAGES=(dpkg-dev debhelper dh-python python3-dev python3-setuptools)
