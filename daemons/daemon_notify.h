@@ -14,8 +14,8 @@ struct notify *notify_create(struct event_base *base);
 void notify_free(struct notify *notify);
 
 /* READY=1, RELOADING=1 (with MONOTONIC_USEC) or STOPPING=1, and a status. From
- * then on, beats ask for more time to stop instead: as long as the manager would
- * wait for a beat. */
+ * then on, beats ask for more time to stop instead: as long as the manager
+ * would wait for a beat. */
 void notify_ready(const struct notify *notify, const char *status);
 void notify_reloading(const struct notify *notify);
 void notify_stopping(struct notify *notify);
