@@ -111,9 +111,16 @@ bool amy__worker_lives(const struct amy__worker *worker);
 void amy__worker_kill(struct amy__worker *worker);
 void amy__worker_clear(struct amy__worker *worker, int64_t until_ms);
 
+/* See the end of its process. */
+int amy__worker_watch_end(struct amy__worker *worker, struct amy_error *err);
+
 /* launch.c: 1 a process runs, 0 the position is held by an earlier one (its
  * reason is set), or an error. */
 int amy__worker_launch(struct amy__worker *worker, struct amy_error *err);
+
+/* Read the pipe of its output, and take it over; -1: there is none. */
+int amy__worker_watch_output(struct amy__worker *worker, int *pipe_fd,
+                             struct amy_error *err);
 
 /* gifts.c */
 int amy__gifts_add_var(struct amy__gifts *gifts, const char *name,

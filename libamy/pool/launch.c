@@ -326,21 +326,21 @@ leave_output(void *user)
     amy__pool_leave(((struct amy__worker *)user)->pool);
 }
 
-static int
-watch_output(struct amy__worker *worker, struct launch *launch,
-             struct amy_error *err)
+int
+amy__worker_watch_output(struct amy__worker *worker, int *pipe_fd,
+                         struct amy_error *err)
 {
     struct amy__output_user user = {enter_output, pass_line, leave_output,
                                     worker};
     int rc = 0;
 
-    if (launch->pipe_read < 0) {
+    if (*pipe_fd < 0) {
         return 0;
     }
-    rc = amy__output_create(worker->pool->opts.base, launch->pipe_read, &user,
+    rc = amy__output_create(worker->pool->opts.base, *pipe_fd, &user,
                             &worker->output, err);
     if (rc == 0) {
-        launch->pipe_read = -1;
+        *pipe_fd = -1;
     }
     return rc;
 }
@@ -364,7 +364,7 @@ amy__worker_launch(struct amy__worker *worker, struct amy_error *err)
     worker->incarnation = ++pool->incarnations;
     rc = plan_all(worker, &launch, err);
     if (rc == 0) {
-        rc = watch_output(worker, &launch, err);
+        rc = amy__worker_watch_output(worker, &launch.pipe_read, err);
     }
     if (rc == 0) {
         rc = spawn(worker, &launch, err);

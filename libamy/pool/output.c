@@ -3,6 +3,7 @@
 #include "pool/output.h"
 
 #include "core/alloc.h"
+#include "core/check.h"
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/files.h"
@@ -131,6 +132,28 @@ amy__output_finish(struct amy__output *output)
     if (output->used > 0) {
         (void)output->to.line(output->buf, output->used, output->to.user);
         output->used = 0;
+    }
+}
+
+int
+amy__output_fd(const struct amy__output *output)
+{
+    return output->fd;
+}
+
+struct amy__span
+amy__output_begun(const struct amy__output *output)
+{
+    return (struct amy__span){output->buf, output->used};
+}
+
+void
+amy__output_begin(struct amy__output *output, struct amy__span begun)
+{
+    AMY_ASSERT(begun.n < sizeof(output->buf) && output->used == 0);
+    if (begun.n > 0) {
+        memcpy(output->buf, begun.p, begun.n);
+        output->used = begun.n;
     }
 }
 

@@ -4,6 +4,8 @@
 
 #include <amy/error.h>
 
+#include "core/str.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -31,6 +33,11 @@ int amy__output_create(struct event_base *base, int fd,
 /* The worker has ended: hand over what is in the pipe now, and a last line
  * without newline. Calls `line` only. */
 void amy__output_finish(struct amy__output *output);
+/* For a program that takes over: the pipe, and the line that is not whole yet,
+ * borrowed; and the one that takes over begins with it. */
+int amy__output_fd(const struct amy__output *output);
+struct amy__span amy__output_begun(const struct amy__output *output);
+void amy__output_begin(struct amy__output *output, struct amy__span begun);
 void amy__output_free(struct amy__output *output);
 
 #endif

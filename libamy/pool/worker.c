@@ -266,13 +266,19 @@ on_ended(int fd, unsigned what, void *user)
     amy__pool_leave(pool);
 }
 
+int
+amy__worker_watch_end(struct amy__worker *worker, struct amy_error *err)
+{
+    return amy__io_create(worker->pool->opts.base, worker->child.pidfd,
+                          AMY__IO_READ, on_ended, worker, &worker->ended, err);
+}
+
 /* The process runs: see its end. Without that it may not go on. */
 static int
 watch(struct amy__worker *worker, struct amy_error *err)
 {
     struct amy_pool *pool = worker->pool;
-    int rc = amy__io_create(pool->opts.base, worker->child.pidfd, AMY__IO_READ,
-                            on_ended, worker, &worker->ended, err);
+    int rc = amy__worker_watch_end(worker, err);
 
     if (rc < 0) {
         amy__worker_kill(worker);
