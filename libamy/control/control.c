@@ -40,6 +40,7 @@ struct amy__control {
     struct amy__server *server;
     struct method *methods;
     int dir_fd;
+    int borrow_fd; /* that the server listens on */
     char socket_name[64];
 };
 
@@ -258,8 +259,10 @@ start(struct amy__control *control, const struct amy__control_options *opts,
     if (rc < 0) {
         return rc;
     }
-    fd = amy__unix_replace_at(control->dir_fd, control->socket_name,
-                              SOCKET_MODE, BACKLOG, err);
+    fd = opts->inherited != NULL && *opts->inherited >= 0
+             ? amy__take_fd(opts->inherited)
+             : amy__unix_replace_at(control->dir_fd, control->socket_name,
+                                    SOCKET_MODE, BACKLOG, err);
     if (fd == AMY_EBUSY) {
         return amy__err(err, fd, "another amy-%s runs here already",
                         opts->name);
@@ -269,7 +272,7 @@ start(struct amy__control *control, const struct amy__control_options *opts,
     }
     rc = amy__server_listen(control->server, fd, NULL, 0, err);
     if (rc == 0) {
-        fd = -1; /* the server's */
+        control->borrow_fd = amy__take_fd(&fd); /* the server's */
     }
     return rc;
 }
@@ -301,6 +304,20 @@ amy__control_create(const struct amy__control_options *opts,
     }
     *ret_control = AMY_TAKE(control);
     return 0;
+}
+
+bool
+amy__control_hush(struct amy__control *control, bool hold)
+{
+    AMY_CHECK(control, CONTROL_MAGIC);
+    return amy__server_hush(control->server, hold);
+}
+
+int
+amy__control_fd(const struct amy__control *control)
+{
+    AMY_CHECK(control, CONTROL_MAGIC);
+    return control->borrow_fd;
 }
 
 void

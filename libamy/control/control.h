@@ -23,12 +23,19 @@ struct amy__control_options {
     const char *name;     /* "front": run_path/front.sock, 0666 */
     const struct amy_clock *borrow_clock;
     const struct amy_log *log;
+    /* A program before this one listened there: go on with its socket. It is
+     * taken over, and -1 then. NULL or -1: none. */
+    int *inherited;
 };
 /* Binds by rename of a temporary name, so a dead socket is replaced; a live one
  * (it answers connect) gives AMY_EBUSY. */
 int amy__control_create(const struct amy__control_options *opts,
                         struct amy__control **ret_control,
                         struct amy_error *err);
+/* As amy__server_hush(). */
+bool amy__control_hush(struct amy__control *control, bool hold);
+/* The listening socket, for the program after this one. */
+int amy__control_fd(const struct amy__control *control);
 void amy__control_free(struct amy__control *control);
 
 /* path: "/v1/sites/{site}/gate"; {x} matches one segment, got back by

@@ -43,6 +43,8 @@ struct amy__metrics {
     struct scrape *waiting;
     void (*on_ask)(void *user);
     void *user;
+    int borrow_fds[AMY__METRICS_FDS]; /* that the server listens on */
+    size_t fd_count;
 };
 
 static void
@@ -163,8 +165,67 @@ listen_on(struct amy__metrics *metrics, int fd, struct amy_error *err)
 
     if (rc < 0) {
         amy__close(&fd);
+    } else if (metrics->fd_count < AMY__METRICS_FDS) {
+        metrics->borrow_fds[metrics->fd_count++] = fd;
     }
     return rc;
+}
+
+bool
+amy__metrics_hush(struct amy__metrics *metrics, bool hold)
+{
+    AMY_CHECK(metrics, METRICS_MAGIC);
+    return amy__server_hush(metrics->server, hold);
+}
+
+int
+amy__metrics_fd(const struct amy__metrics *metrics, size_t i)
+{
+    AMY_CHECK(metrics, METRICS_MAGIC);
+    return i < metrics->fd_count ? metrics->borrow_fds[i] : -1;
+}
+
+/* -1: there is none. */
+static int
+inherit(const struct amy__metrics_options *opts,
+        const struct amy__address *address)
+{
+    for (size_t i = 0; i < opts->inherited_count; i++) {
+        if (opts->inherited[i] >= 0 &&
+            amy__listens_on(opts->inherited[i], address)) {
+            return amy__take_fd(&opts->inherited[i]);
+        }
+    }
+    return -1;
+}
+
+static int
+open_unix(const struct amy__metrics_options *opts, struct amy_error *err)
+{
+    int fd = inherit(opts, NULL);
+    char name[64] = "";
+    int dir_fd = -1;
+
+    if (fd >= 0) {
+        return fd;
+    }
+    dir_fd = amy__open_dir(opts->run_path, err);
+    if (dir_fd < 0) {
+        return dir_fd;
+    }
+    (void)snprintf(name, sizeof(name), "%.40s-metrics.sock", opts->name);
+    fd = amy__unix_replace_at(dir_fd, name, SOCKET_MODE, BACKLOG, err);
+    amy__close(&dir_fd);
+    return fd;
+}
+
+static int
+open_tcp(const struct amy__metrics_options *opts,
+         const struct amy__address *address, struct amy_error *err)
+{
+    int fd = inherit(opts, address);
+
+    return fd >= 0 ? fd : amy__listen_tcp(address, false, BACKLOG, err);
 }
 
 static int
@@ -182,23 +243,14 @@ start(struct amy__metrics *metrics, const struct amy__metrics_options *opts,
         .borrow_clock = opts->borrow_clock,
         .log = opts->log,
     };
-    AMY_CLEANUP(amy__close_p) int dir_fd = amy__open_dir(opts->run_path, err);
-    char name[64] = "";
-    int rc = dir_fd < 0 ? dir_fd
-                        : amy__server_create(&server, &metrics->server, err);
+    int rc = amy__server_create(&server, &metrics->server, err);
 
-    if (rc < 0) {
-        return rc;
+    if (rc == 0) {
+        rc = listen_on(metrics, open_unix(opts, err), err);
     }
-    (void)snprintf(name, sizeof(name), "%.40s-metrics.sock", opts->name);
-    rc = listen_on(
-        metrics, amy__unix_replace_at(dir_fd, name, SOCKET_MODE, BACKLOG, err),
-        err);
     for (size_t i = 0; rc == 0 && i < opts->address_count; i++) {
-        rc = listen_on(
-            metrics,
-            amy__listen_tcp(&opts->borrow_addresses[i], false, BACKLOG, err),
-            err);
+        rc = listen_on(metrics, open_tcp(opts, &opts->borrow_addresses[i], err),
+                       err);
     }
     return rc;
 }

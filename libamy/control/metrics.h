@@ -10,6 +10,7 @@
 #include "control/metrics_text.h"
 #include "net/address.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct event_base;
@@ -28,11 +29,20 @@ struct amy__metrics_options {
     void *user;
     const struct amy_clock *borrow_clock;
     const struct amy_log *log;
+    /* Sockets on which a program before this one listened: those that fit are
+     * taken over, and -1 then. */
+    int *inherited;
+    size_t inherited_count;
 };
+#define AMY__METRICS_FDS 33U /* at most */
 /* AMY_EBUSY: somebody else's socket or port. */
 int amy__metrics_create(const struct amy__metrics_options *opts,
                         struct amy__metrics **ret_metrics,
                         struct amy_error *err);
+/* As amy__server_hush(). */
+bool amy__metrics_hush(struct amy__metrics *metrics, bool hold);
+/* The i-th listening socket, for the program after this one; -1: no more. */
+int amy__metrics_fd(const struct amy__metrics *metrics, size_t i);
 void amy__metrics_free(struct amy__metrics *metrics);
 
 /* Writes its metrics into the text, each time that somebody asks. */

@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <string.h>
 
 #define BACKLOG 4096
 #define SOCKET_TYPE (SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC)
@@ -52,4 +53,23 @@ amy__listen_tcp(const struct amy__address *address, bool reuse_port,
         return fail_tcp(&fd, errno, address, err);
     }
     return fd;
+}
+
+bool
+amy__listens_on(int fd, const struct amy__address *address)
+{
+    struct amy__address own = {.len = sizeof(own.sa)};
+    char here[64] = "";
+    char there[64] = "";
+
+    if (getsockname(fd, (struct sockaddr *)&own.sa, &own.len) != 0) {
+        return false;
+    }
+    if (address == NULL || own.sa.ss_family != address->sa.ss_family) {
+        return address == NULL && own.sa.ss_family == AF_UNIX;
+    }
+    (void)amy__address_host(&own, here, sizeof(here));
+    (void)amy__address_host(address, there, sizeof(there));
+    return strcmp(here, there) == 0 &&
+           amy__address_port(&own) == amy__address_port(address);
 }

@@ -15,4 +15,7 @@
 int amy__listen_tcp(const struct amy__address *address, bool reuse_port,
                     int backlog, struct amy_error *err);
 
+/* Is that where this socket listens? address NULL: on a unix socket. */
+bool amy__listens_on(int fd, const struct amy__address *address);
+
 #endif

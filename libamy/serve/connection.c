@@ -293,7 +293,7 @@ amy__connection_settle(struct amy__connection *conn)
             return;
         }
         if (conn->close_after || (conn->eof && !conn->stalled) ||
-            (server->draining && idle)) {
+            (server->draining && !server->unhurried && idle)) {
             amy__connection_close(conn);
             return;
         }

@@ -184,7 +184,9 @@ struct amy__server {
     struct amy__server_figures figures;
     struct amy__connection *current; /* its read event runs: settled after */
     bool paused;                     /* not accepting: no descriptors */
+    bool held;                       /* the same, because we are asked to */
     bool draining;
+    bool unhurried; /* draining, and who is idle may ask once more */
     bool drained_told;
     void (*on_drained)(void *user);
     void *drained_user;

@@ -38,7 +38,7 @@ amy__listeners_resume(struct amy__server *server)
 {
     struct amy__listener *listener = NULL;
 
-    if (!server->paused || server->draining) {
+    if (!server->paused || server->draining || server->held) {
         return;
     }
     server->paused = false;
@@ -46,6 +46,20 @@ amy__listeners_resume(struct amy__server *server)
     {
         (void)event_add(&listener->event, NULL);
     }
+}
+
+bool
+amy__server_hush(struct amy__server *server, bool hold)
+{
+    server->held = hold;
+    if (hold) {
+        amy__listeners_pause(server);
+    } else {
+        amy__listeners_resume(server);
+    }
+    return server->figures.exchanges == 0 &&
+           server->figures.open == server->figures.idle &&
+           TAILQ_EMPTY(&server->waiting[AMY__WAIT_FRESH]);
 }
 
 /* Nobody idle can be sent away: leave the rest in the kernel's queue until a

@@ -220,13 +220,10 @@ amy__server_free(struct amy__server *server)
     amy__free(server);
 }
 
-void
-amy__server_drain(struct amy__server *server, void (*on_drained)(void *user),
-                  void *user)
+static void
+begin_drain(struct amy__server *server, void (*on_drained)(void *user),
+            void *user)
 {
-    struct amy__connection *conn = NULL;
-    struct amy__connection *next = NULL;
-
     server->on_drained = on_drained;
     server->drained_user = user;
     server->draining = true;
@@ -234,6 +231,26 @@ amy__server_drain(struct amy__server *server, void (*on_drained)(void *user),
      * those who come, and where nobody does they are refused, and the port is
      * free for who comes in our place. */
     unlisten_all(server);
+    amy__defer_ask(server->turn);
+}
+
+void
+amy__server_leave(struct amy__server *server, void (*on_drained)(void *user),
+                  void *user)
+{
+    server->unhurried = true;
+    begin_drain(server, on_drained, user);
+}
+
+void
+amy__server_drain(struct amy__server *server, void (*on_drained)(void *user),
+                  void *user)
+{
+    struct amy__connection *conn = NULL;
+    struct amy__connection *next = NULL;
+
+    server->unhurried = false;
+    begin_drain(server, on_drained, user);
     (void)amy__server_now(server);
     for (conn = TAILQ_FIRST(&server->all); conn != NULL; conn = next) {
         next = TAILQ_NEXT(conn, all_link);
@@ -243,7 +260,6 @@ amy__server_drain(struct amy__server *server, void (*on_drained)(void *user),
             amy__connection_on_readable(conn->fd, 0, conn);
         }
     }
-    amy__defer_ask(server->turn);
 }
 
 void

@@ -117,12 +117,23 @@ int amy__server_listen(struct amy__server *server, int listen_fd,
                        struct amy__tls *tls, uint32_t tag,
                        struct amy_error *err);
 void amy__server_unlisten(struct amy__server *server, int listen_fd);
+/* hold: take no new connections, who comes waits in the kernel's queue; until
+ * it is called without. True when nobody is being answered, nor about to ask.
+ */
+bool amy__server_hush(struct amy__server *server, bool hold);
 /* A reload: limits for exchanges that begin from now on. */
 void amy__server_set_limits(struct amy__server *server,
                             const struct amy__server_limits *limits);
 /* Stop accepting, close idle connections, answer what is under way with
  * Connection: close; on_drained once nothing is left. */
 void amy__server_drain(struct amy__server *server,
+                       void (*on_drained)(void *user), void *user);
+
+/* The same, but others accept in our place already: an idle connection stays
+ * until its client has asked once more, or was silent for as long as it may be,
+ * so that no request meets a connection that is being closed. A drain after it
+ * hurries. */
+void amy__server_leave(struct amy__server *server,
                        void (*on_drained)(void *user), void *user);
 
 struct amy__server_figures {
