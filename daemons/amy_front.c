@@ -5,7 +5,6 @@
 
 #include "daemon.h"
 
-#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -45,6 +44,7 @@ options_of(struct wiring *wiring)
     opts.run = paths->run;
     opts.state = paths->state;
     opts.log = daemon_log(wiring->daemon);
+    opts.handover_fd_plus_one = daemon_handover(wiring->daemon);
     opts.on_ready = on_ready;
     opts.user = wiring;
     return opts;
@@ -62,14 +62,23 @@ check(struct daemon *daemon, void *user)
     return daemon_checked(errors, &err);
 }
 
-/* The program we are: a front process is this one again. */
-static bool
-find_program(char *path, size_t size)
+static int
+check_state(struct daemon *daemon, void *user, struct amy_error *err)
 {
-    ssize_t n = readlink("/proc/self/exe", path, size - 1);
+    struct wiring wiring = {.daemon = daemon};
+    struct amy_front_options opts = options_of(&wiring);
 
-    path[n < 0 ? 0 : n] = '\0';
-    return n > 0;
+    (void)user;
+    return amy_front_check_state(&opts, err);
+}
+
+static int
+upgrade(const struct amy_upgrade_options *opts, void *user,
+        struct amy_error *err)
+{
+    const struct wiring *wiring = user;
+
+    return amy_front_upgrade(wiring->front, opts, err);
 }
 
 static int
@@ -78,16 +87,11 @@ start(struct daemon *daemon, void *user)
     struct wiring *wiring = user;
     struct amy_error err = AMY_ERROR_INIT;
     struct amy_front_options opts;
-    char program[PATH_MAX] = "";
     int rc = 0;
 
     wiring->daemon = daemon;
     opts = options_of(wiring);
-    if (!find_program(program, sizeof(program))) {
-        daemon_say(daemon, AMY_LOG_ERROR, "cannot start: no /proc/self/exe");
-        return AMY_EIO;
-    }
-    opts.program = program;
+    opts.program = daemon_program(daemon); /* a front process is it again */
     rc = amy_front_create(&opts, &wiring->front, &err);
     if (rc == 0 && amy_front_logs_to_stdout(wiring->front)) {
         daemon_log_json(daemon);
@@ -282,6 +286,8 @@ main(int argc, char **argv)
         .reload = reload,
         .stop = stop,
         .reopen = reopen,
+        .upgrade = upgrade,
+        .check_state = check_state,
         .clear = clear,
     };
 

@@ -523,9 +523,29 @@ show_site(const json_t *site)
     show_redis(json_object_get(site, "redis"));
 }
 
+/* What is not as `amyctl` and the packages would have it. */
+static void
+show_upgrade(const char *name, const json_t *part)
+{
+    const json_t *upgrade = json_object_get(part, "upgrade");
+    const char *refusal = text_at(upgrade, "refusal");
+    size_t leaving = json_array_size(json_object_get(part, "leaving"));
+
+    if (refusal[0] != '\0') {
+        text_print(TEXT_BAD, "  %s: upgrade refused: %s\n", name, refusal);
+    }
+    if (leaving > 0) {
+        text_print(TEXT_PLAIN,
+                   "  %s: %zu processes of the program before finish what "
+                   "they have\n",
+                   name, leaving);
+    }
+}
+
 void
 show_status(const json_t *merged)
 {
+    static const char *const daemons[] = {"front", "workers", "backup"};
     const json_t *sites = json_object_get(merged, "sites");
     struct table *table = table_create("lll");
     const json_t *site = NULL;
@@ -537,6 +557,9 @@ show_status(const json_t *merged)
         daemon_row(table, "amy-backup", json_object_get(merged, "backup"));
     }
     table_finish(table, "");
+    for (size_t d = 0; d < sizeof(daemons) / sizeof(daemons[0]); d++) {
+        show_upgrade(daemons[d], json_object_get(merged, daemons[d]));
+    }
     show_processes(json_object_get(merged, "front"));
     json_array_foreach(sites, i, site)
     {

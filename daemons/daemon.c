@@ -7,6 +7,7 @@
 #include "daemon_init.h"
 #include "daemon_log.h"
 #include "daemon_notify.h"
+#include "daemon_program.h"
 
 #include <event2/event.h>
 
@@ -21,13 +22,19 @@
 #include <string.h>
 #include <unistd.h>
 
-static const int signals_taken[] = {SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1};
+static const int signals_taken[] = {SIGTERM, SIGINT,  SIGQUIT,
+                                    SIGHUP,  SIGUSR1, SIGUSR2};
 #define SIGNAL_COUNT (sizeof(signals_taken) / sizeof(signals_taken[0]))
 
 struct daemon {
     const struct daemon_spec *spec;
     struct daemon_paths paths;
     bool only_check;
+    bool only_check_state;
+    uint32_t handover; /* descriptor + 1 */
+    char **argv;
+    char *program; /* where we were started from; NULL: unknown */
+    bool jumping;  /* execve(2) is next */
     struct log_sink sink;
     struct amy_log log; /* into it */
     struct event_base *base;
@@ -199,6 +206,78 @@ begin_stop(struct daemon *daemon, bool now)
     daemon->spec->stop(daemon, now, daemon->spec->user);
 }
 
+/* ---- becoming the next program ---- */
+
+const char *
+daemon_program(const struct daemon *daemon)
+{
+    return daemon->program;
+}
+
+uint32_t
+daemon_handover(const struct daemon *daemon)
+{
+    return daemon->handover;
+}
+
+/* Signals that come between the programs wait for the next one's handlers. */
+static void
+hold_signals(int how)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    for (size_t i = 0; i < SIGNAL_COUNT; i++) {
+        (void)sigaddset(&set, signals_taken[i]);
+    }
+    (void)sigprocmask(how, &set, NULL);
+}
+
+static void
+before_jump(void *user)
+{
+    struct daemon *daemon = user;
+
+    daemon->jumping = true;
+    hold_signals(SIG_BLOCK);
+    notify_reloading(daemon->notify);
+    notify_leave(daemon->notify);
+}
+
+static void
+on_upgrade_refused(const struct amy_error *err, void *user)
+{
+    struct daemon *daemon = user;
+
+    if (daemon->jumping) {
+        daemon->jumping = false;
+        notify_stay(daemon->notify);
+        hold_signals(SIG_UNBLOCK);
+        daemon_ready(daemon, "upgrade refused: %s", err->msg);
+    } else {
+        daemon_status(daemon, "upgrade refused: %s", err->msg);
+    }
+}
+
+static void
+begin_upgrade(struct daemon *daemon)
+{
+    struct amy_upgrade_options opts = AMY_UPGRADE_OPTIONS_INIT;
+    struct amy_error err = AMY_ERROR_INIT;
+
+    if (daemon->spec->upgrade == NULL || daemon->stopping) {
+        return;
+    }
+    opts.program = daemon->program;
+    opts.argv = (const char *const *)daemon->argv;
+    opts.before = before_jump;
+    opts.refused = on_upgrade_refused;
+    opts.user = daemon;
+    if (daemon->spec->upgrade(&opts, daemon->spec->user, &err) < 0) {
+        daemon_say(daemon, AMY_LOG_ERROR, "upgrade refused: %s", err.msg);
+    }
+}
+
 static void
 on_signal(evutil_socket_t sig, short what, void *user)
 {
@@ -213,6 +292,9 @@ on_signal(evutil_socket_t sig, short what, void *user)
         if (daemon->spec->reopen != NULL) {
             daemon->spec->reopen(daemon, daemon->spec->user);
         }
+        break;
+    case SIGUSR2:
+        begin_upgrade(daemon);
         break;
     case SIGQUIT:
         begin_stop(daemon, true);
@@ -281,10 +363,12 @@ print_help(const struct daemon_spec *spec)
         "  --run DIR       sockets [$RUNTIME_DIRECTORY, /run/amy]\n"
         "  --state DIR     state [$STATE_DIRECTORY, /var/lib/amy]\n"
         "  --check         say everything that is wrong, and exit: 0 or 1\n"
+        "  --check-state FD  of an upgrade: could this go on from there?\n"
         "  --help          show this\n"
         "  --version       show the version\n\n"
         "signals: HUP reloads, TERM and INT stop when all is finished, QUIT\n"
-        "stops at once, USR1 opens log files anew\n",
+        "stops at once, USR1 opens log files anew, USR2 goes on as the program\n"
+        "that is installed now\n",
         spec->name, spec->purpose);
 }
 
@@ -294,6 +378,7 @@ enum option_id {
     OPTION_RUN,
     OPTION_STATE,
     OPTION_CHECK,
+    OPTION_CHECK_STATE,
     OPTION_HELP,
     OPTION_VERSION,
 };
@@ -315,6 +400,7 @@ read_arguments(struct daemon *daemon, int argc, char **argv)
         {"run", required_argument, NULL, OPTION_RUN},
         {"state", required_argument, NULL, OPTION_STATE},
         {"check", no_argument, NULL, OPTION_CHECK},
+        {"check-state", required_argument, NULL, OPTION_CHECK_STATE},
         {"help", no_argument, NULL, OPTION_HELP},
         {"version", no_argument, NULL, OPTION_VERSION},
         {NULL, 0, NULL, 0},
@@ -336,6 +422,10 @@ read_arguments(struct daemon *daemon, int argc, char **argv)
             break;
         case OPTION_CHECK:
             daemon->only_check = true;
+            break;
+        case OPTION_CHECK_STATE:
+            daemon->only_check_state = true;
+            daemon->handover = program_number(optarg);
             break;
         case OPTION_HELP:
             print_help(daemon->spec);
@@ -371,6 +461,20 @@ fill_stdio(void)
 }
 
 static int
+check_state(struct daemon *daemon)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = daemon->spec->check_state == NULL
+                 ? 0
+                 : daemon->spec->check_state(daemon, daemon->spec->user, &err);
+
+    if (rc < 0) {
+        (void)printf("%s\n", err.msg);
+    }
+    return rc < 0 ? DAEMON_FAILED : DAEMON_OK;
+}
+
+static int
 run(struct daemon *daemon)
 {
     const struct daemon_spec *spec = daemon->spec;
@@ -379,6 +483,10 @@ run(struct daemon *daemon)
         daemon_say(daemon, AMY_LOG_ERROR, "%s: making an event base failed",
                    spec->name);
         return DAEMON_FAILED;
+    }
+    hold_signals(SIG_UNBLOCK); /* the program before us held them back */
+    if (daemon->only_check_state) {
+        return check_state(daemon);
     }
     if (daemon->only_check) {
         return spec->check == NULL ? DAEMON_OK
@@ -412,6 +520,11 @@ daemon_main(const struct daemon_spec *spec, int argc, char **argv)
             return code;
         }
         init_duty();
+        daemon.argv = argv;
+        daemon.program = program_find(argv[0]);
+        if (!daemon.only_check_state) {
+            daemon.handover = program_handover();
+        }
     }
     (void)sigaction(SIGPIPE, &ignore, NULL);
     /* A check is asked for by a person, and has nobody to hold up. */
@@ -421,5 +534,6 @@ daemon_main(const struct daemon_spec *spec, int argc, char **argv)
     }
     code = run(&daemon);
     close_loop(&daemon);
+    free(daemon.program);
     return code;
 }

@@ -6,8 +6,10 @@
 
 #include <amy/error.h>
 #include <amy/log.h>
+#include <amy/upgrade.h>
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct event_base;
 struct daemon;
@@ -49,6 +51,12 @@ struct daemon_spec {
     void (*stop)(struct daemon *daemon, bool now, void *user);
     /* SIGUSR1: open log files anew. NULL: ignored. */
     void (*reopen)(struct daemon *daemon, void *user);
+    /* SIGUSR2: become the program of now, with these options. NULL: ignored. */
+    int (*upgrade)(const struct amy_upgrade_options *opts, void *user,
+                   struct amy_error *err);
+    /* --check-state: could we go on from daemon_handover()? NULL: 0. */
+    int (*check_state)(struct daemon *daemon, void *user,
+                       struct amy_error *err);
     /* After the loop ended, also when start failed: free everything. */
     void (*clear)(struct daemon *daemon, void *user);
 };
@@ -58,6 +66,12 @@ int daemon_main(const struct daemon_spec *spec, int argc, char **argv);
 
 struct event_base *daemon_base(struct daemon *daemon);
 const struct daemon_paths *daemon_paths(const struct daemon *daemon);
+/* The path of the program that is installed where we were started from; NULL:
+ * unknown. */
+const char *daemon_program(const struct daemon *daemon);
+/* The descriptor + 1 that the program before us left, for the library to take
+ * over; 0: none. */
+uint32_t daemon_handover(const struct daemon *daemon);
 /* Lines to stderr, with a level prefix ("<4>") under the journal and with the
  * time and level elsewhere; copied by whoever is given it. */
 const struct amy_log *daemon_log(const struct daemon *daemon);

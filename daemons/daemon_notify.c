@@ -22,6 +22,7 @@ struct notify {
     struct event *beat; /* NULL: no watchdog */
     uint64_t watchdog_usec;
     bool stopping;
+    char *path; /* as NOTIFY_SOCKET has it */
 };
 
 static void
@@ -109,12 +110,36 @@ notify_create(struct event_base *base)
         notify = NULL;
     } else {
         start_watchdog(notify, base);
+        notify->path = strdup(path);
     }
-    /* Whoever we start shall not speak in our name. */
+    notify_stay(notify);
+    return notify;
+}
+
+void
+notify_leave(const struct notify *notify)
+{
+    char usec[32] = "";
+
+    if (notify == NULL || notify->path == NULL) {
+        return;
+    }
+    (void)setenv("NOTIFY_SOCKET", notify->path, 1);
+    if (notify->watchdog_usec > 0) {
+        (void)snprintf(usec, sizeof(usec), "%" PRIu64, notify->watchdog_usec);
+        (void)setenv("WATCHDOG_USEC", usec, 1);
+        notify_send(notify, "WATCHDOG=1"); /* the next one is another's */
+    }
+}
+
+/* Whoever we start shall not speak in our name. */
+void
+notify_stay(const struct notify *notify)
+{
+    (void)notify;
     (void)unsetenv("NOTIFY_SOCKET");
     (void)unsetenv("WATCHDOG_USEC");
     (void)unsetenv("WATCHDOG_PID");
-    return notify;
 }
 
 void
@@ -129,6 +154,7 @@ notify_free(struct notify *notify)
     if (notify->fd >= 0) {
         (void)close(notify->fd);
     }
+    free(notify->path);
     free(notify);
 }
 

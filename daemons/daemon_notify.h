@@ -11,6 +11,10 @@ struct notify;
  * beats the watchdog from then on. NULL when nobody listens (or memory is out):
  * all calls take that. */
 struct notify *notify_create(struct event_base *base);
+/* For the program that takes our place: what notify_create() took out of the
+ * environment is there again; and gone again, when it did not. */
+void notify_leave(const struct notify *notify);
+void notify_stay(const struct notify *notify);
 void notify_free(struct notify *notify);
 
 /* READY=1, RELOADING=1 (with MONOTONIC_USEC) or STOPPING=1, and a status. From

@@ -19,6 +19,7 @@
 #include <amy/pool.h>
 #include <amy/redis.h>
 #include <amy/scheduler.h>
+#include <amy/upgrade.h>
 #include <amy/version.h>
 #include <amy/workers.h>
 

@@ -15,6 +15,7 @@
 #include <amy/error.h>
 #include <amy/export.h>
 #include <amy/log.h>
+#include <amy/upgrade.h>
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -50,12 +51,16 @@ struct amy_front_options {
     const struct amy_log *log;            /**< NULL: silent; copied */
     amy_front_ready_fn on_ready;          /**< NULL: no callback */
     void *user;                           /**< handed to on_ready */
+    uint32_t handover_fd_plus_one;        /**< what AMY_STATE_FD names + 1
+                                               (amy/upgrade.h), taken over by
+                                               amy_front_start(); 0: none */
+    uint32_t reserved;                    /**< must be 0 */
 };
 
 #define AMY_FRONT_OPTIONS_INIT                                                 \
     {                                                                          \
         sizeof(struct amy_front_options), NULL, NULL, NULL, NULL, NULL, NULL,  \
-            NULL, NULL, NULL, NULL                                             \
+            NULL, NULL, NULL, NULL, 0, 0                                       \
     }
 
 /**
@@ -118,6 +123,43 @@ AMY_API AMY_MUST_USE int amy_front_reload(struct amy_front *front,
  *  Loop: the front's base.  Blocks: for opening files.  Since: 0.1 */
 AMY_API AMY_MUST_USE int amy_front_reopen(struct amy_front *front,
                                           struct amy_error *err);
+
+/**
+ * Become the next release in this same process (amy/upgrade.h).
+ *
+ * Listeners with all who wait there, slots, gates, keys of sessions and the
+ * control sockets go over. New front processes of the new program take the
+ * listeners; those there are finish what they have, WebSockets within an hour.
+ * A reload under way ends first. When the new program cannot be started, does
+ * not understand the state, or says nothing in time, all stays as it is.
+ *
+ * @param opts  copied; opts->refused tells how it went, unless it succeeded:
+ *              then there is nobody left to tell
+ * @return 0 (it is under way), AMY_EINVAL (no program, no arguments),
+ * AMY_EAGAIN (one is under way), AMY_ESTATE (not started, or stopping),
+ * AMY_ENOMEM
+ *
+ * Loop: the front's base.  Blocks: while the trial is started.  Since: 0.1.
+ * Source: execve(2)
+ */
+AMY_API AMY_MUST_USE int
+amy_front_upgrade(struct amy_front *front,
+                  const struct amy_upgrade_options *opts,
+                  struct amy_error *err);
+
+/**
+ * Could this release go on from there? For the trial of an upgrade.
+ *
+ * @param opts  handover_fd_plus_one, and where the settings are
+ * @return 0, AMY_EUNSUPPORTED (written for later releases only), AMY_EINVAL (no
+ *         descriptor; another daemon's), AMY_EPARSE, or an error of the
+ *         settings as amy_front_create()
+ *
+ * Loop: none.  Blocks: for reading files.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_front_check_state(const struct amy_front_options *opts,
+                      struct amy_error *err);
 
 /** Is it `logs: stdout` in amy.yaml: all logs of sites go to standard output as
  *  JSON lines, and so should the caller's own? Since: 0.1 */

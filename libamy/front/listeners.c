@@ -35,41 +35,56 @@ check_free(const struct amy__address *address, struct amy_error *err)
 }
 
 int
-amy__listeners_open(struct amy__listeners *listeners,
-                    const struct amy__address *address, bool tls,
-                    struct amy_error *err)
+amy__listeners_add(struct amy__listeners *listeners,
+                   const struct amy__listener *listener, struct amy_error *err)
 {
-    size_t first = listeners->count;
-    struct amy__listener *grown = NULL;
-    int rc = check_free(address, err);
+    struct amy__listener *grown =
+        amy__realloc(listeners->items, (listeners->count + 1) * sizeof(*grown));
 
-    if (rc < 0) {
-        return rc;
-    }
-    grown = amy__realloc(listeners->items,
-                         (first + listeners->processes) * sizeof(*grown));
     if (grown == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating listeners");
     }
     listeners->items = grown;
-    for (uint32_t lane = 0; lane < listeners->processes; lane++) {
-        int fd = amy__listen_tcp(address, true, 0, err);
+    grown[listeners->count++] = *listener;
+    return 0;
+}
 
-        if (fd < 0) {
-            while (listeners->count > first) {
-                amy__close(&listeners->items[--listeners->count].fd);
-            }
-            return fd;
-        }
-        listeners->items[listeners->count++] = (struct amy__listener){
-            .fd = fd,
-            .lane = lane,
+int
+amy__listeners_open_more(struct amy__listeners *listeners,
+                         const struct amy__address *address, bool tls,
+                         uint32_t lanes, struct amy_error *err)
+{
+    size_t first = listeners->count;
+    /* Where there are some it is ours. */
+    int rc = lanes == 0 ? check_free(address, err) : 0;
+
+    for (; rc == 0 && lanes < listeners->processes; lanes++) {
+        struct amy__listener listener = {
+            .fd = amy__listen_tcp(address, true, 0, err),
+            .lane = lanes,
             .port = amy__address_port(address),
             .tls = tls,
             .server = AMY__NOBODY,
         };
+
+        rc = listener.fd < 0 ? listener.fd
+                             : amy__listeners_add(listeners, &listener, err);
+        if (rc < 0) {
+            amy__close(&listener.fd);
+        }
     }
-    return 0;
+    while (rc < 0 && listeners->count > first) {
+        amy__close(&listeners->items[--listeners->count].fd);
+    }
+    return rc;
+}
+
+int
+amy__listeners_open(struct amy__listeners *listeners,
+                    const struct amy__address *address, bool tls,
+                    struct amy_error *err)
+{
+    return amy__listeners_open_more(listeners, address, tls, 0, err);
 }
 
 void

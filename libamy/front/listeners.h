@@ -34,6 +34,15 @@ struct amy__listeners {
 int amy__listeners_open(struct amy__listeners *listeners,
                         const struct amy__address *address, bool tls,
                         struct amy_error *err);
+/* Only as many as bring the lanes of an address, of which there are some, up to
+ * the number of processes. */
+int amy__listeners_open_more(struct amy__listeners *listeners,
+                             const struct amy__address *address, bool tls,
+                             uint32_t lanes, struct amy_error *err);
+/* One that is open; taken over on success. */
+int amy__listeners_add(struct amy__listeners *listeners,
+                       const struct amy__listener *listener,
+                       struct amy_error *err);
 void amy__listeners_close(struct amy__listeners *listeners);
 
 /* Pure: who should serve a lane while these processes live (a bit each): its

@@ -38,7 +38,7 @@ amy__front_serving(const struct amy_front *front)
 {
     uint64_t set = 0;
 
-    for (uint32_t i = 0; i < front->process_count; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         if (front->processes[i].bundle != 0) {
             set |= amy__front_bit(i);
         }
@@ -46,12 +46,32 @@ amy__front_serving(const struct amy_front *front)
     return set;
 }
 
+uint64_t
+amy__front_crew_serving(const struct amy__front_crew *crew)
+{
+    uint64_t set = 0;
+
+    for (uint32_t i = 0; i < crew->count; i++) {
+        set |= amy__front_bit(crew->numbers[i]);
+    }
+    return set & amy__front_serving(crew->front);
+}
+
+bool
+amy__front_is_complete(const struct amy_front *front)
+{
+    return front->crews != NULL &&
+           (uint32_t)__builtin_popcountll(
+               amy__front_crew_serving(front->crews)) == front->crews->count;
+}
+
 /* ---- create ---- */
 
-static int
-read_settings(const struct amy_front_options *opts, amy_problem_fn on_problem,
-              void *user, struct amy__settings **ret_settings,
-              struct amy_error *err)
+int
+amy__front_read_settings(const struct amy_front_options *opts,
+                         amy_problem_fn on_problem, void *user,
+                         struct amy__settings **ret_settings,
+                         struct amy_error *err)
 {
     const struct amy__settings_args args = {opts->config, opts->webapps,
                                             opts->run, opts->state};
@@ -73,9 +93,10 @@ log_problem(const struct amy_problem *problem, void *user)
 }
 
 /* As this version has them, whichever the caller was built against. */
-static int
-take_options(struct amy_front_options *ret,
-             const struct amy_front_options *opts, struct amy_error *err)
+int
+amy__front_read_options(struct amy_front_options *ret,
+                        const struct amy_front_options *opts,
+                        struct amy_error *err)
 {
     return amy__options_read(ret, sizeof(*ret), opts,
                              offsetof(struct amy_front_options, borrow_clock),
@@ -86,7 +107,7 @@ static int
 read_options(struct amy_front *front, const struct amy_front_options *opts,
              struct amy_error *err)
 {
-    int rc = take_options(&front->opts, opts, err);
+    int rc = amy__front_read_options(&front->opts, opts, err);
 
     if (rc < 0) {
         return rc;
@@ -140,8 +161,8 @@ amy_front_create(const struct amy_front_options *opts,
     clear_fds(front);
     rc = read_options(front, opts, err);
     if (rc == 0) {
-        rc = read_settings(&front->opts, log_problem, front, &front->settings,
-                           err);
+        rc = amy__front_read_settings(&front->opts, log_problem, front,
+                                      &front->settings, err);
     }
     if (rc < 0) {
         return rc;
@@ -153,8 +174,9 @@ amy_front_create(const struct amy_front_options *opts,
     front->opts.state = NULL;
     front->as_person = geteuid() != 0;
     front->process_count = front->settings->processes;
-    if (front->process_count > AMY__PROCESSES_MAX) {
-        front->process_count = AMY__PROCESSES_MAX;
+    /* Those of the program before this one have numbers, too, for a while. */
+    if (front->process_count > AMY__PROCESSES_MAX / 2) {
+        front->process_count = AMY__PROCESSES_MAX / 2;
     }
     front->webapps_fd = amy__open_dir(front->settings->webapps, err);
     if (front->webapps_fd < 0) {
@@ -219,24 +241,6 @@ make_directories(struct amy_front *front, struct amy_error *err)
 }
 
 static int
-open_listeners(struct amy_front *front, struct amy_error *err)
-{
-    const struct amy__settings *settings = front->settings;
-    int rc = 0;
-
-    front->listeners.processes = front->process_count;
-    for (size_t i = 0; rc == 0 && i < settings->https_count; i++) {
-        rc = amy__listeners_open(&front->listeners, &settings->https[i], true,
-                                 err);
-    }
-    for (size_t i = 0; rc == 0 && i < settings->http_count; i++) {
-        rc = amy__listeners_open(&front->listeners, &settings->http[i], false,
-                                 err);
-    }
-    return rc;
-}
-
-static int
 create_registry(struct amy_front *front, struct amy_error *err)
 {
     const struct amy__registry_options opts = {
@@ -247,8 +251,15 @@ create_registry(struct amy_front *front, struct amy_error *err)
         .user = front,
         .log = &front->log,
     };
+    int rc = amy__registry_create(&opts, &front->registry, err);
 
-    return amy__registry_create(&opts, &front->registry, err);
+    if (rc == 0 && front->handover != NULL) {
+        rc = amy__registry_restore(
+            front->registry,
+            amy__json_get(amy__handover_root(front->handover), "registry"),
+            err);
+    }
+    return rc;
 }
 
 static int
@@ -290,6 +301,7 @@ amy_front_start(struct amy_front *front, struct amy_error *err)
         give_up_power,
         find_user,
         make_directories,
+        amy__front_take_over,
         /* Tells a second amy-front that it is one, before a port that is taken
          * can. */
         amy__front_control_create,
@@ -300,8 +312,10 @@ amy_front_start(struct amy_front *front, struct amy_error *err)
         amy__front_shared_create,
         amy__front_certs_create,
         amy__front_prober_create,
-        open_listeners,
+        amy__front_take_sites,
+        amy__front_open_listeners,
         amy__front_metrics_create,
+        amy__front_take_crews,
         amy__front_pool_create,
     };
     int rc = 0;
@@ -318,17 +332,21 @@ amy_front_start(struct amy_front *front, struct amy_error *err)
     }
     front->started = true;
     front->since_ms = amy__mono_ms(front->opts.borrow_clock);
+    amy__front_own(front);
     for (size_t i = 0; rc >= 0 && i < sizeof(steps) / sizeof(steps[0]); i++) {
         rc = steps[i](front, err);
     }
     if (rc >= 0) {
         rc = amy__front_stage(front, NULL, err);
     }
+    /* With it goes what nobody took. */
+    amy__handover_free(front->handover);
+    front->handover = NULL;
     if (rc < 0) {
         return rc;
     }
     amy__front_offer(front); /* nobody to ask yet: it is the current one */
-    return amy_pool_start(front->pool, err);
+    return amy_pool_start(front->crews->pool, err);
 }
 
 /* ---- reload, stop ---- */
@@ -370,13 +388,32 @@ amy_front_reopen(struct amy_front *front, struct amy_error *err)
     return amy_front_reload(front, err); /* every version has new descriptors */
 }
 
+/* The last one says so. */
 static void
-on_pool_stopped(struct amy_pool *pool, void *user)
+on_crew_stopped(struct amy_pool *pool, void *user)
 {
-    struct amy_front *front = user;
+    struct amy__front_crew *crew = user;
+    struct amy_front *front = crew->front;
 
     (void)pool;
-    front->on_done(front, front->done_user);
+    amy__front_crew_free(crew);
+    if (front->crews == NULL) {
+        front->on_done(front, front->done_user);
+    }
+}
+
+static void
+stop_crews(struct amy_front *front, bool now)
+{
+    amy__upgrade_free(front->upgrade);
+    front->upgrade = NULL;
+    amy__front_hurry(front);
+    for (struct amy__front_crew *crew = front->crews; crew != NULL;
+         crew = crew->next) {
+        /* Refused only while a stop is under way, and this is the first. */
+        (void)!amy_pool_stop(crew->pool, now ? 1 : AMY__FRONT_DRAIN_MS,
+                             on_crew_stopped, crew, NULL);
+    }
 }
 
 int
@@ -391,7 +428,7 @@ amy_front_stop(struct amy_front *front, bool now, amy_front_done_fn on_done,
     if (rc < 0) {
         return rc;
     }
-    if (!front->started || front->pool == NULL) {
+    if (!front->started || front->crews == NULL) {
         return amy__err(err, AMY_ESTATE, "front: not running");
     }
     again = front->stopping;
@@ -400,13 +437,14 @@ amy_front_stop(struct amy_front *front, bool now, amy_front_done_fn on_done,
     front->done_user = user;
     /* New connections are refused from here on, not left waiting. */
     amy__listeners_close(&front->listeners);
-    if (now && again) {
-        amy_pool_kill(front->pool);
-        return 0;
+    for (struct amy__front_crew *crew = front->crews;
+         now && again && crew != NULL; crew = crew->next) {
+        amy_pool_kill(crew->pool);
     }
-    return again ? 0
-                 : amy_pool_stop(front->pool, now ? 1 : 0, on_pool_stopped,
-                                 front, err);
+    if (!again) {
+        stop_crews(front, now);
+    }
+    return 0;
 }
 
 /* ---- check, free ---- */
@@ -445,11 +483,12 @@ amy_front_check(const struct amy_front_options *opts, amy_problem_fn on_problem,
     front->maker = getpid();
     front->log = amy__log_copy(NULL); /* on_problem tells */
     clear_fds(front);
-    rc = take_options(&own, opts, err);
+    rc = amy__front_read_options(&own, opts, err);
     if (rc < 0) {
         return rc;
     }
-    rc = read_settings(&own, on_checked, &check, &front->settings, err);
+    rc = amy__front_read_settings(&own, on_checked, &check, &front->settings,
+                                  err);
     if (rc == AMY_EPARSE || rc == AMY_EDENIED) {
         return check.errors > 0 ? check.errors : rc;
     }
@@ -503,7 +542,11 @@ amy_front_free(struct amy_front *front)
     }
     front->stopping = true;
     amy__front_checker_free(front);
-    amy_pool_free(front->pool);
+    amy__upgrade_free(front->upgrade);
+    amy__handover_free(front->handover);
+    while (front->crews != NULL) {
+        amy__front_crew_free(front->crews);
+    }
     for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         amy__wire_free(front->processes[i].wire);
         amy__json_free(front->processes[i].figures);

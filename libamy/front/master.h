@@ -12,6 +12,7 @@
 #include "control/metrics.h"
 #include "core/json.h"
 #include "core/loop.h"
+#include "core/upgrade.h"
 #include "core/user.h"
 #include "front/accesslog.h"
 #include "front/bundle.h"
@@ -30,6 +31,7 @@
 #define AMY__TICKET_BYTES 48U
 #define AMY__TICKET_KEYS 3U
 #define AMY__FRONT_PROBLEM 300 /* bytes of one, with its NUL */
+#define AMY__FRONT_DRAIN_MS 30000U
 
 /* A control call that waits for something; in a list. */
 struct amy__waiter {
@@ -37,10 +39,23 @@ struct amy__waiter {
     struct amy__control_call *call;
 };
 
-/* One position of the pool of front processes. */
+/* The front processes of one pool: those of now, and those of a program before
+ * this one, which finish what they have. */
+struct amy__front_crew {
+    struct amy__front_crew *next; /* an older one */
+    struct amy_front *front;
+    struct amy_pool *pool;
+    uint32_t count;
+    uint32_t numbers[AMY__PROCESSES_MAX]; /* by position */
+    bool leaving;                         /* told to finish */
+};
+
+/* One number of a front process: that of its bits, slot words and event. */
 struct amy__front_process {
     struct amy_front *front;
     uint32_t index;
+    uint32_t position;            /* in the pool of: */
+    struct amy__front_crew *crew; /* NULL: the number is free */
     uint64_t incarnation;
     struct amy__wire *wire;    /* NULL: no process, or it does not speak */
     uint64_t bundle;           /* that it serves; 0: none yet */
@@ -119,10 +134,14 @@ struct amy_front {
     int run_fd;
     int state_fd;
     int spool_fd;
-    int64_t since_ms; /* monotonic */
-    uint32_t process_count;
+    int64_t since_ms;       /* monotonic */
+    uint32_t process_count; /* of now */
     struct amy__front_process processes[AMY__PROCESSES_MAX];
-    struct amy_pool *pool;
+    struct amy__front_crew *crews; /* newest first */
+    struct amy__upgrade_past past; /* upgrades */
+    struct amy__upgrade *upgrade;  /* under way, or NULL */
+    struct amy__upgrade_owner owner;
+    struct amy__handover *handover; /* while it is taken over, or NULL */
     struct amy__front_checker checker;
     struct amy__control *control;
     struct amy__metrics *metrics;
@@ -142,6 +161,7 @@ struct amy_front {
     size_t ticket_count;
     int tickets_fd;
     struct amy__timer *ticket_timer;
+    int64_t tickets_due_ms;        /* when the next key comes (monotonic) */
     struct amy__front_site *sites; /* sorted by name */
     uint64_t last_serial;
     uint64_t last_log_serial;
@@ -170,11 +190,21 @@ struct amy_front {
 };
 
 /* master.c */
+int amy__front_read_options(struct amy_front_options *ret,
+                            const struct amy_front_options *opts,
+                            struct amy_error *err);
+int amy__front_read_settings(const struct amy_front_options *opts,
+                             amy_problem_fn on_problem, void *user,
+                             struct amy__settings **ret_settings,
+                             struct amy_error *err);
 uint64_t amy__front_bit(uint32_t process);
-/* Processes that serve a bundle, a bit each. */
+/* Processes that serve a bundle, a bit each: all, or those of one crew. */
 uint64_t amy__front_serving(const struct amy_front *front);
+uint64_t amy__front_crew_serving(const struct amy__front_crew *crew);
+/* Does every process of now serve? */
+bool amy__front_is_complete(const struct amy_front *front);
 
-void amy__front_tell(struct amy__front_process *process,
+void amy__front_tell(const struct amy__front_process *process,
                      enum amy__wire_type type, const struct amy__json *json,
                      const int *fds, size_t count);
 void amy__front_wait(struct amy__waiter **list, struct amy__control_call *call);
@@ -192,6 +222,10 @@ int amy__front_version_create(struct amy_front *front, size_t places,
 void amy__front_version_free(struct amy__front_version *version);
 struct amy__front_site *amy__front_site(struct amy_front *front,
                                         const char *name);
+/* With the index that a program before this one gave it. */
+struct amy__front_site *amy__front_site_return(struct amy_front *front,
+                                               const char *name,
+                                               uint32_t index);
 void amy__front_site_free(struct amy__front_site *site);
 int amy__front_load_check(struct amy_front *front, amy_problem_fn on_problem,
                           void *user, struct amy_error *err);
@@ -230,13 +264,38 @@ void amy__front_on_worker(const struct amy__registry_pool *pool,
                           void *user);
 
 /* master_process.c: the pool of front processes, and what they say. */
-void amy__front_kill(struct amy__front_process *process, const char *why);
+void amy__front_kill(const struct amy__front_process *process, const char *why);
 int amy__front_pool_create(struct amy_front *front, struct amy_error *err);
+/* A crew without a pool, its numbers free ones, or those given. */
+int amy__front_crew_create(struct amy_front *front, uint32_t count,
+                           const uint32_t *numbers,
+                           struct amy__front_crew **ret_crew,
+                           struct amy_error *err);
+/* leaving: its processes are to finish, when asked, with patience. */
+int amy__front_crew_open(struct amy__front_crew *crew, bool leaving,
+                         struct amy_error *err);
+void amy__front_crew_free(struct amy__front_crew *crew); /* and its numbers */
+/* Go on with a process that a program before this one started. */
+int amy__front_process_adopt(struct amy__front_process *process,
+                             int borrow_channel_fd, struct amy_error *err);
+/* Those who are not of now may go, once those of now serve. */
+void amy__front_relieve(struct amy_front *front);
+/* Those who leave have been patient for long enough. */
+void amy__front_hurry(struct amy_front *front);
+
 /* A pool of such processes, whatever they do. */
-int amy__front_child_pool(struct amy_front *front, const char *name,
-                          uint32_t count, struct amy_pool **ret_pool,
-                          amy_pool_probe_fn probe, amy_pool_event_fn on_event,
-                          void *user, struct amy_error *err);
+struct amy__front_children {
+    const char *name;
+    uint32_t count;
+    uint32_t patience_ms; /* 0: AMY__FRONT_DRAIN_MS */
+    uint32_t withdraw_ms;
+    amy_pool_probe_fn probe;
+    amy_pool_event_fn on_event;
+    void *user;
+};
+int amy__front_child_pool(struct amy_front *front,
+                          const struct amy__front_children *what,
+                          struct amy_pool **ret_pool, struct amy_error *err);
 
 /* master_access.c: closed sites. */
 /* Who gets in by a password: sealed, -1 where there is nobody. What is wrong
@@ -249,6 +308,8 @@ int amy__front_users_read(struct amy_front *front,
 /* Once a site has users. */
 int amy__front_checker_start(struct amy_front *front, struct amy_error *err);
 void amy__front_checker_free(struct amy_front *front);
+/* Does somebody wait for a verdict? */
+bool amy__front_checker_is_busy(const struct amy_front *front);
 /* CHECK came. */
 void amy__front_check(struct amy__front_process *process,
                       struct amy__json *json);
@@ -284,11 +345,25 @@ void amy__front_logs_free(struct amy__front_site *site);
 /* master_shared.c: memory that all processes map, keys, descriptors. */
 int amy__front_shared_create(struct amy_front *front, struct amy_error *err);
 void amy__front_shared_clear(struct amy_front *front);
+void amy__front_shared_save(const struct amy_front *front,
+                            struct amy__handover *handover);
 /* See that the locks of the site of this index are made. */
 int amy__front_lock_logs(struct amy_front *front, uint32_t index,
                          struct amy_error *err);
 /* Every process looks at its queues again. */
 void amy__front_ring_all(struct amy_front *front);
+
+/* master_upgrade.c: from program to program. */
+void amy__front_own(struct amy_front *front); /* before all the others */
+int amy__front_take_over(struct amy_front *front, struct amy_error *err);
+int amy__front_open_listeners(struct amy_front *front, struct amy_error *err);
+/* Its control socket, -1: none; those of metrics, and how many. */
+int amy__front_inherit_control(struct amy_front *front);
+size_t amy__front_inherit_metrics(struct amy_front *front,
+                                  int fds[AMY__METRICS_FDS]);
+/* What is taken over when the parts are there that it belongs to. */
+int amy__front_take_sites(struct amy_front *front, struct amy_error *err);
+int amy__front_take_crews(struct amy_front *front, struct amy_error *err);
 
 /* master_control.c: gates and reloads. */
 int amy__front_control_create(struct amy_front *front, struct amy_error *err);

@@ -252,14 +252,20 @@ int
 amy__front_checker_start(struct amy_front *front, struct amy_error *err)
 {
     struct amy__front_checker *checker = &front->checker;
+    const struct amy__front_children what = {
+        .name = "passwords",
+        .count = 1,
+        .probe = probe_nothing,
+        .on_event = on_event,
+        .user = checker,
+    };
     int rc = 0;
 
     if (checker->pool != NULL || front->stopping) {
         return 0;
     }
     checker->front = front;
-    rc = amy__front_child_pool(front, "passwords", 1, &checker->pool,
-                               probe_nothing, on_event, checker, err);
+    rc = amy__front_child_pool(front, &what, &checker->pool, err);
     return rc < 0 ? rc : amy_pool_start(checker->pool, err);
 }
 
@@ -270,6 +276,17 @@ amy__front_checker_free(struct amy_front *front)
     front->checker.pool = NULL;
     amy__wire_free(front->checker.wire);
     front->checker.wire = NULL;
+}
+
+bool
+amy__front_checker_is_busy(const struct amy_front *front)
+{
+    for (size_t i = 0; i < AMY__FRONT_ASKS; i++) {
+        if (front->checker.asks[i].number != 0) {
+            return true;
+        }
+    }
+    return false;
 }
 
 void

@@ -20,7 +20,7 @@ tell_members(struct amy_front *front, uint64_t members,
     struct amy__json *json = amy__json_object();
 
     (void)amy__json_set(json, "bundle", amy__json_int((int64_t)bundle));
-    for (uint32_t i = 0; i < front->process_count && json != NULL; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX && json != NULL; i++) {
         if ((members & amy__front_bit(i)) != 0) {
             amy__front_tell(&front->processes[i], type, json, NULL, 0);
         }
@@ -68,7 +68,7 @@ amy__front_on_worker(const struct amy__registry_pool *pool,
     }
     amy__log(&front->log, AMY_LOG_INFO, "worker %s site=%s worker=%s/%s",
              is_new ? "came" : "went", pool->site, pool->pool, worker->name);
-    for (uint32_t i = 0; i < front->process_count && json != NULL; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX && json != NULL; i++) {
         if (front->processes[i].bundle != 0) {
             amy__front_tell(&front->processes[i],
                             is_new ? AMY__WIRE_WORKER_ADD
@@ -135,6 +135,29 @@ tell_listeners(struct amy_front *front, uint32_t process,
     amy__free(fds);
 }
 
+/* Who should serve that lane: one of now; until the first of them serves, those
+ * before them go on. */
+static uint32_t
+server_of(const struct amy_front *front, uint32_t lane)
+{
+    for (const struct amy__front_crew *crew = front->crews; crew != NULL;
+         crew = crew->next) {
+        uint64_t serving = crew->leaving ? 0 : amy__front_crew_serving(crew);
+        uint64_t positions = 0;
+
+        for (uint32_t i = 0; i < crew->count; i++) {
+            if ((serving & amy__front_bit(crew->numbers[i])) != 0) {
+                positions |= amy__front_bit(i);
+            }
+        }
+        if (positions != 0) {
+            return crew
+                ->numbers[amy__listeners_server(lane, positions, crew->count)];
+        }
+    }
+    return AMY__NOBODY;
+}
+
 void
 amy__front_adopt(struct amy_front *front)
 {
@@ -147,10 +170,9 @@ amy__front_adopt(struct amy_front *front)
         return;
     }
     for (size_t i = 0; i < all->count; i++) {
-        servers[i] = amy__listeners_server(all->items[i].lane, serving,
-                                           front->process_count);
+        servers[i] = server_of(front, all->items[i].lane);
     }
-    for (uint32_t p = 0; p < front->process_count; p++) {
+    for (uint32_t p = 0; p < AMY__PROCESSES_MAX; p++) {
         if ((serving & amy__front_bit(p)) != 0) {
             tell_listeners(front, p, servers);
         }
@@ -194,14 +216,14 @@ begin_round(struct amy_front *front, struct amy__bundle *bundle,
     amy__round_begin(&front->round, bundle->number, members,
                      amy__mono_ms(front->opts.borrow_clock));
     (void)amy__timer_arm(front->round_timer, AMY__ROUND_MS + 10, NULL);
-    for (uint32_t i = 0; i < front->process_count; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         struct amy__front_process *process = &front->processes[i];
 
         if ((members & amy__front_bit(i)) == 0) {
             continue;
         }
         process->told_pages = true;
-        if (amy__bundle_send(bundle, process->wire, i, front->process_count,
+        if (amy__bundle_send(bundle, process->wire, i, AMY__PROCESSES_MAX,
                              &err) < 0) {
             /* The round's time limit, or its death, ends this. */
             amy__log(&front->log, AMY_LOG_ERROR,
@@ -210,13 +232,20 @@ begin_round(struct amy_front *front, struct amy__bundle *bundle,
     }
 }
 
+/* Those who leave finish with what they have. */
+static bool
+takes_part(const struct amy__front_process *process)
+{
+    return process->wire != NULL && process->crew == process->front->crews;
+}
+
 static uint64_t
 speaking(const struct amy_front *front)
 {
     uint64_t set = 0;
 
-    for (uint32_t i = 0; i < front->process_count; i++) {
-        if (front->processes[i].wire != NULL) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
+        if (takes_part(&front->processes[i])) {
             set |= amy__front_bit(i);
         }
     }
@@ -228,8 +257,8 @@ behind(const struct amy_front *front)
 {
     uint64_t set = 0;
 
-    for (uint32_t i = 0; i < front->process_count; i++) {
-        if (front->processes[i].wire != NULL &&
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
+        if (takes_part(&front->processes[i]) &&
             front->processes[i].bundle != front->current->bundle->number) {
             set |= amy__front_bit(i);
         }
@@ -401,7 +430,7 @@ welcome(struct amy_front *front, uint64_t members, uint64_t bundle)
 {
     uint64_t new_ones = members & ~amy__front_serving(front);
 
-    for (uint32_t i = 0; i < front->process_count; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         struct amy__front_process *process = &front->processes[i];
 
         if ((members & amy__front_bit(i)) == 0) {
@@ -413,11 +442,15 @@ welcome(struct amy_front *front, uint64_t members, uint64_t bundle)
         }
     }
     amy__front_adopt(front);
-    for (uint32_t i = 0; i < front->process_count; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
+        const struct amy__front_process *process = &front->processes[i];
+
         if ((new_ones & amy__front_bit(i)) != 0) {
-            amy_pool_set_ready(front->pool, i, front->processes[i].incarnation);
+            amy_pool_set_ready(process->crew->pool, process->position,
+                               process->incarnation);
         }
     }
+    amy__front_relieve(front);
 }
 
 static void
@@ -426,7 +459,7 @@ finish_round(struct amy_front *front, bool reload)
     uint64_t bundle = front->round.bundle;
     bool certs_only = reload && front->staged->certs_only;
 
-    for (uint32_t i = 0; i < front->process_count; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         if ((front->round.late & amy__front_bit(i)) != 0) {
             /* Nobody knows what it serves. */
             amy__front_kill(&front->processes[i], "did not commit in time");
@@ -450,16 +483,9 @@ finish_round(struct amy_front *front, bool reload)
         amy__front_reload_over(front, 0, "");
         announce(front, 0, "");
     } else if (!front->announced && behind(front) == 0 &&
-               amy__front_serving(front) == speaking(front) &&
-               front->round.members != 0) {
-        uint64_t all = front->process_count == 64
-                           ? UINT64_MAX
-                           : amy__front_bit(front->process_count) - 1;
-
-        if (amy__front_serving(front) == all) {
-            front->announced = true;
-            announce(front, 0, "");
-        }
+               amy__front_is_complete(front)) {
+        front->announced = true;
+        announce(front, 0, "");
     }
 }
 
@@ -487,7 +513,7 @@ abandon_round(struct amy_front *front, bool reload, const char *why)
         return;
     }
     /* What cannot serve what all others serve starts anew. */
-    for (uint32_t i = 0; i < front->process_count; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         if ((front->round.members & amy__front_bit(i)) != 0) {
             amy__front_kill(&front->processes[i], why);
         }

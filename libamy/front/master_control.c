@@ -2,6 +2,7 @@
 /* Not for what status tells (master_status.c), nor for who is asking. */
 #include "core/alloc.h"
 #include "core/error.h"
+#include "core/files.h"
 #include "front/master.h"
 
 #include <string.h>
@@ -255,12 +256,14 @@ post_site_reload(struct amy__control_call *call, void *user)
 int
 amy__front_control_create(struct amy_front *front, struct amy_error *err)
 {
+    int inherited = amy__front_inherit_control(front);
     struct amy__control_options opts = {
         .base = front->opts.base,
         .run_path = front->settings->run,
         .name = "front",
         .borrow_clock = front->opts.borrow_clock,
         .log = &front->log,
+        .inherited = &inherited,
     };
     static const struct {
         const char *method;
@@ -279,5 +282,6 @@ amy__front_control_create(struct amy_front *front, struct amy_error *err)
         rc = amy__control_add(front->control, methods[i].method,
                               methods[i].path, methods[i].fn, front, err);
     }
+    amy__close(&inherited);
     return rc;
 }

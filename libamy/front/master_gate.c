@@ -11,6 +11,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 /* A process that does not acknowledge in time shows the built-in page. Long
  * enough for one that a busy machine does not let run. */
@@ -128,7 +129,7 @@ send_page(struct amy__front_site *site)
     (void)amy__json_set(json, "serial", amy__json_int((int64_t)site->serial));
     (void)amy__json_set(json, "page_fd", amy__json_int(has_page ? 0 : -1));
     site->waiting = amy__front_serving(front);
-    for (uint32_t i = 0; i < front->process_count && json != NULL; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX && json != NULL; i++) {
         if (front->processes[i].told_pages) {
             amy__front_tell(&front->processes[i], AMY__WIRE_PAGE, json, fds,
                             has_page ? 1 : 0);
@@ -190,6 +191,27 @@ amy__front_gates_watch(struct amy_front *front, struct amy_error *err)
     return rc == AMY_ENOMEM ? rc : 0; /* each gate says what is missing */
 }
 
+/* A program before this one gave its processes that very page. */
+static bool
+shows_it_already(const struct amy__front_site *site)
+{
+    struct amy_gate_view view = {.struct_size = sizeof(view)};
+    const void *page = NULL;
+    size_t n = 0;
+    bool same = false;
+
+    amy_gate_read(site->gate, &view);
+    if (site->serial == 0 || view.state == AMY_GATE_OPEN ||
+        amy__map_sealed(site->page_fd, view.page_bytes, &page, &n, NULL) < 0) {
+        return false;
+    }
+    same = n == view.page_bytes && (n == 0 || memcmp(page, view.page, n) == 0);
+    if (n > 0) {
+        (void)munmap((void *)(uintptr_t)page, n);
+    }
+    return same;
+}
+
 int
 amy__front_gate_create(struct amy_front *front, struct amy__front_site *site,
                        struct amy_error *err)
@@ -215,7 +237,9 @@ amy__front_gate_create(struct amy_front *front, struct amy__front_site *site,
         return rc;
     }
     recall(front, site);
-    take_page(site);
+    if (!shows_it_already(site)) {
+        take_page(site);
+    }
     /* Nobody serves it yet; the page comes with the bundle. Where the directory
      * was replaced, those who do show the built-in page until then. */
     amy__gate_word_set(front->words, site->index, site->serial);

@@ -151,8 +151,9 @@ amy__front_site_free(struct amy__front_site *site)
     amy__free(site);
 }
 
-static struct amy__front_site *
-add_site(struct amy_front *front, const char *name)
+struct amy__front_site *
+amy__front_site_return(struct amy_front *front, const char *name,
+                       uint32_t index)
 {
     struct amy__front_site *site = amy__calloc(1, sizeof(*site));
     struct amy__front_site **at = &front->sites;
@@ -167,9 +168,9 @@ add_site(struct amy_front *front, const char *name)
     for (size_t i = 0; i < AMY__FRONT_LOGS; i++) {
         site->logs[i].fd = -1;
     }
-    site->index = free_index(front);
+    site->index = index;
     site->name = amy__strdup(name);
-    if (site->name == NULL || site->index == AMY__SITES_MAX) {
+    if (site->name == NULL || site->index >= AMY__SITES_MAX) {
         amy__front_site_free(site);
         return NULL;
     }
@@ -179,6 +180,12 @@ add_site(struct amy_front *front, const char *name)
     site->next = *at;
     *at = site;
     return site;
+}
+
+static struct amy__front_site *
+add_site(struct amy_front *front, const char *name)
+{
+    return amy__front_site_return(front, name, free_index(front));
 }
 
 /* The site's directory as it is now; another one than before has a gate of its
@@ -543,7 +550,7 @@ amy__front_version_create(struct amy_front *front, size_t places,
         return amy__err(err, AMY_ENOMEM, "allocating a version");
     }
     rc = amy__bundle_create(places, front->settings->trusted_count,
-                            front->process_count, &version->bundle, err);
+                            AMY__PROCESSES_MAX, &version->bundle, err);
     if (rc < 0) {
         return rc;
     }

@@ -49,7 +49,7 @@ send_log(struct amy__front_site *site, size_t i)
     (void)amy__json_set(json, "log", amy__json_text(names[i]));
     (void)amy__json_set(json, "serial", amy__json_int((int64_t)log->serial));
     (void)amy__json_set(json, "log_fd", amy__json_int(0));
-    for (uint32_t p = 0; p < front->process_count && json != NULL; p++) {
+    for (uint32_t p = 0; p < AMY__PROCESSES_MAX && json != NULL; p++) {
         if (front->processes[p].told_pages) {
             told |= amy__front_bit(p);
             log->waiting = told;

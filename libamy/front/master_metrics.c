@@ -1,5 +1,6 @@
 /* What Prometheus is told: processes, sites, pools, certificates. */
 /* Not for people: master_status.c. */
+#include "core/files.h"
 #include "front/master.h"
 
 #include <inttypes.h>
@@ -32,7 +33,7 @@ tell_front(struct amy__metrics_text *text, void *user)
     const struct amy_front *front = user;
     int64_t serving = 0;
 
-    for (uint32_t i = 0; i < front->process_count; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         serving += front->processes[i].bundle != 0;
     }
     amy__metrics_value(text, &up, NULL, serving);
@@ -77,13 +78,17 @@ static void
 tell_view(struct amy__metrics_text *text, const struct amy_front *front,
           const struct amy__metric *metric, bool memory)
 {
-    for (uint32_t i = 0; i < front->process_count; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         struct amy_worker_view view = {.struct_size = sizeof(view)};
         char buf[12];
         const struct amy__label labels[] = {{"process", number(i, buf)},
                                             {NULL, NULL}};
 
-        if (amy_pool_worker(front->pool, i, &view) == 0) {
+        const struct amy__front_process *process = &front->processes[i];
+
+        if (process->crew != NULL &&
+            amy_pool_worker(process->crew->pool, process->position, &view) ==
+                0) {
             amy__metrics_value(
                 text, metric, labels,
                 (int64_t)(memory ? view.rss_bytes : view.restarts));
@@ -102,7 +107,7 @@ tell_processes(struct amy__metrics_text *text, void *user)
 
     for (size_t m = 0; m < sizeof(process_metrics) / sizeof(process_metrics[0]);
          m++) {
-        for (uint32_t i = 0; i < front->process_count; i++) {
+        for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
             const struct amy__json *figures = front->processes[i].figures;
             char buf[12];
             const struct amy__label labels[] = {{"process", number(i, buf)},
@@ -170,7 +175,7 @@ tell_answers(struct amy__metrics_text *text, void *user)
     static const char *const classes[] = {"2xx", "3xx", "4xx", "5xx"};
     const struct amy_front *front = user;
 
-    for (uint32_t p = 0; p < front->process_count; p++) {
+    for (uint32_t p = 0; p < AMY__PROCESSES_MAX; p++) {
         const struct amy__json *sites =
             amy__json_get(front->processes[p].figures, "sites");
 
@@ -293,7 +298,7 @@ tell_rotation(struct amy__metrics_text *text, enum log_figure figure,
 static void
 tell_lost(struct amy__metrics_text *text, const struct amy_front *front)
 {
-    for (uint32_t p = 0; p < front->process_count; p++) {
+    for (uint32_t p = 0; p < AMY__PROCESSES_MAX; p++) {
         const struct amy__json *sites =
             amy__json_get(front->processes[p].figures, "sites");
 
@@ -407,6 +412,7 @@ tell_served(struct amy__metrics_text *text, void *user)
 int
 amy__front_metrics_create(struct amy_front *front, struct amy_error *err)
 {
+    int inherited[AMY__METRICS_FDS] = {-1};
     const struct amy__metrics_options opts = {
         .base = front->opts.base,
         .run_path = front->settings->run,
@@ -417,6 +423,8 @@ amy__front_metrics_create(struct amy_front *front, struct amy_error *err)
         .user = front,
         .borrow_clock = front->opts.borrow_clock,
         .log = &front->log,
+        .inherited = inherited,
+        .inherited_count = amy__front_inherit_metrics(front, inherited),
     };
     static const amy__metrics_fn collectors[] = {
         tell_front, tell_processes, tell_info,   tell_gates, tell_answers,
@@ -427,6 +435,9 @@ amy__front_metrics_create(struct amy_front *front, struct amy_error *err)
     for (size_t i = 0;
          rc == 0 && i < sizeof(collectors) / sizeof(collectors[0]); i++) {
         rc = amy__metrics_add(front->metrics, collectors[i], front, err);
+    }
+    for (size_t i = 0; i < opts.inherited_count; i++) {
+        amy__close(&inherited[i]);
     }
     return rc;
 }

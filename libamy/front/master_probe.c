@@ -117,10 +117,10 @@ on_list(struct amy__prober *prober, void *user)
 static struct amy__front_process *
 next_process(struct amy_front *front)
 {
-    for (uint32_t i = 0; i < front->process_count; i++) {
-        front->probe_process =
-            (front->probe_process + 1) % front->process_count;
-        if (front->processes[front->probe_process].bundle != 0) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
+        front->probe_process = (front->probe_process + 1) % AMY__PROCESSES_MAX;
+        if (front->processes[front->probe_process].bundle != 0 &&
+            front->processes[front->probe_process].crew == front->crews) {
             return &front->processes[front->probe_process];
         }
     }

@@ -1,5 +1,6 @@
 /* The front processes as the master sees them: started, spoken to, buried. */
 /* Not for supervising (amy/pool.h) nor for what a round decides. */
+#include "core/alloc.h"
 #include "core/clock.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -10,18 +11,24 @@
 #include <string.h>
 #include <sys/types.h>
 
-#define DRAIN_MS 30000
 #define BOOT_MS 15000
+/* After an upgrade: others serve already, so who has a WebSocket may keep it.
+ */
+#define LEAVE_MS 3600000
+/* A process that does not even read its channel in this time is told as by
+ * SIGTERM. */
+#define LEAVE_HINT_MS 10000
 
 /* ---- speaking ---- */
 
 void
-amy__front_kill(struct amy__front_process *process, const char *why)
+amy__front_kill(const struct amy__front_process *process, const char *why)
 {
     struct amy_worker_view view = {.struct_size = sizeof(view)};
     struct amy_front *front = process->front;
 
-    if (amy_pool_worker(front->pool, process->index, &view) < 0 ||
+    if (process->crew == NULL ||
+        amy_pool_worker(process->crew->pool, process->position, &view) < 0 ||
         view.pid <= 0 || view.incarnation != process->incarnation) {
         return;
     }
@@ -33,8 +40,9 @@ amy__front_kill(struct amy__front_process *process, const char *why)
 }
 
 void
-amy__front_tell(struct amy__front_process *process, enum amy__wire_type type,
-                const struct amy__json *json, const int *fds, size_t count)
+amy__front_tell(const struct amy__front_process *process,
+                enum amy__wire_type type, const struct amy__json *json,
+                const int *fds, size_t count)
 {
     struct amy_error err = AMY_ERROR_INIT;
     int rc = 0;
@@ -127,8 +135,10 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
                             amy__json_get_text(message->json, "site", ""));
         break;
     default:
-        amy__front_kill(process, "speaks out of turn");
-        break;
+        if ((int)message->type < AMY__WIRE_ACK) {
+            amy__front_kill(process, "speaks out of turn");
+        }
+        break; /* of a later version */
     }
 }
 
@@ -178,20 +188,26 @@ static const struct amy__wire_handler handler = {on_message, on_gone};
 
 /* ---- their lives ---- */
 
+int
+amy__front_process_adopt(struct amy__front_process *process,
+                         int borrow_channel_fd, struct amy_error *err)
+{
+    return amy__wire_create(process->front->opts.base, borrow_channel_fd,
+                            &handler, process, &process->wire, err);
+}
+
 static void
 on_started(struct amy__front_process *process,
            const struct amy_pool_event *event)
 {
-    struct amy_front *front = process->front;
     struct amy_error err = AMY_ERROR_INIT;
 
     process->incarnation = event->incarnation;
-    if (amy__wire_create(front->opts.base, event->channel_fd, &handler, process,
-                         &process->wire, &err) < 0) {
+    if (amy__front_process_adopt(process, event->channel_fd, &err) < 0) {
         amy__front_kill(process, err.msg);
         return;
     }
-    amy__front_offer(front);
+    amy__front_offer(process->front);
 }
 
 static void
@@ -212,22 +228,41 @@ on_exited(struct amy__front_process *process,
     }
 }
 
+/* The channel is the pool's, and whoever has it may leave. */
+static void
+on_draining(const struct amy__front_process *process)
+{
+    struct amy__json *json = amy__json_object();
+
+    (void)amy__json_set(json, "patience_ms", amy__json_int(LEAVE_MS));
+    amy__front_tell(process, AMY__WIRE_DRAIN, json, NULL, 0);
+    amy__json_free(json);
+}
+
 static void
 on_event(struct amy_pool *pool, const struct amy_pool_event *event, void *user)
 {
-    struct amy_front *front = user;
+    struct amy__front_crew *crew = user;
+    struct amy_front *front = crew->front;
     struct amy__front_process *process = NULL;
 
     (void)pool;
-    if (event->position >= front->process_count) {
+    if (event->position >= crew->count) {
         return;
     }
-    process = &front->processes[event->position];
+    process = &crew->front->processes[crew->numbers[event->position]];
     if (event->type == AMY_POOL_STARTED) {
         on_started(process, event);
+    } else if (event->type == AMY_POOL_DRAINING && crew->leaving) {
+        on_draining(process);
     } else if (event->type == AMY_POOL_EXITED) {
         on_exited(process, event);
     }
+    if (event->type == AMY_POOL_EXITED && crew != front->crews) {
+        /* Nobody takes its place: those of now do. */
+        (void)!amy_pool_stop_position(crew->pool, event->position, 0, NULL);
+    }
+    amy__front_relieve(front);
 }
 
 /* Ready is who has committed its first bundle: master_bundle.c says so. */
@@ -263,9 +298,9 @@ pick_environment(const char **ret_envp, size_t size)
 }
 
 int
-amy__front_child_pool(struct amy_front *front, const char *name, uint32_t count,
-                      struct amy_pool **ret_pool, amy_pool_probe_fn probe,
-                      amy_pool_event_fn fn, void *user, struct amy_error *err)
+amy__front_child_pool(struct amy_front *front,
+                      const struct amy__front_children *what,
+                      struct amy_pool **ret_pool, struct amy_error *err)
 {
     struct amy_pool_options opts = AMY_POOL_OPTIONS_INIT;
     const char *const argv[] = {front->program, "--front-process", NULL};
@@ -276,30 +311,213 @@ amy__front_child_pool(struct amy_front *front, const char *name, uint32_t count,
         envp[vars] = "AMY_LOG=json";
     }
     opts.base = front->opts.base;
-    opts.name = name;
+    opts.name = what->name;
     opts.argv = argv;
     opts.envp = envp;
     opts.directory = "/";
     opts.user = front->as_person ? NULL : front->settings->front_user;
-    opts.count = count;
-    opts.stop_patience_ms = DRAIN_MS;
+    opts.count = what->count;
+    opts.stop_patience_ms =
+        what->patience_ms == 0 ? AMY__FRONT_DRAIN_MS : what->patience_ms;
+    opts.withdraw_ms = what->withdraw_ms;
     opts.boot_timeout_ms = BOOT_MS;
     opts.probe_every_ms = 1000;
     opts.min_uptime_ms = 1000;
     opts.backoff_max_ms = 5000;
     opts.channel = 1;
-    opts.probe = probe;
-    opts.on_event = fn;
-    opts.callback_user = user;
+    opts.probe = what->probe;
+    opts.on_event = what->on_event;
+    opts.callback_user = what->user;
     opts.borrow_clock = front->opts.borrow_clock;
     opts.log = &front->log;
     return amy_pool_create(&opts, ret_pool, err);
 }
 
+/* ---- crews ---- */
+
+static uint32_t
+free_number(const struct amy_front *front)
+{
+    uint32_t i = 0;
+
+    while (i < AMY__PROCESSES_MAX && front->processes[i].crew != NULL) {
+        i++;
+    }
+    return i;
+}
+
+void
+amy__front_crew_free(struct amy__front_crew *crew)
+{
+    struct amy__front_crew **at = &crew->front->crews;
+
+    amy_pool_free(crew->pool);
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
+        struct amy__front_process *process = &crew->front->processes[i];
+
+        if (process->crew == crew) {
+            amy__wire_free(process->wire);
+            amy__json_free(process->figures);
+            process->wire = NULL;
+            process->figures = NULL;
+            process->bundle = 0;
+            process->crew = NULL;
+        }
+    }
+    while (*at != NULL && *at != crew) {
+        at = &(*at)->next;
+    }
+    if (*at == crew) {
+        *at = crew->next;
+    }
+    amy__free(crew);
+}
+
+int
+amy__front_crew_create(struct amy_front *front, uint32_t count,
+                       const uint32_t *numbers,
+                       struct amy__front_crew **ret_crew, struct amy_error *err)
+{
+    struct amy__front_crew *crew = amy__calloc(1, sizeof(*crew));
+
+    if (crew == NULL) {
+        return amy__err(err, AMY_ENOMEM, "allocating processes");
+    }
+    crew->front = front;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t number = numbers == NULL ? free_number(front) : numbers[i];
+
+        if (number >= AMY__PROCESSES_MAX ||
+            front->processes[number].crew != NULL) {
+            amy__front_crew_free(crew);
+            return amy__err(err, AMY_ELIMIT,
+                            "more than %u front processes, old ones included",
+                            AMY__PROCESSES_MAX);
+        }
+        front->processes[number].crew = crew;
+        front->processes[number].position = i;
+        crew->numbers[crew->count++] = number;
+    }
+    *ret_crew = crew;
+    return 0;
+}
+
+int
+amy__front_crew_open(struct amy__front_crew *crew, bool leaving,
+                     struct amy_error *err)
+{
+    struct amy__front_children what = {
+        .name = leaving ? "front-leaving" : "front",
+        .count = crew->count,
+        .patience_ms = leaving ? LEAVE_MS + AMY__FRONT_DRAIN_MS : 0,
+        .withdraw_ms = leaving ? LEAVE_HINT_MS : 0,
+        .probe = probe_nothing,
+        .on_event = on_event,
+        .user = crew,
+    };
+
+    return amy__front_child_pool(crew->front, &what, &crew->pool, err);
+}
+
 int
 amy__front_pool_create(struct amy_front *front, struct amy_error *err)
 {
-    return amy__front_child_pool(front, "front", front->process_count,
-                                 &front->pool, probe_nothing, on_event, front,
-                                 err);
+    struct amy__front_crew *crew = NULL;
+    int rc =
+        amy__front_crew_create(front, front->process_count, NULL, &crew, err);
+
+    if (rc == 0) {
+        crew->next = front->crews;
+        front->crews = crew;
+        rc = amy__front_crew_open(crew, false, err);
+    }
+    return rc;
+}
+
+/* ---- those who leave ---- */
+
+/* Is there nothing to be waited for: all serve, or who does not keeps failing?
+ */
+static bool
+may_relieve(const struct amy__front_crew *crew)
+{
+    uint64_t serving = amy__front_crew_serving(crew);
+
+    for (uint32_t i = 0; i < crew->count; i++) {
+        struct amy_worker_view view = {.struct_size = sizeof(view)};
+
+        if ((serving & amy__front_bit(crew->numbers[i])) == 0 &&
+            amy_pool_worker(crew->pool, i, &view) == 0 &&
+            view.state != AMY_WORKER_BACKOFF &&
+            view.state != AMY_WORKER_FAILED) {
+            return false;
+        }
+    }
+    return serving != 0;
+}
+
+static void
+let_go(struct amy__front_crew *crew)
+{
+    crew->leaving = true;
+    amy__log(&crew->front->log, AMY_LOG_NOTICE,
+             "processes of the program before finish what they have "
+             "processes=%u",
+             (unsigned)crew->count);
+    for (uint32_t i = 0; i < crew->count; i++) {
+        /* One by one: a stop of it all can then still come. */
+        (void)!amy_pool_stop_position(crew->pool, i, 0, NULL);
+    }
+}
+
+static bool
+has_left(const struct amy__front_crew *crew)
+{
+    for (uint32_t i = 0; i < crew->count; i++) {
+        struct amy_worker_view view = {.struct_size = sizeof(view)};
+
+        if (amy_pool_worker(crew->pool, i, &view) == 0 && view.pid > 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void
+amy__front_relieve(struct amy_front *front)
+{
+    bool relieved = false;
+    struct amy__front_crew *crew = front->crews;
+
+    if (front->stopping || crew == NULL) {
+        return;
+    }
+    relieved = may_relieve(crew);
+    crew = crew->next;
+    while (crew != NULL) {
+        struct amy__front_crew *next = crew->next;
+
+        if (relieved && !crew->leaving) {
+            let_go(crew);
+        }
+        if (has_left(crew)) {
+            amy__front_crew_free(crew);
+        }
+        crew = next;
+    }
+}
+
+void
+amy__front_hurry(struct amy_front *front)
+{
+    struct amy__json *json = amy__json_object();
+
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX && json != NULL; i++) {
+        const struct amy__front_process *process = &front->processes[i];
+
+        if (process->crew != NULL && process->crew != front->crews) {
+            amy__front_tell(process, AMY__WIRE_DRAIN, json, NULL, 0);
+        }
+    }
+    amy__json_free(json);
 }

@@ -31,8 +31,8 @@ process_json(const struct amy__front_process *process)
     struct amy__json *json = amy__json_object();
     const struct amy__json *figures = process->figures;
 
-    (void)amy__json_set(json, "position", amy__json_int(process->index));
-    if (amy_pool_worker(process->front->pool, process->index, &view) == 0) {
+    (void)amy__json_set(json, "position", amy__json_int(process->position));
+    if (amy_pool_worker(process->crew->pool, process->position, &view) == 0) {
         (void)amy__json_set(json, "pid", amy__json_int(view.pid));
         (void)amy__json_set(json, "state",
                             amy__json_text(state_name(view.state)));
@@ -111,7 +111,7 @@ static void
 add_loads(const struct amy_front *front, const struct amy__registry_pool *pool,
           struct amy__front_load *load)
 {
-    for (uint32_t p = 0; p < front->process_count; p++) {
+    for (uint32_t p = 0; p < AMY__PROCESSES_MAX; p++) {
         const struct amy__json *sites =
             amy__json_get(front->processes[p].figures, "sites");
 
@@ -269,10 +269,17 @@ status_json(const struct amy_front *front)
 {
     struct amy__json *json = amy__json_object();
     struct amy__json *processes = amy__json_array();
+    struct amy__json *leaving = amy__json_array();
     struct amy__json *sites = amy__json_array();
 
-    for (uint32_t i = 0; i < front->process_count; i++) {
-        (void)amy__json_add(processes, process_json(&front->processes[i]));
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
+        const struct amy__front_process *process = &front->processes[i];
+
+        if (process->crew != NULL) {
+            (void)amy__json_add(process->crew == front->crews ? processes
+                                                              : leaving,
+                                process_json(process));
+        }
     }
     for (const struct amy__front_site *s = front->sites; s != NULL;
          s = s->next) {
@@ -286,7 +293,10 @@ status_json(const struct amy_front *front)
                                       front->since_ms));
     (void)amy__json_set(json, "as_person", amy__json_bool(front->as_person));
     (void)amy__json_set(json, "refused", amy__json_text(front->refusal));
+    (void)amy__json_set(json, "upgrade",
+                        amy__upgrade_json(&front->past, front->upgrade));
     (void)amy__json_set(json, "processes", processes);
+    (void)amy__json_set(json, "leaving", leaving);
     (void)amy__json_set(json, "sites", sites);
     return json;
 }
@@ -326,7 +336,7 @@ amy__front_ask(void *user)
     json = amy__json_object();
     (void)amy__json_set(json, "ask", amy__json_int((int64_t)++front->ask));
     front->asked = json == NULL ? 0 : amy__front_serving(front);
-    for (uint32_t i = 0; i < front->process_count; i++) {
+    for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         if ((front->asked & amy__front_bit(i)) != 0) {
             amy__front_tell(&front->processes[i], AMY__WIRE_STATUS, json, NULL,
                             0);

@@ -12,6 +12,7 @@
 #include "core/json.h"
 #include "core/loop.h"
 #include "front/checks.h"
+#include "front/leave.h"
 #include "front/served.h"
 #include "front/state.h"
 #include "front/wire.h"
@@ -25,10 +26,6 @@
 #include <unistd.h>
 
 #define MAGIC 0x66726f6eU /* "fron" */
-#define DRAIN_MS 30000
-/* A tunnel ends when its client likes: who waits for that serves nobody else
- * meanwhile. */
-#define DRAIN_TUNNELS_MS 5000
 #define TICK_MS 1000
 
 /* ---- what it works with ---- */
@@ -147,16 +144,6 @@ start_parts(struct amy__front *front, struct amy__bundle *bundle,
 }
 
 /* ---- answers to the master ---- */
-
-static void
-finish(struct amy__front *front)
-{
-    if (!front->finished) {
-        front->finished = true;
-        front->on_finished(front, front->masterless ? AMY_ECONN : 0,
-                           front->user);
-    }
-}
 
 void
 amy__front_say(struct amy__front *front, enum amy__wire_type type,
@@ -283,6 +270,23 @@ on_page(struct amy__front *front, struct amy__wire_message *message)
     (void)amy__json_set(json, "site", amy__json_text(name));
     (void)amy__json_set(json, "page", amy__json_int(serial));
     amy__front_say(front, AMY__WIRE_ACK, json);
+}
+
+static void
+on_words(struct amy__front *front, struct amy__wire_message *message)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    AMY_CLEANUP(amy__close_p)
+    int fd = amy__wire_take_fd(message, message->json, "words_fd");
+    const struct amy__gate_words *words = NULL;
+
+    if (amy__gate_words_map(fd, &words, &err) < 0) {
+        amy__log(&front->log, AMY_LOG_ERROR,
+                 "gates stay as they were error=\"%s\"", err.msg);
+        return;
+    }
+    amy__gate_words_unmap(front->words);
+    front->words = words;
 }
 
 static void
@@ -532,7 +536,7 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
     uint64_t number = (uint64_t)amy__json_get_int(message->json, "bundle", 0);
 
     (void)wire;
-    switch (message->type) {
+    switch ((int)message->type) {
     case AMY__WIRE_PREPARE:
         on_prepare(front, message);
         break;
@@ -571,7 +575,10 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
         on_status(front, message->json);
         break;
     case AMY__WIRE_DRAIN:
-        amy__front_process_drain(front, false);
+        amy__front_leave_asked(front, message->json);
+        break;
+    case AMY__WIRE_WORDS:
+        on_words(front, message);
         break;
     case AMY__WIRE_CHECKED:
         amy__door_checked(front, message->json);
@@ -579,12 +586,6 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
     case AMY__WIRE_CHECK:
         amy__checker_answer(front, message->json);
         break;
-    case AMY__WIRE_FDS:
-    case AMY__WIRE_ACK:
-    case AMY__WIRE_REFUSE:
-    case AMY__WIRE_FIGURES:
-    case AMY__WIRE_PROBED:
-    case AMY__WIRE_LOG_FULL:
     default: /* of a later version */
         break;
     }
@@ -600,7 +601,8 @@ on_channel_gone(struct amy__wire *wire, const struct amy_error *why, void *user)
              "the master is gone, finishing error=\"%s\"",
              why == NULL ? "" : why->msg);
     front->masterless = true;
-    amy__front_process_drain(front, false);
+    amy__front_hurry_out(
+        front); /* who comes in its place knows nothing of our slots */
 }
 
 static const struct amy__wire_handler wire_handler = {
@@ -610,47 +612,11 @@ static const struct amy__wire_handler wire_handler = {
 
 /* ---- the whole ---- */
 
-static void
-on_drained(void *user)
-{
-    finish(user);
-}
-
-static void
-on_drain_deadline(void *user)
-{
-    struct amy__front *front = user;
-
-    if (!front->hurried && !front->tunnels_over && front->server != NULL) {
-        front->tunnels_over = true;
-        (void)amy__timer_arm(front->deadline, DRAIN_MS - DRAIN_TUNNELS_MS,
-                             NULL);
-        amy__dispatch_end_tunnels(front->dispatch); /* it may be all */
-        return;
-    }
-    if (!front->hurried && front->server != NULL) {
-        amy__log(&front->log, AMY_LOG_WARN, "requests are cut after %d s",
-                 DRAIN_MS / 1000);
-    }
-    finish(front);
-}
-
 void
 amy__front_process_drain(struct amy__front *front, bool now)
 {
     AMY_CHECK(front, MAGIC);
-    if (now || (front->server == NULL && !front->draining)) {
-        front->hurried = true;
-        front->draining = true;
-        (void)amy__timer_arm(front->deadline, 0, NULL);
-        return;
-    }
-    if (front->draining) {
-        return;
-    }
-    front->draining = true;
-    (void)amy__timer_arm(front->deadline, DRAIN_TUNNELS_MS, NULL);
-    amy__server_drain(front->server, on_drained, front);
+    amy__front_leave(front, now);
 }
 
 /* What was collected goes out; the master makes room where there was none. */
@@ -697,7 +663,7 @@ open_parts(struct amy__front *front, struct amy_error *err)
                             err);
     }
     if (rc == 0) {
-        rc = amy__timer_create(front->base, on_drain_deadline, front,
+        rc = amy__timer_create(front->base, amy__front_leave_deadline, front,
                                &front->deadline, err);
     }
     if (rc == 0) {

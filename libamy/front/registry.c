@@ -241,16 +241,15 @@ amy__registry_begin(struct amy__registry *registry)
     }
 }
 
-/* A new pool, not yet on the list. */
+/* Not yet on the list, and without a roster. */
 static int
-make_entry(struct amy__registry *registry, const char *site, const char *pool,
-           uint32_t slots, struct entry **ret_entry, struct amy_error *err)
+allocate_entry(struct amy__registry *registry, const char *site,
+               const char *pool, struct entry **ret_entry)
 {
     struct entry *entry = amy__calloc(1, sizeof(*entry));
-    int rc = 0;
 
     if (entry == NULL) {
-        return amy__err(err, AMY_ENOMEM, "allocating a pool");
+        return AMY_ENOMEM;
     }
     entry->registry = registry;
     entry->dir_fd = -1;
@@ -258,9 +257,25 @@ make_entry(struct amy__registry *registry, const char *site, const char *pool,
     entry->tag = ++registry->last_tag;
     entry->site = amy__strdup(site);
     entry->pool = amy__strdup(pool);
-    rc = entry->site == NULL || entry->pool == NULL
-             ? AMY_ENOMEM
-             : amy__roster_open(&registry->roster, slots, &entry->roster);
+    if (entry->site == NULL || entry->pool == NULL) {
+        free_entry(entry);
+        return AMY_ENOMEM;
+    }
+    *ret_entry = entry;
+    return 0;
+}
+
+/* A new pool, not yet on the list. */
+static int
+make_entry(struct amy__registry *registry, const char *site, const char *pool,
+           uint32_t slots, struct entry **ret_entry, struct amy_error *err)
+{
+    struct entry *entry = NULL;
+    int rc = allocate_entry(registry, site, pool, &entry);
+
+    if (rc == 0) {
+        rc = amy__roster_open(&registry->roster, slots, &entry->roster);
+    }
     if (rc < 0) {
         free_entry(entry);
         return amy__err(err, rc, "pool '%s' of '%s'", pool, site);
@@ -279,6 +294,9 @@ amy__registry_keep(struct amy__registry *registry, const char *site,
     if (entry != NULL) {
         entry->kept = true;
         entry->roster.slots = slots;
+        if (entry->dir_fd < 0) { /* of a program before this one */
+            look(entry);
+        }
         return 0;
     }
     rc = make_entry(registry, site, pool, slots, &entry, err);
@@ -372,6 +390,127 @@ amy__registry_at(const struct amy__registry *registry, size_t i,
                                                 e->servers};
     }
     return e != NULL;
+}
+
+/* ---- from program to program ---- */
+
+static struct amy__json *
+worker_json(const struct amy__roster_worker *worker)
+{
+    struct amy__json *json = amy__json_object();
+
+    (void)amy__json_set(json, "name", amy__json_text(worker->name));
+    (void)amy__json_set(json, "generation",
+                        amy__json_int((int64_t)worker->generation));
+    (void)amy__json_set(json, "position", amy__json_int(worker->position));
+    (void)amy__json_set(json, "slot", amy__json_int(worker->slot));
+    (void)amy__json_set(json, "slots", amy__json_int(worker->slots));
+    (void)amy__json_set(json, "incarnation",
+                        amy__json_int((int64_t)worker->incarnation));
+    (void)amy__json_set(json, "inode", amy__json_int((int64_t)worker->inode));
+    (void)amy__json_set(json, "born_ns", amy__json_int(worker->born_ns));
+    return json;
+}
+
+static struct amy__json *
+entry_json(const struct entry *entry)
+{
+    struct amy__json *json = amy__json_object();
+    struct amy__json *workers = amy__json_array();
+
+    (void)amy__json_set(json, "site", amy__json_text(entry->site));
+    (void)amy__json_set(json, "pool", amy__json_text(entry->pool));
+    (void)amy__json_set(json, "servers", amy__json_bool(entry->servers));
+    (void)amy__json_set(json, "index", amy__json_int(entry->roster.index));
+    (void)amy__json_set(json, "slots", amy__json_int(entry->roster.slots));
+    for (const struct amy__roster_worker *w = entry->roster.workers; w != NULL;
+         w = w->next) {
+        (void)amy__json_add(workers, worker_json(w));
+    }
+    (void)amy__json_set(json, "workers", workers);
+    return json;
+}
+
+struct amy__json *
+amy__registry_save(const struct amy__registry *registry)
+{
+    struct amy__json *json = amy__json_object();
+    struct amy__json *pools = amy__json_array();
+
+    for (const struct entry *e = registry->entries; e != NULL; e = e->next) {
+        (void)amy__json_add(pools, entry_json(e));
+    }
+    (void)amy__json_set(json, "incarnation",
+                        amy__json_int((int64_t)registry->roster.incarnation));
+    (void)amy__json_set(json, "pools", pools);
+    return json;
+}
+
+/* The list is the last one first; put back from its end, it is so again. */
+static int
+restore_workers(struct entry *entry, const struct amy__json *list)
+{
+    struct amy__registry *registry = entry->registry;
+    int rc = 0;
+
+    for (size_t i = amy__json_count(list); rc == 0 && i > 0; i--) {
+        const struct amy__json *one = amy__json_at(list, i - 1);
+        struct amy__roster_worker like = {
+            .generation = (uint64_t)amy__json_get_int(one, "generation", 0),
+            .position = (uint32_t)amy__json_get_int(one, "position", 0),
+            .slot = (uint32_t)amy__json_get_int(one, "slot", -1),
+            .slots = (uint32_t)amy__json_get_int(one, "slots", 0),
+            .incarnation = (uint64_t)amy__json_get_int(one, "incarnation", 0),
+            .inode = (uint64_t)amy__json_get_int(one, "inode", 0),
+            .born_ns = amy__json_get_int(one, "born_ns", 0),
+        };
+
+        (void)amy__span_copy(amy__span_of(amy__json_get_text(one, "name", "")),
+                             like.name, sizeof(like.name));
+        rc = amy__roster_return(&registry->roster, &entry->roster, &like);
+    }
+    return rc;
+}
+
+static int
+restore_entry(struct amy__registry *registry, const struct amy__json *json,
+              struct amy_error *err)
+{
+    struct amy__roster_pool roster = {0};
+    struct entry *entry = NULL;
+    uint32_t slots = (uint32_t)amy__json_get_int(json, "slots", 1);
+    int rc = amy__roster_reopen(&registry->roster,
+                                (uint32_t)amy__json_get_int(json, "index", -1),
+                                slots, &roster);
+
+    if (rc == 0) {
+        rc = allocate_entry(registry, amy__json_get_text(json, "site", ""),
+                            amy__json_get_text(json, "pool", ""), &entry);
+    }
+    if (rc == 0) {
+        entry->roster = roster;
+        entry->kept = false;
+        entry->servers = amy__json_get_bool(json, "servers", false);
+        entry->next = registry->entries;
+        registry->entries = entry;
+        rc = restore_workers(entry, amy__json_get(json, "workers"));
+    }
+    return rc == 0 ? 0 : amy__err(err, rc, "state: pools and their workers");
+}
+
+int
+amy__registry_restore(struct amy__registry *registry,
+                      const struct amy__json *saved, struct amy_error *err)
+{
+    const struct amy__json *pools = amy__json_get(saved, "pools");
+    int rc = 0;
+
+    registry->roster.incarnation =
+        (uint64_t)amy__json_get_int(saved, "incarnation", 0);
+    for (size_t i = 0; rc == 0 && i < amy__json_count(pools); i++) {
+        rc = restore_entry(registry, amy__json_at(pools, i), err);
+    }
+    return rc;
 }
 
 /* ---- life ---- */

@@ -8,6 +8,7 @@
 #include <amy/error.h>
 #include <amy/log.h>
 
+#include "core/json.h"
 #include "front/roster.h"
 
 #include <stdbool.h>
@@ -64,6 +65,13 @@ void amy__registry_each(struct amy__registry *registry, amy__registry_fn fn,
 /* The i-th pool; false past the end. */
 bool amy__registry_at(const struct amy__registry *registry, size_t i,
                       struct amy__registry_pool *ret_pool);
+
+/* All of it for the program after this one; NULL: out of memory. There, into a
+ * registry without pools, before the first look: what is still there keeps its
+ * slots, what is gone goes as it would have. AMY_EPARSE. */
+struct amy__json *amy__registry_save(const struct amy__registry *registry);
+int amy__registry_restore(struct amy__registry *registry,
+                          const struct amy__json *saved, struct amy_error *err);
 
 /* Make, where it is missing, and open a directory as this one does: 0750, of
  * group. The descriptor is for names beneath it (O_PATH). */

@@ -64,6 +64,41 @@ amy__roster_open(struct amy__roster *roster, uint32_t slots,
     return AMY_ELIMIT;
 }
 
+int
+amy__roster_reopen(struct amy__roster *roster, uint32_t index, uint32_t slots,
+                   struct amy__roster_pool *ret_pool)
+{
+    if (index >= AMY__POOLS_MAX || roster->pool_taken[index] != 0) {
+        return AMY_EINVAL;
+    }
+    roster->pool_taken[index] = 1;
+    *ret_pool = (struct amy__roster_pool){.index = index, .slots = slots};
+    return 0;
+}
+
+int
+amy__roster_return(struct amy__roster *roster, struct amy__roster_pool *pool,
+                   const struct amy__roster_worker *like)
+{
+    struct amy__roster_worker *worker = NULL;
+
+    if (like->slots == 0 || like->slots > AMY__SLOTS_MAX ||
+        like->slot > AMY__SLOTS_MAX - like->slots ||
+        memchr(&roster->slot_taken[like->slot], 1, like->slots) != NULL) {
+        return AMY_EINVAL;
+    }
+    worker = amy__calloc(1, sizeof(*worker));
+    if (worker == NULL) {
+        return AMY_ENOMEM;
+    }
+    memset(&roster->slot_taken[like->slot], 1, like->slots);
+    *worker = *like;
+    worker->seen = false;
+    worker->next = pool->workers;
+    pool->workers = worker;
+    return 0;
+}
+
 static void
 remove_worker(struct amy__roster *roster, struct amy__roster_pool *pool,
               struct amy__roster_worker **at, amy__roster_fn fn, void *user)

@@ -46,6 +46,14 @@ typedef void (*amy__roster_fn)(const struct amy__roster_pool *pool,
 /* AMY_ELIMIT: AMY__POOLS_MAX are there. */
 int amy__roster_open(struct amy__roster *roster, uint32_t slots,
                      struct amy__roster_pool *ret_pool);
+/* Of a program before this one: the pool with the index and the workers with
+ * the slots and incarnations that they had. AMY_EINVAL: out of range, or taken;
+ * AMY_ENOMEM. seen is false. */
+int amy__roster_reopen(struct amy__roster *roster, uint32_t index,
+                       uint32_t slots, struct amy__roster_pool *ret_pool);
+int amy__roster_return(struct amy__roster *roster,
+                       struct amy__roster_pool *pool,
+                       const struct amy__roster_worker *like);
 /* All its workers go, then its index. */
 void amy__roster_close(struct amy__roster *roster,
                        struct amy__roster_pool *pool, amy__roster_fn fn,

@@ -112,6 +112,7 @@ struct amy__front {
     bool masterless;   /* the channel is gone */
     bool hurried;      /* do not wait for requests under way */
     bool tunnels_over; /* they had their time of the drain */
+    bool patient;      /* draining, with a patience of its own */
     /* what requests need */
     struct amy__server *server;
     struct amy__dispatch *dispatch;

@@ -46,13 +46,6 @@ struct amy__wire {
 
 /* ---- packets ---- */
 
-static bool
-is_known_type(uint16_t type)
-{
-    return (type >= AMY__WIRE_FDS && type <= AMY__WIRE_CHECKED) ||
-           (type >= AMY__WIRE_ACK && type <= AMY__WIRE_CHECK);
-}
-
 static int
 check_header(const struct amy__wire_header *header, size_t size, size_t fds,
              struct amy_error *err)
@@ -60,13 +53,12 @@ check_header(const struct amy__wire_header *header, size_t size, size_t fds,
     if (header->magic != AMY__WIRE_MAGIC) {
         return amy__err(err, AMY_EPROTO, "channel: not libamy's");
     }
-    if (header->version != AMY__WIRE_VERSION) {
+    if (header->version == 0 || header->version > AMY__WIRE_VERSION) {
         return amy__err(err, AMY_EPROTO, "channel: version %u is not known",
                         (unsigned)header->version);
     }
-    if (!is_known_type(header->type)) {
-        return amy__err(err, AMY_EPROTO, "channel: message %u is not known",
-                        (unsigned)header->type);
+    if (header->type == 0) {
+        return amy__err(err, AMY_EPROTO, "channel: a message of no type");
     }
     if (header->size != size || size > AMY__WIRE_JSON_MAX) {
         return amy__err(err, AMY_EPROTO, "channel: %zu bytes instead of %u",
@@ -472,6 +464,13 @@ on_ready(int fd, unsigned what, void *user)
         (void)amy__io_want(wire->io, 0, NULL);
         wire->borrow_handler->on_gone(wire, &err, wire->user);
     }
+}
+
+bool
+amy__wire_is_quiet(const struct amy__wire *wire)
+{
+    AMY_CHECK(wire, WIRE_MAGIC);
+    return wire->first == NULL && wire->fd_count == 0;
 }
 
 /* ---- life ---- */

@@ -2,8 +2,12 @@
  * pool's SOCK_SEQPACKET channel. Each packet: a header, then JSON (at most
  * 64 KiB; larger things go as sealed memfds), descriptors by SCM_RIGHTS. What
  * has more descriptors than a packet may carry is preceded by FDS packets; the
- * receiver sees one message with all of them. Both ends know versions N and
- * N-1. */
+ * receiver sees one message with all of them.
+ *
+ * Both ends may be of releases N and N-1. The version in a header is the oldest
+ * one whose reader serves; a member that is not known is passed over, and so is
+ * a message of a type that is not known: whoever sends a new one does not rely
+ * on it, and a question of a new type counts as not answered. */
 #ifndef AMY_FRONT_WIRE_H
 #define AMY_FRONT_WIRE_H
 
@@ -12,6 +16,7 @@
 #include "core/json.h"
 #include "core/str.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -55,8 +60,11 @@ enum amy__wire_type {
      *  living worker, never again because of a later bundle. */
     AMY__WIRE_WORKER_ADD = 6,
     AMY__WIRE_WORKER_DEL = 7, /* {site, pool, incarnation} */
-    AMY__WIRE_DRAIN = 8,      /* finish and exit; as SIGTERM */
-    AMY__WIRE_STATUS = 9,     /* {ask}: answered by FIGURES */
+    /* {patience_ms}: finish and exit, as SIGTERM; with a patience others serve
+     * already, and requests and tunnels may take so long. Without one it
+     * shortens what an earlier one gave. */
+    AMY__WIRE_DRAIN = 8,
+    AMY__WIRE_STATUS = 9, /* {ask}: answered by FIGURES */
     /* {add: [{id, socket_fd, tls, port}], drop: [id]}: accept on these too, and
      * no longer on those (another process does). port: what it is known by
      * (X-Forwarded-Port). */
@@ -74,6 +82,10 @@ enum amy__wire_type {
     /* {ask, verdict: "right", "wrong" or "none"}: of a CHECK; none: it could
      * not be checked. Also what a checker answers to the master. */
     AMY__WIRE_CHECKED = 14,
+
+    /* {words_fd}: look at the gates' words there from now on. A master that
+     * took over cannot write to those of the one before. */
+    AMY__WIRE_WORDS = 15,
 
     /* ---- process -> master ---- */
 
@@ -139,6 +151,9 @@ void amy__wire_free(struct amy__wire *wire);
 int amy__wire_send(struct amy__wire *wire, enum amy__wire_type type,
                    const struct amy__json *json, const int *fds, size_t count,
                    struct amy_error *err);
+
+/* Nothing waits to be sent, and nothing has come by half. */
+bool amy__wire_is_quiet(const struct amy__wire *wire);
 
 /* Pure: look at one packet. fds: how many descriptors came with it. AMY_EPROTO
  * when it is not ours. */

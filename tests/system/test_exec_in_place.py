@@ -1,0 +1,255 @@
+"""SIGUSR2: a daemon goes on as the program that is installed now, in the same
+process. Nobody who asks meanwhile notices; downgrades go the same way."""
+
+import asyncio
+import re
+import signal
+import socket
+import ssl
+import struct
+import threading
+from collections import Counter
+
+import pytest
+import websocket
+from hosting import walk
+from hosting.load import PlainLoad, TlsLoad, fnv1a
+from hosting.rawhttp import Connection, client_context
+from hosting.site import copy_file
+from hosting.wait import wait_for
+from support import HERE, TINY, deploy_tiny
+from upgrading import SOON_S, Installed, open_files, upgrade, zombies
+
+OLD, NEW = b"0.1.0", b"0.1.1"
+PATHS = ["/fixed", "POST /echo"]
+
+
+@pytest.fixture(scope="module")
+def host(host_for_module, django_venv):
+    made = host_for_module
+    made.installed = Installed(made.root).use_for(made)
+    made.tiny = deploy_tiny(made, TINY, django_venv)
+    made.start_workers()
+    made.start_front()
+    return made
+
+
+def front_pids(host, key="processes"):
+    return {process["pid"] for process in host.daemon_status("front")[key]}
+
+
+def version(host, daemon):
+    return host.daemon_status(daemon)["version"]
+
+
+def front_is_settled(host):
+    return host.front_is_ready() and not front_pids(host, "leaving")
+
+
+def upgrade_front(host, release=None):
+    """To the other release, and until the old processes have gone."""
+    now = version(host, "front").encode()
+    host.installed.install(release or (NEW if now == OLD else OLD))
+    done = upgrade(host, host.front, "front")
+    wait_for(host.front_is_ready, SOON_S, "the new processes serve")
+    return done
+
+
+def upgrade_front_and_settle(host):
+    done = upgrade_front(host)
+    wait_for(lambda: front_is_settled(host), SOON_S, "the old processes have finished")
+    return done
+
+
+def access_lines(host):
+    log = host.tiny.logs / "access.log"
+    lines = log.read_text().splitlines() if log.exists() else []
+    return [line for line in lines if " /fixed " in line or " /echo " in line]
+
+
+# ---- the front
+
+
+def test_front_goes_on_as_another_release_under_load(host):
+    pid, before, was = host.front.pid, front_pids(host), host.daemon_status("front")["upgrade"]
+    with PlainLoad(host, TINY, PATHS, 8, rate=300) as load, TlsLoad(host, TINY, "/fixed", 2) as tls:
+        for times, (old, new) in enumerate([(OLD, NEW), (NEW, OLD)], 1):
+            done = upgrade_front_and_settle(host)
+            assert done["refusal"] == "" and done["count"] == was["count"] + times
+            assert done["from"].encode() == old and version(host, "front").encode() == new
+            assert not front_pids(host) & before
+            before = front_pids(host)
+    assert host.front.pid == pid and host.front.code is None
+    for report in (load.report, tls.report):
+        assert report.lost == 0 and set(report.by_status) == {200}, report
+    asked = load.report.answered + tls.report.answered
+    wait_for(lambda: len(access_lines(host)) == asked, SOON_S, "no line is lost, none comes twice")
+    assert all(line.count(" HTTP/1.1") == 1 for line in access_lines(host)), "none is torn"
+
+
+def held(pid):
+    """How many descriptors of each kind; sockets and files have numbers."""
+    return Counter(re.sub(r"[0-9]+", "N", line) for line in open_files(pid))
+
+
+def expect_nothing_leaked(child, before):
+    def more():
+        return {kind: count for kind, count in (held(child.pid) - before).items() if kind != "socket:[N]"}
+
+    wait_for(lambda: not more() and not zombies(child.pid)
+             and sum(held(child.pid).values()) <= sum(before.values()), SOON_S,
+             f"no descriptor, no zombie is left: {more()}")
+
+
+def test_front_has_lost_nothing_after_ten_times(host):
+    upgrade_front_and_settle(host)
+    before = held(host.front.pid)
+    for _ in range(10):
+        upgrade_front_and_settle(host)
+    expect_nothing_leaked(host.front, before)
+
+
+def test_session_tickets_outlive_the_release(host):
+    context = client_context(host.authority.certificate, ssl.TLSVersion.TLSv1_2)
+
+    def ask(session=None):
+        with socket.create_connection(("127.0.0.1", host.https), timeout=SOON_S) as raw:
+            with context.wrap_socket(raw, server_hostname=TINY, session=session) as tls:
+                connection = Connection(tls)
+                connection.request("GET", "/fixed", {"Host": f"{TINY}:{host.https}"})
+                assert connection.read_response().status == 200
+                return tls.session, tls.session_reused
+
+    session, _ = ask()
+    upgrade_front_and_settle(host)
+    assert ask(session)[1], "the ticket of the old release"
+
+
+def test_closed_gate_stays_closed_and_opens_at_once(host):
+    page = host.tiny.maintenance_off.read_bytes()
+    host.amyctl("maintenance", "on", TINY)
+    with PlainLoad(host, TINY, ["/fixed"], 4, rate=200) as load:
+        upgrade_front_and_settle(host)
+    assert load.report.lost == 0 and set(load.report.bodies) == {(503, fnv1a(page))}, load.report
+    host.tiny.maintenance_on.rename(host.tiny.maintenance_off)
+    wait_for(lambda: host.get(TINY, "/fixed").status == 200, SOON_S, "the gate is open")
+
+
+def test_queue_is_kept_and_slots_are_not_given_twice(host):
+    """Two slots, six slow requests: at no moment do more than two run."""
+    answers, most = [], []
+    threads = [threading.Thread(target=lambda: answers.append(host.get(TINY, "/slow?s=1").status))
+               for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    web = lambda: walk.site_parts(host.status(), TINY)["slots"]["web"]  # noqa: E731
+    wait_for(lambda: web()["busy"] == 2 and web()["queued"] == 4, SOON_S, "four wait")
+    upgrade_front(host)
+    while any(thread.is_alive() for thread in threads):
+        most.append(web()["busy"])
+    for thread in threads:
+        thread.join(SOON_S)
+    assert answers == [200] * 6
+    assert most and max(most) <= 2
+    wait_for(lambda: web()["busy"] == 0, SOON_S, "all slots are free")
+
+
+def test_two_in_a_row_and_a_reload_between(host):
+    pid = host.front.pid
+    with PlainLoad(host, TINY, PATHS, 4, rate=200) as load:
+        before = host.daemon_status("front")["upgrade"]["count"]
+        for number in (signal.SIGHUP, signal.SIGUSR2, signal.SIGHUP, signal.SIGUSR2, signal.SIGHUP):
+            host.front.send(number)
+        wait_for(lambda: (host.daemon_status("front") or {"upgrade": {"count": 0}})["upgrade"]["count"]
+                 > before, SOON_S, "it is another program")
+        wait_for(lambda: front_is_settled(host), SOON_S, "all is quiet")
+    assert load.report.lost == 0 and set(load.report.by_status) == {200}, load.report
+    assert host.front.pid == pid
+
+
+# ---- programs that are no good
+
+HANGS = b"#!/bin/sh\nexec sleep 1000\n"
+BROKEN = {
+    "exits": (b"#!/bin/sh\necho 'no such symbol' >&2; exit 1\n", 0o755, "no such symbol"),
+    "not executable": (b"#!/bin/sh\nexit 0\n", 0o644, "ermission denied"),
+    "another architecture": (b"\177ELF\2\1\1" + bytes(9) + struct.pack("<HHI", 2, 8, 1) + bytes(44),
+                             0o755, "xec format error"),
+    "killed": (b"#!/bin/sh\nkill -9 $$\n", 0o755, "signal 9"),
+}
+
+
+@pytest.fixture
+def good_program(host):
+    yield
+    host.installed.install(version(host, "front").encode())
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_bad_program_is_refused_and_the_old_one_goes_on(host, good_program, kind):
+    data, mode, reason = BROKEN[kind]
+    before = front_pids(host)
+    host.installed.break_program("amy-front", data, mode)
+    done = upgrade(host, host.front, "front")
+    assert reason in done["refusal"], done
+    assert reason in host.amyctl("status").stdout
+    assert "upgrade refused, this release goes on" in host.front.output()
+    assert front_pids(host) == before and host.get(TINY, "/fixed").status == 200
+    assert not zombies(host.front.pid)
+
+
+def test_program_that_says_nothing_is_given_up(host, good_program):
+    host.installed.break_program("amy-front", HANGS)
+    done = upgrade(host, host.front, "front")
+    assert "says nothing" in done["refusal"], done
+    assert host.get(TINY, "/fixed").status == 200 and not zombies(host.front.pid)
+
+
+def test_program_that_only_passes_the_trial_leaves_the_old_processes(host, good_program):
+    """Its front processes never come up: those of the release before serve on."""
+    whole = host.installed.bin / "amy-front.whole"
+    copy_file(host.installed.bin / "amy-front", whole)
+    whole.chmod(0o755)
+    script = f"""#!/bin/sh
+[ "$1" = --front-process ] && exit 1
+exec {whole} "$@"
+"""
+    before = front_pids(host)
+    host.installed.break_program("amy-front", script.encode())
+    done = upgrade(host, host.front, "front")
+    assert done["refusal"] == ""
+    assert front_pids(host, "leaving") == before and host.get(TINY, "/fixed").status == 200
+    host.installed.install(NEW)
+    wait_for(lambda: front_is_settled(host), SOON_S, "the processes of the mended program serve")
+
+
+# ---- WebSockets
+
+ECHO = "echo.localhost"
+ECHO_YAML = """\
+site: {domain}
+user: {user}
+http: serve
+workers:
+  - {{name: web, command: [python, echo.py], slots: 200}}
+routes: [{{path: /, pool: web}}]
+"""
+
+
+def test_websockets_live_on_in_the_old_processes(host, django_venv):
+    site = deploy_tiny(host, ECHO, django_venv, ECHO_YAML)
+    copy_file(HERE / "apps" / "echo.py", site.repo / "echo.py")
+    host.amyctl("reload")
+    wait_for(lambda: host.get(ECHO, tls=False).status == 200, SOON_S, "the worker is found")
+
+    async def body():
+        sockets = (await websocket.open_many(host, ECHO, False, 40)
+                   + await websocket.open_many(host, ECHO, True, 10))
+        for word in ("once", "and once more"):
+            await asyncio.to_thread(upgrade_front, host)
+            assert await websocket.all_say_back(sockets, word) == len(sockets)
+        assert await asyncio.to_thread(front_pids, host, "leaving")
+        await asyncio.gather(*(s.close() for s in sockets))
+
+    asyncio.run(body())
+    wait_for(lambda: front_is_settled(host), SOON_S, "the old processes end with their last tunnel")

@@ -1,0 +1,102 @@
+"""What the tests of upgrades share: a place where releases are installed over
+each other as a package does it, and daemons that are started from there."""
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from hosting.host import binaries
+from hosting.wait import wait_for
+
+SOON_S = 60
+DAEMONS = ("amy-front", "amy-workers", "amy-backup")
+
+
+class Installed:
+    """Programs and their library beneath one directory. A release differs from
+    another one by its version alone, which the library tells."""
+
+    def __init__(self, root, version=b"0.1.0"):
+        self.source = binaries()
+        self.bin = root / "installed/bin"
+        self.lib = root / "installed/lib"
+        for directory in (self.bin, self.lib):
+            directory.mkdir(parents=True)
+        self.install(version)
+
+    def library(self):
+        return next(path for path in (self.source.parent / "libamy").glob("libamy.so.?.?"))
+
+    def put(self, path, data, mode=0o755):
+        """As dpkg does: whoever runs the old one has it still."""
+        new = path.with_name(path.name + ".dpkg-new")
+        new.write_bytes(data)
+        new.chmod(mode)
+        new.rename(path)
+
+    def install(self, version):
+        data = self.library().read_bytes()
+        assert data.count(b"\0000.1.0\0") == 1 and len(version) == 5
+        self.put(self.lib / self.library().name, data.replace(b"\0000.1.0\0", b"\0" + version + b"\0"))
+        for name in DAEMONS:
+            self.put(self.bin / name, (self.source / name).read_bytes())
+
+    def break_program(self, name, data, mode=0o755):
+        self.put(self.bin / name, data, mode)
+
+    def use_for(self, host):
+        """Daemons of this host come from here."""
+        plain = host.daemon
+
+        def daemon(name, *arguments, **variables):
+            original = os.environ.get("AMY_BIN")
+            os.environ["AMY_BIN"] = str(self.bin)
+            try:
+                return plain(name, *arguments, LD_LIBRARY_PATH=str(self.lib), **variables)
+            finally:
+                if original is None:
+                    del os.environ["AMY_BIN"]
+                else:
+                    os.environ["AMY_BIN"] = original
+
+        host.daemon = daemon
+        return self
+
+
+def upgrade_of(host, daemon):
+    report = host.daemon_status(daemon)
+    return report and report["upgrade"]
+
+
+def upgrade(host, child, daemon):
+    """SIGUSR2, and wait for the outcome: the status of the upgrade then."""
+    before = upgrade_of(host, daemon)
+    child.send(signal.SIGUSR2)
+
+    def over():
+        now = upgrade_of(host, daemon)
+        return now if now and not now["under_way"] and now["at_ms"] != before["at_ms"] else None
+
+    return wait_for(over, SOON_S, f"{daemon} goes on as another program, or refuses")
+
+
+def open_files(pid):
+    """What /proc says is open, one line each."""
+    found = []
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found.append(os.readlink(f"/proc/{pid}/fd/{name}"))
+        except OSError:
+            pass
+    return found
+
+
+def children(pid):
+    return [int(child) for child in
+            Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def zombies(pid):
+    return [child for child in children(pid)
+            if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z"]
