@@ -3,6 +3,7 @@
 #include "ctl.h"
 #include "ctl_backup.h"
 #include "ctl_deploy.h"
+#include "ctl_doctor.h"
 #include "ctl_enter.h"
 #include "ctl_init.h"
 #include "ctl_logs.h"
@@ -38,6 +39,9 @@ static const struct ctl_command commands[] = {
     {"init", 1, 1, ctl_init, "init DOMAIN [OPTION...]",
      "the directory of a new site, its user, its page, its site.yaml",
      ctl_init_options, false},
+    {"doctor", 0, 1, ctl_doctor, "doctor [SITE] [--json]",
+     "what is wrong with this host, and what to do about it",
+     ctl_doctor_options, false},
     {"run", 1, CTL_WORDS_MAX, ctl_enter, "run SITE [-- COMMAND...]",
      "a command, or a shell, as the site's workers run", NULL, true},
 };
@@ -54,7 +58,8 @@ ctl_help(void)
         "\n"
         "  --run DIR    where the control sockets are"
         " [$RUNTIME_DIRECTORY, /run/amy]\n"
-        "  --webapps DIR  where the sites are [/webapps]; for logs, init, run\n"
+        "  --webapps DIR  where the sites are [/webapps]; for logs, init,\n"
+        "               run, doctor\n"
         "  --json       status, logs, init: for programs; of a backup its progress, too,\n"
         "               an object a line\n"
         "  --only front|workers|backup\n"
@@ -87,6 +92,8 @@ ctl_help(void)
         "  --stage S, --wsgi MODULE:CALLABLE, --alias NAME,...\n"
         "               init: for its site.yaml [production,\n"
         "               config.wsgi:application, none]\n"
+        "  --skip LIST  doctor: without these checks: clock,redis,dns-address ...\n"
+        "  --root DIR   doctor: where etc/nginx, etc/cron.d ... are looked for [/]\n"
         "  --help       show this\n"
         "  --version    show the version\n\n"
         "--config and --state are taken, so that one set of options\n"
@@ -105,7 +112,12 @@ main(int argc, char **argv)
                       .webapps = "/webapps",
                       .state = state == NULL ? "/var/lib/amy" : state};
     int used = 0;
-    int code = ctl_read_common(&ctl, argc, argv, &used);
+    int code = 0;
+
+    if (argc == 4 && strcmp(argv[1], "--doctor") == 0) {
+        return ctl_doctor_answer(argv[2], argv[3]);
+    }
+    code = ctl_read_common(&ctl, argc, argv, &used);
 
     if (code >= 0) {
         return code;

@@ -8,6 +8,7 @@
 #include <amy/clock.h>
 #include <amy/control.h>
 #include <amy/deploy.h>
+#include <amy/doctor.h>
 #include <amy/enter.h>
 #include <amy/error.h>
 #include <amy/export.h>

@@ -1,0 +1,97 @@
+/* Looks at owners and modes in a site's directory, as the site's user where
+ * that user could have put a link. */
+/* Not for site.yaml and what is above it: whoever loads it judges that. */
+#include "core/cleanup.h"
+#include "core/files.h"
+#include "core/user.h"
+#include "doctor/internal.h"
+#include "doctor/judge.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct look {
+    struct amy__doctor *doctor;
+    const struct amy__site *site;
+    int dir_fd;
+    char path[4352];
+    char owner[64];
+};
+
+/* False: it is not there, or could not be looked at, which is told. */
+static bool
+look(struct look *look, const char *name, int flags,
+     struct amy__piece_facts *ret_facts)
+{
+    struct amy__findings *findings = &look->doctor->findings;
+    struct amy__as_user saved = {.changed = false};
+    bool as_user = !look->doctor->rules.as_person;
+    struct stat st;
+    int failed = 0;
+
+    if (as_user && amy__as_user_begin(look->site->uid, look->site->gid, &saved,
+                                      NULL) < 0) {
+        return false;
+    }
+    failed = fstatat(look->dir_fd, name, &st, flags) < 0 ? errno : 0;
+    if (as_user) {
+        amy__as_user_end(&saved);
+    }
+    (void)snprintf(look->path, sizeof(look->path), "%.3800s/%s/%s",
+                   look->doctor->settings->webapps, look->site->domain, name);
+    if (failed == EACCES) {
+        amy__finding_is(findings, "%s could not be looked at: %s", look->path,
+                        strerror(failed));
+        amy__finding_tell(findings, AMY_DOCTOR_UNKNOWN, "mode",
+                          "run amyctl doctor as root");
+    }
+    if (failed != 0) {
+        return false;
+    }
+    *ret_facts = (struct amy__piece_facts){
+        .path = look->path,
+        .owner = amy__user_name(st.st_uid, look->owner, sizeof(look->owner)),
+        .user = look->site->user,
+        .is_users = st.st_uid == look->site->uid,
+        .mode = (unsigned)st.st_mode,
+    };
+    return true;
+}
+
+void
+amy__doctor_modes(struct amy__doctor *doctor, const struct amy__site *site)
+{
+    static const char *const secrets[] = {"repo/.venv/bin/postactivate",
+                                          "repo/.env"};
+    static const char *const code[] = {"repo", "static", "media"};
+    struct look at = {.doctor = doctor, .site = site};
+    AMY_CLEANUP(amy__close_p)
+    int fd = openat(doctor->webapps_fd, site->domain,
+                    O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    struct amy__piece_facts facts;
+
+    at.dir_fd = fd;
+    if (fd < 0) {
+        return; /* it was there a moment ago */
+    }
+    if (look(&at, "logs", AT_SYMLINK_NOFOLLOW, &facts)) {
+        amy__judge_own_directory(&facts, 0750, &doctor->findings);
+    }
+    if (look(&at, "DB_backups", AT_SYMLINK_NOFOLLOW, &facts)) {
+        amy__judge_own_directory(&facts, 0700, &doctor->findings);
+    }
+    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+        if (look(&at, secrets[i], 0, &facts)) {
+            amy__judge_secret(&facts, &doctor->findings);
+        }
+    }
+    for (size_t i = 0; i < sizeof(code) / sizeof(code[0]); i++) {
+        if (look(&at, code[i], 0, &facts)) {
+            amy__judge_code(&facts, i == 0 && !doctor->rules.as_person,
+                            &doctor->findings);
+        }
+    }
+}
