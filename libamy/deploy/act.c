@@ -45,8 +45,9 @@ collect_static(struct amy_deploy *deploy)
                                                 .who = AMY__DEPLOY_AS_DEPLOYER,
                                                 .cwd_fd = deploy->release_fd};
     struct amy_error err = AMY_ERROR_INIT;
-    int rc = amy__deploy_run(deploy, &program, on_done, &err);
+    int rc = amy__deploy_directory_give(deploy, "static", &err);
 
+    rc = rc < 0 ? rc : amy__deploy_run(deploy, &program, on_done, &err);
     if (rc < 0) {
         amy__deploy_done(deploy, rc, &err);
     }

@@ -174,6 +174,10 @@ int amy__deploy_link_read(const struct amy_deploy *deploy,
                           struct amy_error *err);
 int amy__deploy_link_write(const struct amy_deploy *deploy, const char *link,
                            struct amy_error *err);
+/* Make a directory beneath the site's, by root in root's, and give it to the
+ * deploying user; one that is there stays as it is. */
+int amy__deploy_directory_give(const struct amy_deploy *deploy,
+                               const char *name, struct amy_error *err);
 /* Make releases/ where it is missing, and open it. */
 int amy__deploy_releases_open(struct amy_deploy *deploy, struct amy_error *err);
 /* Make releases/{journal.release}, as the deploying user, and open it. */

@@ -96,25 +96,25 @@ amy__deploy_link_write(const struct amy_deploy *deploy, const char *link,
 
 /* ---- releases/ ---- */
 
-/* By root in root's directory, then given away by its descriptor. */
-static int
-make_releases(const struct amy_deploy *deploy, struct amy_error *err)
+int
+amy__deploy_directory_give(const struct amy_deploy *deploy, const char *name,
+                           struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p) int fd = -1;
 
-    if (mkdirat(deploy->site_fd, RELEASES, 0755) != 0) {
+    if (mkdirat(deploy->site_fd, name, 0755) != 0) {
         return errno == EEXIST ? 0
-                               : amy__err_sys(err, errno, "making " RELEASES);
+                               : amy__err_sys(err, errno, "making %s/", name);
     }
-    fd = openat(deploy->site_fd, RELEASES,
+    fd = openat(deploy->site_fd, name,
                 O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (fd < 0 || fchmod(fd, 0755) != 0 ||
         (!deploy->as_person &&
          fchown(fd, deploy->deployer.uid, deploy->deployer.gid) != 0)) {
         int why = errno;
 
-        (void)unlinkat(deploy->site_fd, RELEASES, AT_REMOVEDIR);
-        return amy__err_sys(err, why, "giving " RELEASES " to %s",
+        (void)unlinkat(deploy->site_fd, name, AT_REMOVEDIR);
+        return amy__err_sys(err, why, "giving %s/ to %s", name,
                             deploy->deployer.name);
     }
     return 0;
@@ -123,7 +123,7 @@ make_releases(const struct amy_deploy *deploy, struct amy_error *err)
 int
 amy__deploy_releases_open(struct amy_deploy *deploy, struct amy_error *err)
 {
-    int rc = make_releases(deploy, err);
+    int rc = amy__deploy_directory_give(deploy, RELEASES, err);
 
     if (rc < 0 || deploy->releases_fd >= 0) {
         return rc;

@@ -36,6 +36,18 @@ amy__workers_ask_now(struct amy__workers_site *site)
     site->reload.later = NULL;
 }
 
+bool
+amy__workers_is_proven(const struct amy__workers_site *site)
+{
+    const struct amy__workers_asker *asker = site->reload.askers;
+    bool proven = asker != NULL;
+
+    for (; asker != NULL; asker = asker->next) {
+        proven = proven && asker->proven;
+    }
+    return proven;
+}
+
 static bool
 take(struct amy__workers_asker **list, struct amy__workers_asker *ret)
 {
@@ -125,7 +137,7 @@ success_json(const struct amy__workers_site *site)
 void
 amy__workers_tell_site(struct amy__workers_site *site)
 {
-    struct amy__workers_asker one = {NULL, NULL, NULL, NULL};
+    struct amy__workers_asker one = {.next = NULL};
 
     while (take(&site->reload.askers, &one)) {
         if (has_failed(site)) {
@@ -174,7 +186,7 @@ all_json(const struct amy_workers *workers, unsigned *ret_status)
 void
 amy__workers_tell_one(struct amy_workers *workers)
 {
-    struct amy__workers_asker one = {NULL, NULL, NULL, NULL};
+    struct amy__workers_asker one = {.next = NULL};
     unsigned status = 0;
 
     if (!take(&workers->askers, &one)) {
@@ -192,7 +204,7 @@ amy__workers_tell_one(struct amy_workers *workers)
 void
 amy__workers_tell_all(struct amy_workers *workers)
 {
-    struct amy__workers_asker one = {NULL, NULL, NULL, NULL};
+    struct amy__workers_asker one = {.next = NULL};
 
     while (take(&workers->askers, &one)) {
         if (one.call != NULL) {

@@ -88,6 +88,7 @@ struct amy__workers_asker {
     struct amy__control_call *call; /* or NULL, and: */
     amy_workers_done_fn fn;
     void *user;
+    bool proven; /* it says that what it wants has served before */
 };
 
 /* The pools of one name in both generations. */
@@ -224,6 +225,9 @@ int amy__workers_reload_all(struct amy_workers *workers,
 int amy__workers_ask(struct amy__workers_asker **list,
                      const struct amy__workers_asker *asker,
                      struct amy_error *err);
+/* Does everybody who waits for the one that begins say that it has served
+ * before? */
+bool amy__workers_is_proven(const struct amy__workers_site *site);
 /* Who asked for the one after this one asked for the one that begins now. */
 void amy__workers_ask_now(struct amy__workers_site *site);
 /* How the reload of a site ended, to all who asked for it. */

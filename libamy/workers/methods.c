@@ -269,7 +269,11 @@ site_to_reload(struct amy__control_call *call, struct amy_workers *workers)
 static void
 on_reload_site(struct amy__control_call *call, void *user)
 {
-    struct amy__workers_asker asker = {.call = call};
+    /* Who goes back to a release knows that it has served; a bake would only
+     * keep visitors with the one that is gone back from. */
+    struct amy__workers_asker asker = {
+        .call = call,
+        .proven = amy__json_get_bool(amy__control_body(call), "proven", false)};
     struct amy_workers *workers = user;
     struct amy__workers_site *site = NULL;
     struct amy_error err = AMY_ERROR_INIT;

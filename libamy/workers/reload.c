@@ -673,7 +673,8 @@ amy__workers_reload_begin(struct amy__workers_site *site, struct amy__env *env,
         amy__workers_reload_forget(site);
     }
     reload->generation = site->generation;
-    reload->roll.bake_ms = site->site->health_bake_ms;
+    reload->roll.proven = amy__workers_is_proven(site);
+    reload->roll.bake_ms = reload->roll.proven ? 0 : site->site->health_bake_ms;
     make_pairs(site);
     amy__roll_begin(&reload->roll, now_of(site));
     amy__log(&workers->log, AMY_LOG_NOTICE,

@@ -206,17 +206,18 @@ send_canaries(struct amy__roll *roll, bool *ret_any)
     return waiting;
 }
 
-/* One more seat of this pool; false when all its new workers are ready. */
-static bool
-start_next(struct amy__roll_pool *pool)
+/* One more seat of this pool, or all that are left. */
+static void
+start_next(struct amy__roll_pool *pool, bool all)
 {
     for (size_t i = 0; i < pool->new_count; i++) {
         if (!new_ready(&pool->seats[i])) {
             pool->seats[i].want_new = true;
-            return true;
+            if (!all) {
+                return;
+            }
         }
     }
-    return false;
 }
 
 /* Those that serve first. True while there is one that is not ready yet. */
@@ -233,10 +234,13 @@ start_one_more(struct amy__roll *roll)
                 all_new_ready(pool)) {
                 continue;
             }
-            if (!is_held(roll, pool, waits_for_seats)) {
-                return start_next(pool);
-            }
             waiting = true;
+            if (!is_held(roll, pool, waits_for_seats)) {
+                start_next(pool, roll->proven);
+                if (!roll->proven) {
+                    return true;
+                }
+            }
         }
     }
     return waiting;
@@ -440,6 +444,9 @@ advance(struct amy__roll *roll, const struct amy__roll_input *in,
         }
         break;
     case AMY__ROLL_SEATS:
+        if (roll->proven) {
+            stop_first(roll); /* nobody has to prove anything first */
+        }
         if (roll_seats(roll)) {
             enter(roll, AMY__ROLL_STOP_FIRST, now_ms);
         }
@@ -509,7 +516,11 @@ amy__roll_begin(struct amy__roll *roll, int64_t now_ms)
     }
     roll->back = false;
     roll->told = false;
-    enter(roll, first ? AMY__ROLL_START : AMY__ROLL_CANARY, now_ms);
+    enter(roll,
+          first          ? AMY__ROLL_START
+          : roll->proven ? AMY__ROLL_SEATS
+                         : AMY__ROLL_CANARY,
+          now_ms);
 }
 
 struct amy__roll_output

@@ -63,8 +63,9 @@ struct amy__roll {
     enum amy__roll_phase phase;
     int64_t since_ms; /* when it began */
     int64_t bake_ms;
-    bool back; /* it failed, and the old generation goes on */
-    bool told; /* the outcome is: there is no way back from here */
+    bool proven; /* it has served before: no canary, all seats at once */
+    bool back;   /* it failed, and the old generation goes on */
+    bool told;   /* the outcome is: there is no way back from here */
     size_t pool_count;
     struct amy__roll_pool *pools;
 };

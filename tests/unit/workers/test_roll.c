@@ -45,6 +45,35 @@ test_one_canary_bakes_and_then_one_follows_the_other(void **state)
     assert_int_equal(s->fewest[0], 3);
 }
 
+/* Who goes back has served before: no canary, no bake, all at once, and still
+ * never fewer than there were. */
+static void
+test_what_has_served_before_starts_all_at_once(void **state)
+{
+    struct rolling *s = rolling_new();
+    struct amy__roll_pool *web = rolling_add_web(s, 3, 3);
+    struct amy__roll_pool *beat = rolling_add(s, 1, 1);
+
+    (void)state;
+    beat->stop_first = true;
+    s->roll.proven = true;
+    s->roll.bake_ms = 0;
+    rolling_begin(s);
+    assert_int_equal(s->roll.phase, AMY__ROLL_SEATS);
+    assert_int_equal(wanted_new(web), 3);
+    assert_int_equal(wanted_old(web), 3);
+    assert_int_equal(wanted_old(beat), 0); /* and never two of it */
+    assert_int_equal(wanted_new(beat), 0);
+    web->seats[1].new_state = AMY_WORKER_READY;
+    rolling_step(s);
+    assert_int_equal(wanted_old(web), 2);
+    assert_false(web->seats[1].want_old);
+    rolling_settle_in(s, AMY__ROLL_IDLE);
+    assert_int_equal(wanted_old(web), 0);
+    assert_int_equal(s->told, AMY__ROLL_DONE);
+    assert_int_equal(s->fewest[0], 3);
+}
+
 static void
 test_a_bake_waits_for_the_answer_to_its_last_question(void **state)
 {
@@ -461,6 +490,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_one_canary_bakes_and_then_one_follows_the_other),
+        cmocka_unit_test(test_what_has_served_before_starts_all_at_once),
         cmocka_unit_test(test_a_bake_waits_for_the_answer_to_its_last_question),
         cmocka_unit_test(test_counts_may_differ),
         cmocka_unit_test(test_an_old_worker_that_is_away_is_made_up_for),
