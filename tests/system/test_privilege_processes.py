@@ -2,6 +2,7 @@
 the demo's site with all its kinds of workers, also after a reload and a crash."""
 
 import contextlib
+import fnmatch
 import os
 import re
 import signal
@@ -9,8 +10,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import writable
 from hosting import users, walk
 from hosting.host import sanitizer_options
+from hosting.site import TEST_BASE
 from hosting.wait import wait_for
 from people import ALL_KINDS_YAML, CAPABILITIES, FRONT_MASTER, WORKERS_MASTER, deploy_two_sites
 from support import (TINY, children_of, close_host, command_line, is_alive, open_files,
@@ -153,6 +156,81 @@ def test_backup_runs_as_the_sites_user_and_keeps_nothing(stage):
     assert any("--job" in words for _, words in seen), seen
     wrong = [line for (pid, _), got in seen.items() for line in differences("job", pid, got)]
     assert not wrong, "\n".join(wrong)
+
+
+# ---- what each can write: DESIGN.md's column "writes"
+#
+# Of root that is in test_privilege_matrix.py, for the daemons' own directories; the rest
+# of the system is read-only for it in its unit (test_units.py, tests/boot).
+
+LOGS = "webapps/{site}/logs"
+OWNERS = {LOGS, f"{LOGS}/*", "webapps/{site}/DB_backups", "webapps/{site}/DB_backups/*",
+          "webapps/{site}/media/private"}
+# gunicorn's beat, which has no name.
+BEAT = {"/dev/shm/wgunicorn-* (deleted)"}
+
+SPOOL_AND_WORKERS = {"state/spool", "run/{site}/*/[0-9]*.[0-9]*"}  # sockets: to connect
+
+# kind              paths that not everybody may write    files that it has open for writing
+WRITES = {
+    "front master":  (None,              {f"{LOGS}/access.log", f"{LOGS}/error.log"}),
+    "front process": (SPOOL_AND_WORKERS, {f"{LOGS}/access.log", f"{LOGS}/error.log"}),
+    "supervisor":    (None,              {f"{LOGS}/gunicorn_supervisor.log"}),
+    "backups":       (None,              set()),
+    "arbiter":       (OWNERS,            BEAT),
+    "web worker":    (OWNERS,            BEAT),
+    "rq":            (OWNERS,            set()),
+    "scheduler":     (OWNERS,            set()),
+}
+# Who may connect may ask; whom it answers is test_privilege_amyctl.py's matter.
+FOR_EVERYBODY = {f"run/{name}{what}.sock" for name in ("front", "workers", "backup")
+                 for what in ("", "-metrics")}
+
+
+@pytest.fixture(scope="module")
+def seeker(stage):
+    assert not [path for path in writable.system_directories()
+                if TEST_BASE.is_relative_to(path)], "hosts of other tests have the same users"
+    return writable.Seeker(stage.host.root)
+
+
+def spelled(stage, path):
+    """As WRITES has it."""
+    return path.replace(stage.domain, "{site}").removeprefix(f"{stage.host.root}/")
+
+
+@pytest.mark.parametrize("kind", [kind for kind, (paths, _) in WRITES.items() if paths])
+def test_paths_that_a_process_can_write(stage, seeker, kind):
+    wait_for(lambda: everything_is_ready(stage), SOON_S, "all is ready")
+    wanted, _ = WRITES[kind]
+    pid = pids_by_kind(stage)[kind][0]
+    got = {spelled(stage, path) for path in seeker.beyond_everybody(pid)} - FOR_EVERYBODY
+    unknown = [path for path in got if not any(fnmatch.fnmatch(path, one) for one in wanted)]
+    assert not unknown, f"{kind} can write {unknown}"
+    missing = [one for one in wanted if "*" not in one and one not in got]
+    assert not missing, f"{kind} cannot write {missing}"
+
+
+def open_for_writing(pid):
+    """(name, flags) of each file; sockets, pipes and memory have no name."""
+    for fd, name in open_files(pid).items():
+        if name.startswith("/") and name != "/dev/null" and not name.startswith("/memfd:"):
+            with contextlib.suppress(FileNotFoundError):  # it was closed meanwhile
+                flags = flags_of(pid, fd)
+                if flags & os.O_ACCMODE != os.O_RDONLY:
+                    yield name, flags
+
+
+@pytest.mark.parametrize("kind", WRITES)
+def test_files_that_a_process_has_open_for_writing(stage, kind):
+    wait_for(lambda: everything_is_ready(stage), SOON_S, "all is ready")
+    _, wanted = WRITES[kind]
+    outputs = {f"amy-{name}.log" for name in ("front", "workers", "backup")}
+    for pid in pids_by_kind(stage)[kind]:
+        for name, flags in open_for_writing(pid):
+            known = any(fnmatch.fnmatch(spelled(stage, name), one) for one in wanted | outputs)
+            assert known, f"{kind} has {name} open"
+            assert flags & os.O_APPEND or "(deleted)" in name, f"{name} is appended to"
 
 
 # ---- descriptors and signals
