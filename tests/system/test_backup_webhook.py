@@ -119,7 +119,9 @@ def test_an_alarm_and_its_end_are_told_once(shop, listen):
     for _ in range(2):
         fail_once(shop)
     (told,) = wait_for(lambda: list(hook.heard), SOON_S, "the hook heard")
-    assert set(told) == {"site", "host", "state", "on", "reason", "since", "last_good"}
+    assert set(told) == {
+        "site", "stage", "host", "state", "on", "reason", "since", "last_good"}
+    assert told["stage"] == "production"
     assert (told["site"], told["state"], told["on"]) == (DOMAIN, "failed", True)
     assert told["reason"] and told["last_good"] is None and told["since"].endswith("Z")
     assert hook.asked == [(SECRET, "application/json")]
