@@ -357,6 +357,16 @@ clean_next(struct amy_deploy *deploy, int rc, struct amy_error *err)
                                              deploy->site->deploy.keep);
     const char *name = entry == NULL ? NULL : name_beneath(entry->link);
 
+    while (entry != NULL && name == NULL) {
+        /* From the days when repo was a checkout: nothing is left to go. */
+        (void)snprintf(deploy->cleaned, sizeof(deploy->cleaned), "%s",
+                       entry->link);
+        amy__deploy_history_drop(&deploy->history, deploy->cleaned);
+        entry = amy__deploy_history_surplus(&deploy->history,
+                                            deploy->journal.target,
+                                            deploy->site->deploy.keep);
+        name = entry == NULL ? NULL : name_beneath(entry->link);
+    }
     if (name == NULL) {
         amy__deploy_done(deploy, rc, err);
         return;
@@ -421,8 +431,12 @@ check(struct amy_deploy *deploy)
     struct amy_error err = AMY_ERROR_INIT;
     int rc = 0;
 
-    if (deploy->journal.kind == AMY__DEPLOY_ROLLBACK) {
+    if (deploy->journal.in_place) {
+        rc = amy__deploy_release_open(deploy, "repo", &err);
+    } else if (deploy->journal.kind == AMY__DEPLOY_ROLLBACK) {
         rc = amy__deploy_release_open(deploy, deploy->journal.target, &err);
+    }
+    if (rc == 0 && deploy->journal.kind == AMY__DEPLOY_ROLLBACK) {
         warn_of_migrations(deploy);
     }
     if (rc < 0) {
@@ -446,6 +460,9 @@ amy__deploy_act(struct amy_deploy *deploy, const struct amy__deploy_step *step)
         [AMY__ACT_SUSPEND] = amy__deploy_suspend,
         [AMY__ACT_MIGRATE] = migrate,
         [AMY__ACT_STATIC] = collect_static,
+        [AMY__ACT_CHECKOUT] = amy__deploy_checkout,
+        [AMY__ACT_CHECKOUT_BACK] = amy__deploy_checkout_back,
+        [AMY__ACT_ENVIRONMENT_BACK] = amy__deploy_environment_back,
         [AMY__ACT_RELOAD] = reload,
         [AMY__ACT_RESUME] = amy__deploy_resume,
         [AMY__ACT_OPEN] = open_gate,

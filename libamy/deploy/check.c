@@ -54,7 +54,8 @@ check_disk(const struct amy_deploy *deploy, struct amy_error *err)
 static bool
 wants_backup(const struct amy_deploy *deploy)
 {
-    return is_release(deploy) && !amy__deploy_is_first(deploy) &&
+    return is_release(deploy) &&
+           (deploy->journal.in_place || !amy__deploy_is_first(deploy)) &&
            deploy->site->database_from != NULL &&
            deploy->site->backup_before_deploy;
 }

@@ -150,6 +150,47 @@ load_site(struct amy_deploy *deploy, amy_problem_fn on_problem, void *user,
 
 /* ---- what is to be done ---- */
 
+/* The commit of a release in place: by its first digits, as git has it. */
+static const struct amy__deploy_entry *
+find_commit(const struct amy__deploy_history *history, const char *digits)
+{
+    for (size_t i = history->count; i > 0 && strlen(digits) >= 4; i--) {
+        const struct amy__deploy_entry *entry = &history->entries[i - 1];
+
+        if (strncmp(entry->link, "repo@", 5) == 0 &&
+            strncmp(entry->link + 5, digits, strlen(digits)) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+static int
+find_target_in_place(struct amy_deploy *deploy, struct amy_error *err)
+{
+    struct amy__deploy_journal *journal = &deploy->journal;
+    const struct amy__deploy_history *history = &deploy->history;
+    const char *now =
+        history->count == 0 ? "" : history->entries[history->count - 1].link;
+    const struct amy__deploy_entry *entry =
+        deploy->to != NULL ? find_commit(history, deploy->to)
+                           : amy__deploy_history_before(history, now);
+
+    if (entry == NULL || strncmp(entry->link, "repo@", 5) != 0 ||
+        strlen(entry->link + 5) >= sizeof(journal->commit)) {
+        return amy__err(err, AMY_ENOTFOUND,
+                        "no commit%s%.80s of '%s' is known to have served "
+                        "before",
+                        deploy->to == NULL ? "" : " ",
+                        deploy->to == NULL ? "" : deploy->to, deploy->domain);
+    }
+    (void)snprintf(journal->target, sizeof(journal->target), "%s", entry->link);
+    (void)snprintf(journal->commit, sizeof(journal->commit), "%.64s",
+                   entry->link + 5);
+    (void)snprintf(journal->previous, sizeof(journal->previous), "%s", now);
+    return 0;
+}
+
 static int
 find_target(struct amy_deploy *deploy, struct amy_error *err)
 {
@@ -199,20 +240,30 @@ amy__deploy_prepare(struct amy_deploy *deploy, struct amy_error *err)
     journal->kind = deploy->kind == AMY_DEPLOY_ROLLBACK ? AMY__DEPLOY_ROLLBACK
                                                         : AMY__DEPLOY_RELEASE;
     rc = amy__deploy_link_read(deploy, journal->previous, err);
-    if (rc == AMY_ESTATE) {
+    if (rc == AMY_ESTATE && amy__deploy_is_checkout(deploy)) {
+        journal->in_place = true;
+        rc = deploy->from == NULL
+                 ? 0
+                 : amy__err(err, AMY_EINVAL,
+                            "repo is a checkout of git: --from needs "
+                            "releases");
+    } else if (rc == AMY_ESTATE) {
         return amy__err(err, AMY_ESTATE,
-                        "repo is a directory, not a link to a release: move it "
-                        "to releases/first and make repo a link to that");
+                        "repo is a directory, neither a link to a release nor "
+                        "a checkout of git: move it to releases/first and make "
+                        "repo a link to that");
     }
     if (rc == 0 && journal->kind == AMY__DEPLOY_ROLLBACK) {
-        rc = find_target(deploy, err);
+        rc = journal->in_place ? find_target_in_place(deploy, err)
+                               : find_target(deploy, err);
     } else if (rc == 0 && deploy->from == NULL) {
         (void)snprintf(journal->ref, sizeof(journal->ref), "%s",
                        deploy->ref != NULL ? deploy->ref
                                            : deploy->site->deploy.ref);
     }
     if (rc == 0) {
-        amy__deploy_plan_make(deploy->site, journal->kind, &deploy->plan);
+        amy__deploy_plan_make(deploy->site, journal->kind, journal->in_place,
+                              &deploy->plan);
     }
     return rc;
 }

@@ -75,18 +75,31 @@ make_release(struct amy_deploy *deploy, const char *what, struct amy_error *err)
 
 /* ---- git ---- */
 
-static int
-take_commit(struct amy_deploy *deploy, struct amy_error *err)
+int
+amy__deploy_commit_read(struct amy__span line,
+                        char ret[AMY__DEPLOY_COMMIT_SIZE],
+                        struct amy_error *err)
 {
-    struct amy__span line = amy__buf_span(&deploy->run.taken);
-    struct amy__deploy_journal *journal = &deploy->journal;
-
     while (line.n > 0 && isspace((unsigned char)line.p[line.n - 1])) {
         line.n--;
     }
-    if (line.n < 40 || strspn(line.p, "0123456789abcdef") < line.n ||
-        !amy__span_copy(line, journal->commit, sizeof(journal->commit))) {
+    if (line.n < 40 || !amy__span_copy(line, ret, AMY__DEPLOY_COMMIT_SIZE) ||
+        strspn(ret, "0123456789abcdef") < line.n) {
+        ret[0] = '\0';
         return amy__err(err, AMY_EIO, "git names no commit");
+    }
+    return 0;
+}
+
+static int
+take_commit(struct amy_deploy *deploy, struct amy_error *err)
+{
+    struct amy__deploy_journal *journal = &deploy->journal;
+    int rc = amy__deploy_commit_read(amy__buf_span(&deploy->run.taken),
+                                     journal->commit, err);
+
+    if (rc < 0) {
+        return rc;
     }
     amy__deploy_tell(deploy, AMY_DEPLOY_NOTE, "%s is %s", journal->ref,
                      journal->commit);
@@ -220,8 +233,13 @@ void
 amy__deploy_fetch(struct amy_deploy *deploy)
 {
     struct amy_error err = AMY_ERROR_INIT;
-    int rc = amy__deploy_releases_open(deploy, &err);
+    int rc = 0;
 
+    if (deploy->journal.in_place) {
+        amy__deploy_fetch_in_place(deploy);
+        return;
+    }
+    rc = amy__deploy_releases_open(deploy, &err);
     if (rc == 0 && deploy->from == NULL &&
         deploy->site->deploy.source == NULL) {
         rc = amy__err(&err, AMY_EINVAL,

@@ -230,8 +230,11 @@ amy__deploy_history_is_newer(const struct amy__deploy_history *history,
     const struct amy__deploy_entry *other =
         amy__deploy_history_find(history, link);
 
-    return entry->ours &&
-           (other == NULL || !other->ours || strcmp(entry->link, link) > 0);
+    if (!entry->ours || other == NULL || !other->ours) {
+        return entry->ours;
+    }
+    return strncmp(link, "repo@", 5) == 0 ? entry > other
+                                          : strcmp(entry->link, link) > 0;
 }
 
 const struct amy__deploy_entry *

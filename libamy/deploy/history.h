@@ -51,8 +51,8 @@ const struct amy__deploy_entry *
 amy__deploy_history_before(const struct amy__deploy_history *history,
                            const char *now);
 /* Was `entry` made after `link`, so that `link` does not know its migrations?
- * Names of ours begin with the time; what somebody else made was there before.
- */
+ * Names of ours begin with the time, but for commits (repo@...), of which the
+ * order tells; what somebody else made was there before. */
 bool amy__deploy_history_is_newer(const struct amy__deploy_history *history,
                                   const struct amy__deploy_entry *entry,
                                   const char *link);

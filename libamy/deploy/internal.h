@@ -204,6 +204,13 @@ int amy__deploy_history_load(struct amy_deploy *deploy, struct amy_error *err);
 void amy__deploy_log(const struct amy_deploy *deploy, const char *step,
                      const char *text);
 
+/* ---- in_place.c: where repo is a checkout ---- */
+/* Is it one? */
+bool amy__deploy_is_checkout(const struct amy_deploy *deploy);
+void amy__deploy_fetch_in_place(struct amy_deploy *deploy);
+void amy__deploy_checkout(struct amy_deploy *deploy);
+void amy__deploy_checkout_back(struct amy_deploy *deploy);
+
 /* ---- variables.c ---- */
 /* The site's environment with the new release, or, while there is none, with
  * the one that repo leads to. */
@@ -214,6 +221,11 @@ int amy__deploy_env(struct amy_deploy *deploy, amy__deploy_then_fn then,
  * ---- */
 void amy__deploy_fetch(struct amy_deploy *deploy);
 void amy__deploy_environment(struct amy_deploy *deploy);
+void amy__deploy_environment_back(struct amy_deploy *deploy);
+/* A commit as git names it, from what a program said. AMY_EIO: none. */
+int amy__deploy_commit_read(struct amy__span text,
+                            char ret[AMY__DEPLOY_COMMIT_SIZE],
+                            struct amy_error *err);
 void amy__deploy_read_variables(struct amy_deploy *deploy);
 void amy__deploy_pending(struct amy_deploy *deploy);
 void amy__deploy_migrate(struct amy_deploy *deploy);

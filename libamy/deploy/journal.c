@@ -97,6 +97,7 @@ static const struct text texts[] = {
     TEXT(target, amy__deploy_is_link, false),
     TEXT(previous, amy__deploy_is_link, false),
     TEXT(backup, amy__deploy_is_name, false),
+    TEXT(before, is_hex, false),
 };
 #define TEXT_COUNT (sizeof(texts) / sizeof(texts[0]))
 
@@ -105,8 +106,9 @@ static const struct text texts[] = {
 #member, offsetof(struct amy__deploy_journal, member)                  \
     }
 static const struct flag flags[] = {
-    FLAG(made),     FLAG(closed),    FLAG(suspended), FLAG(migrating),
-    FLAG(switched), FLAG(reloading), FLAG(served),
+    FLAG(made),      FLAG(closed),   FLAG(suspended),
+    FLAG(migrating), FLAG(switched), FLAG(reloading),
+    FLAG(served),    FLAG(in_place), FLAG(installed),
 };
 #define FLAG_COUNT (sizeof(flags) / sizeof(flags[0]))
 
@@ -228,7 +230,9 @@ judge(const struct amy__deploy_journal *journal, struct amy_error *err)
 {
     if ((journal->made && journal->release[0] == '\0') ||
         ((journal->switched || journal->served) &&
-         journal->target[0] == '\0')) {
+         journal->target[0] == '\0') ||
+        (journal->in_place && journal->switched &&
+         journal->before[0] == '\0')) {
         return amy__err(err, AMY_EPARSE, "the journal names no release");
     }
     return 0;

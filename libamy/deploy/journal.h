@@ -39,12 +39,15 @@ struct amy__deploy_journal {
     char target[AMY__DEPLOY_LINK_SIZE];   /* what repo is to lead to */
     char previous[AMY__DEPLOY_LINK_SIZE]; /* what it led to; "": nothing */
     char backup[AMY__DEPLOY_NAME_SIZE];   /* the set made before it */
+    bool in_place; /* repo is a checkout; its releases are repo@COMMIT */
+    char before[AMY__DEPLOY_COMMIT_SIZE]; /* the commit that it was at */
     /* What has begun, and is to be undone. */
     bool made;         /* releases/{release} may be there */
     bool closed;       /* the site was closed by us */
     bool suspended;    /* so were the queues of rq */
     bool migrating;    /* migrations may have been carried out */
-    bool switched;     /* repo may lead to the new one */
+    bool switched;     /* repo may lead to the new one, or be it */
+    bool installed;    /* .venv may be changed: that of both, in place */
     bool reloading;    /* workers may have taken it over */
     bool served;       /* they have: from here on there is only forwards */
     char **migrations; /* that it brings, NULL-terminated; or NULL */

@@ -55,6 +55,10 @@ static const struct kind kinds[AMY__ACT_COUNT] = {
     [AMY__ACT_SWITCH] = {"switch", MINUTE, "root",
                          "repo leads to the new release",
                          "repo leads to the old one"},
+    [AMY__ACT_CHECKOUT] = {"checkout", 10 * MINUTE, "deployer",
+                           "repo is the new release from now on: the old "
+                           "workers go on, but what they import late is new",
+                           "repo is the old release again"},
     [AMY__ACT_RELOAD] = {"reload", 24 * HOUR, "root",
                          "its workers take over once they are healthy",
                          "the old release's workers take over again"},
@@ -68,6 +72,12 @@ static const struct kind kinds[AMY__ACT_COUNT] = {
                        "what is left of its processes ends", ""},
     [AMY__ACT_SWITCH_BACK] = {"switch back", MINUTE, "root",
                               "repo leads to the old release", ""},
+    [AMY__ACT_CHECKOUT_BACK] = {"checkout back", 10 * MINUTE, "deployer",
+                                "repo is the old release again", ""},
+    [AMY__ACT_ENVIRONMENT_BACK] = {"environment back", 30 * MINUTE, "deployer",
+                                   "what the old release requires is "
+                                   "installed again",
+                                   ""},
     [AMY__ACT_RELOAD_BACK] = {"reload back", 24 * HOUR, "root",
                               "the old release's workers take over again", ""},
     [AMY__ACT_REMOVE] = {"remove", 10 * MINUTE, "deployer",
@@ -136,6 +146,20 @@ add_steps(struct amy__deploy_plan *plan, const struct amy__site_deploy *deploy,
     }
 }
 
+/* What a release that serves already had for an environment, once more. */
+static void
+add_environment(struct amy__deploy_plan *plan,
+                const struct amy__site_deploy *deploy)
+{
+    size_t i = find_step(deploy, "environment");
+
+    if (i < deploy->step_count) {
+        add_step(plan, &deploy->steps[i]);
+    } else if (deploy->step_count == 0) {
+        add(plan, AMY__ACT_ENVIRONMENT, NULL);
+    }
+}
+
 static void
 add_hooks(struct amy__deploy_plan *plan,
           const struct amy__deploy_command *hooks, size_t count)
@@ -161,8 +185,10 @@ add_change(struct amy__deploy_plan *plan, const struct amy__site *site)
     }
 }
 
+/* In place the new code has to be there before anything can be done with it. */
 static void
-add_release(struct amy__deploy_plan *plan, const struct amy__site *site)
+add_release(struct amy__deploy_plan *plan, const struct amy__site *site,
+            bool in_place)
 {
     const struct amy__site_deploy *deploy = &site->deploy;
     bool django = deploy->step_count == 0;
@@ -172,6 +198,9 @@ add_release(struct amy__deploy_plan *plan, const struct amy__site *site)
 
     built = built < count ? built + 1 : 0;
     change = change < built ? built : change;
+    if (in_place) {
+        add(plan, AMY__ACT_CHECKOUT, NULL);
+    }
     if (django) {
         add(plan, AMY__ACT_ENVIRONMENT, NULL);
     }
@@ -194,7 +223,7 @@ add_release(struct amy__deploy_plan *plan, const struct amy__site *site)
 
 void
 amy__deploy_plan_make(const struct amy__site *site, enum amy__deploy_kind kind,
-                      struct amy__deploy_plan *ret_plan)
+                      bool in_place, struct amy__deploy_plan *ret_plan)
 {
     bool release = kind == AMY__DEPLOY_RELEASE;
 
@@ -202,9 +231,14 @@ amy__deploy_plan_make(const struct amy__site *site, enum amy__deploy_kind kind,
     add(ret_plan, AMY__ACT_CHECK, NULL);
     if (release) {
         add(ret_plan, AMY__ACT_FETCH, NULL);
-        add_release(ret_plan, site);
+        add_release(ret_plan, site, in_place);
+    } else if (in_place) {
+        add(ret_plan, AMY__ACT_CHECKOUT, NULL);
+        add_environment(ret_plan, &site->deploy);
     }
-    add(ret_plan, AMY__ACT_SWITCH, NULL);
+    if (!in_place) {
+        add(ret_plan, AMY__ACT_SWITCH, NULL);
+    }
     add(ret_plan, AMY__ACT_RELOAD, NULL);
     add(ret_plan, AMY__ACT_RECORD, NULL);
     if (release && site->deploy.rq_suspend) {
@@ -215,6 +249,8 @@ amy__deploy_plan_make(const struct amy__site *site, enum amy__deploy_kind kind,
     }
     if (release) {
         add_hooks(ret_plan, site->deploy.after, site->deploy.after_count);
+    }
+    if (release && !in_place) {
         add(ret_plan, AMY__ACT_CLEAN, NULL);
     }
 }
@@ -229,7 +265,12 @@ amy__deploy_plan_mend(const struct amy__deploy_journal *journal,
         add(ret_plan, AMY__ACT_RECORD, NULL);
     }
     if (!journal->served && journal->switched) {
-        add(ret_plan, AMY__ACT_SWITCH_BACK, NULL);
+        add(ret_plan,
+            journal->in_place ? AMY__ACT_CHECKOUT_BACK : AMY__ACT_SWITCH_BACK,
+            NULL);
+    }
+    if (!journal->served && journal->installed) {
+        add(ret_plan, AMY__ACT_ENVIRONMENT_BACK, NULL);
     }
     if (!journal->served && journal->reloading) {
         add(ret_plan, AMY__ACT_RELOAD_BACK, NULL);

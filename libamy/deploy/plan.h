@@ -21,9 +21,10 @@ enum amy__deploy_act {
     AMY__ACT_SUSPEND,     /* the queues of rq, until none of their jobs runs */
     AMY__ACT_MIGRATE,
     AMY__ACT_STATIC,
-    AMY__ACT_COMMAND, /* of site.yaml: a step or a hook */
-    AMY__ACT_SWITCH,  /* repo leads to it */
-    AMY__ACT_RELOAD,  /* the workers take it over, or not */
+    AMY__ACT_COMMAND,  /* of site.yaml: a step or a hook */
+    AMY__ACT_SWITCH,   /* repo leads to it */
+    AMY__ACT_CHECKOUT, /* or repo itself becomes it */
+    AMY__ACT_RELOAD,   /* the workers take it over, or not */
     AMY__ACT_RESUME,
     AMY__ACT_OPEN,
     AMY__ACT_RECORD, /* it served */
@@ -31,6 +32,8 @@ enum amy__deploy_act {
     /* Undoing. */
     AMY__ACT_KILL, /* what is left of its processes */
     AMY__ACT_SWITCH_BACK,
+    AMY__ACT_CHECKOUT_BACK,
+    AMY__ACT_ENVIRONMENT_BACK,
     AMY__ACT_RELOAD_BACK,
     AMY__ACT_REMOVE, /* the release's files */
     AMY__ACT_COUNT,
@@ -51,7 +54,7 @@ struct amy__deploy_plan {
 
 /* It borrows the site's commands. */
 void amy__deploy_plan_make(const struct amy__site *site,
-                           enum amy__deploy_kind kind,
+                           enum amy__deploy_kind kind, bool in_place,
                            struct amy__deploy_plan *ret_plan);
 /* What is to be done about one that ended there: backwards, or, when its
  * release serves, forwards. */

@@ -24,12 +24,11 @@ static void next_of_environment(struct amy_deploy *deploy, int rc,
                                 struct amy_error *err);
 
 static bool
-has_requirements(const struct amy_deploy *deploy)
+has(const struct amy_deploy *deploy, const char *name)
 {
     struct stat st;
 
-    return fstatat(deploy->release_fd, deploy->site->deploy.requirements, &st,
-                   0) == 0;
+    return fstatat(deploy->release_fd, name, &st, 0) == 0;
 }
 
 static int
@@ -47,13 +46,19 @@ environment_stage(struct amy_deploy *deploy, struct amy_error *err)
                          "-r",
                          deploy->site->deploy.requirements,
                          NULL};
+    /* In place it is changed and not made anew: the workers live in it. */
+    bool kept = deploy->journal.in_place && has(deploy, VENV "/bin/python");
     struct amy__deploy_program program = {.argv = venv,
                                           .who = AMY__DEPLOY_AS_DEPLOYER,
                                           .cwd_fd = deploy->release_fd,
                                           .bare = true};
 
+    if (deploy->stage == 0 && kept) {
+        deploy->stage = 1;
+    }
     if (deploy->stage > 1 ||
-        (deploy->stage == 1 && !has_requirements(deploy))) {
+        (deploy->stage == 1 &&
+         !has(deploy, deploy->site->deploy.requirements))) {
         return 1;
     }
     program.argv = deploy->stage == 0 ? venv : pip;
@@ -72,17 +77,39 @@ next_of_environment(struct amy_deploy *deploy, int rc, struct amy_error *err)
     }
 }
 
+static void
+begin_environment(struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    deploy->stage = 0;
+    rc = rc < 0 ? rc : environment_stage(deploy, err);
+    if (rc != 0) { /* 1: nothing is to be done */
+        amy__deploy_done(deploy, rc < 0 ? rc : 0, err);
+    }
+}
+
 void
 amy__deploy_environment(struct amy_deploy *deploy)
 {
     struct amy_error err = AMY_ERROR_INIT;
     int rc = 0;
 
-    deploy->stage = 0;
-    rc = environment_stage(deploy, &err);
-    if (rc < 0) {
-        amy__deploy_done(deploy, rc, &err);
+    if (deploy->journal.in_place) {
+        deploy->journal.installed = true;
+        rc = amy__deploy_journal_save(deploy, &err);
     }
+    begin_environment(deploy, rc, &err);
+}
+
+/* What the new release has installed besides stays: no harm is known of it. */
+void
+amy__deploy_environment_back(struct amy_deploy *deploy)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = deploy->release_fd >= 0
+                 ? 0
+                 : amy__deploy_release_open(deploy, "repo", &err);
+
+    begin_environment(deploy, rc, &err);
 }
 
 /* ---- migrations ---- */

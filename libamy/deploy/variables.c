@@ -56,7 +56,9 @@ void
 amy__deploy_read_variables(struct amy_deploy *deploy)
 {
     struct amy_error err = AMY_ERROR_INIT;
-    int rc = amy__deploy_settings_bring(deploy, &err);
+    int rc = deploy->journal.in_place
+                 ? 0 /* they are where they were */
+                 : amy__deploy_settings_bring(deploy, &err);
 
     rc = rc < 0 ? rc : amy__deploy_env(deploy, on_read, &err);
     if (rc < 0) {

@@ -7,8 +7,9 @@ import subprocess
 
 import pytest
 
-from deploying import Deployments, Repository, deploy_lines, write_settings
-from hosting.users import is_root
+from deploying import TINY_STEPS, Deployments, Repository, deploy_lines, write_settings
+from hosting.site import make_directory
+from hosting.users import as_user, clean_environment, is_root
 from hosting.wait import wait_for
 from support import TINY, TINY_YAML
 
@@ -161,3 +162,64 @@ def test_who_may_not(tiny):
     if is_root():
         done = tiny.run("deploy", TINY, user=tiny.site.user, check=False)
         assert done.returncode == 1 and done.stderr, done
+
+
+# ---- the classic single repo/
+
+
+@pytest.fixture
+def classic(new_host, django_venv):
+    """`repo` is a checkout of git, made by hand, and serves."""
+    made = make_tiny(new_host(), django_venv)
+    text = made.site.yaml.read_text().replace(TINY_STEPS, "steps: [{name: environment}]")
+    made.site.write_yaml(text)
+    user, repo = made.repository.user, made.site.repo
+    make_directory(repo, 0o755, user)
+    for argv in (["git", "clone", "--quiet", made.repository.directory, repo], ["./environment.sh"],
+                 ["cp", "/dev/null", ".venv/bin/postactivate"]):
+        subprocess.run(as_user(user, argv), cwd=repo, env=clean_environment(HOME="/"), check=True)
+    made.host.start_front()
+    made.host.start_workers()
+    return made
+
+
+def fixed(made):
+    return made.host.get(TINY, "/fixed", tls=False).body
+
+
+def head(made):
+    return subprocess.run(as_user(made.repository.user, ["git", "rev-parse", "HEAD"]), cwd=made.site.repo,
+                          env=clean_environment(), capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_a_checkout_is_changed_in_place_and_back(classic):
+    first, before = fixed(classic), head(classic)
+    classic.repository.append("tiny.py", "\nFIXED = b'second'\n")
+    second = classic.repository.commit("second")
+    plan = classic.deploy("--plan").stdout
+    assert "checkout" in plan and "import late" in plan and "switch" not in plan
+    done = classic.deploy()
+    assert f"repo@{second}" in done.stdout and head(classic) == second
+    assert fixed(classic) == b"second"
+    assert classic.site.repo.is_dir() and not classic.site.repo.is_symlink()
+    classic.repository.append("tiny.py", "\nimport no_such_module\n")
+    classic.repository.commit("broken")
+    done = classic.deploy(check=False)
+    assert done.returncode == 1 and "checkout back" in done.stdout, done
+    assert head(classic) == second and fixed(classic) == b"second" and classic.journal is None
+    classic.rollback()
+    assert head(classic) == before and fixed(classic) == first
+    done = classic.rollback(check=False)
+    assert done.returncode == 1 and "no commit" in done.stderr
+    classic.rollback("--to", second[:10])
+    assert head(classic) == second and fixed(classic) == b"second"
+
+
+def test_changes_by_hand_are_not_lost(classic):
+    before = head(classic)
+    with open(classic.site.repo / "tiny.py", "a") as file:
+        file.write("# a hotfix\n")
+    classic.repository.commit("second")
+    done = classic.deploy(check=False)
+    assert done.returncode == 1 and "changed by hand" in done.stderr, done
+    assert head(classic) == before and "a hotfix" in (classic.site.repo / "tiny.py").read_text()

@@ -94,6 +94,9 @@ test_what_nobody_wrote_so_is_refused(void **state)
         {HEAD ", \"made\": true}", "release"},
         {HEAD ", \"switched\": true}", "release"},
         {HEAD ", \"served\": true}", "release"},
+        {HEAD ", \"switched\": true, \"target\": \"repo@ab\", "
+              "\"in_place\": true}",
+         "release"},
         {HEAD ", \"migrations\": [\"a b\"]}", "migrations"},
         {HEAD ", \"migrations\": [7]}", "migrations"},
         {HEAD ", \"migrations\": {}}", "migrations"},

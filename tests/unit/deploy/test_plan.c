@@ -42,7 +42,7 @@ expect_plan(const char *yaml, enum amy__deploy_kind kind, const char *names)
     struct amy__site *site = parse(yaml);
     struct amy__deploy_plan plan;
 
-    amy__deploy_plan_make(site, kind, &plan);
+    amy__deploy_plan_make(site, kind, false, &plan);
     assert_string_equal(names_of(&plan), names);
     amy__site_unref(site);
 }
@@ -103,6 +103,37 @@ test_to_go_back_is_short(void **state)
 }
 
 static void
+test_in_place_the_code_comes_first(void **state)
+{
+    static const struct {
+        const char *yaml;
+        enum amy__deploy_kind kind;
+        const char *names;
+    } cases[] = {
+        {HEAD, AMY__DEPLOY_RELEASE,
+         "checks, fetch, checkout, environment, variables, collectstatic, "
+         "pending, close, migrate, reload, record, open"},
+        {HEAD, AMY__DEPLOY_ROLLBACK,
+         "checks, checkout, environment, reload, record"},
+        {HEAD "deploy: {steps: [{name: x, run: [x]}, {name: environment, run: "
+              "[y]}]}\n",
+         AMY__DEPLOY_ROLLBACK, "checks, checkout, environment, reload, record"},
+        {HEAD "deploy: {steps: [{name: x, run: [x]}]}\n", AMY__DEPLOY_ROLLBACK,
+         "checks, checkout, reload, record"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct amy__site *site = parse(cases[i].yaml);
+        struct amy__deploy_plan plan;
+
+        amy__deploy_plan_make(site, cases[i].kind, true, &plan);
+        assert_string_equal(names_of(&plan), cases[i].names);
+        amy__site_unref(site);
+    }
+}
+
+static void
 test_deadlines_are_the_steps_or_those_of_site_yaml(void **state)
 {
     struct amy__site *site =
@@ -111,7 +142,7 @@ test_deadlines_are_the_steps_or_those_of_site_yaml(void **state)
     struct amy__deploy_plan plan;
 
     (void)state;
-    amy__deploy_plan_make(site, AMY__DEPLOY_RELEASE, &plan);
+    amy__deploy_plan_make(site, AMY__DEPLOY_RELEASE, false, &plan);
     for (size_t i = 0; i < plan.count; i++) {
         const struct amy__deploy_step *step = &plan.steps[i];
 
@@ -155,6 +186,18 @@ test_what_has_begun_is_undone_backwards(void **state)
          "kill, record, resume, open"},
         {{.switched = true, .reloading = true, .served = true}, "kill, record"},
         {{.switched = true}, "kill, switch back"},
+        {{.switched = true, .in_place = true}, "kill, checkout back"},
+        {{.switched = true,
+          .in_place = true,
+          .installed = true,
+          .reloading = true},
+         "kill, checkout back, environment back, reload back"},
+        {{.switched = true,
+          .in_place = true,
+          .installed = true,
+          .reloading = true,
+          .served = true},
+         "kill, record"},
     };
 
     (void)state;
@@ -198,6 +241,7 @@ main(void)
         cmocka_unit_test(test_a_plain_site_has_the_steps_of_django),
         cmocka_unit_test(test_hooks_and_steps_of_site_yaml_have_their_places),
         cmocka_unit_test(test_to_go_back_is_short),
+        cmocka_unit_test(test_in_place_the_code_comes_first),
         cmocka_unit_test(test_deadlines_are_the_steps_or_those_of_site_yaml),
         cmocka_unit_test(test_what_has_begun_is_undone_backwards),
         cmocka_unit_test(
