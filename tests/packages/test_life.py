@@ -175,8 +175,9 @@ def start_main(box, unit, *arguments):
 
 def test_a_first_installation_starts_all(box, packages):
     boot(box)
-    box.install(*packages.host)
+    said = box.install(*packages.host)
     assert asked_to(box, "start") == UNITS
+    assert "the first site: amyctl init DOMAIN" in said
     assert "daemon-reload" in asked(box)
 
 
@@ -191,6 +192,29 @@ def test_an_upgrade_asks_main_processes_that_know_how_to_take_over(box, packages
     assert front.poll() is None and workers.poll() is None
     assert asked(box) == ["daemon-reload", "kill --kill-whom=main --signal=USR2 amy-front.service",
                           "--no-block try-restart amy-backup.service"]
+
+
+def program_of(box, pid):
+    return box.run("readlink", f"/proc/{pid}/exe").strip()
+
+
+def test_the_daemons_become_the_new_program_as_the_processes_that_they_are(box, packages, next_packages):
+    box.install(*packages.host)
+    lay_out_site(box)
+    start_all(box)
+    wait_for(lambda: box.pids("sleep"), 30, "the worker")
+    boot(box)
+    mains = {name: min(box.pids(name)) for name in ("amy-front",)}
+    workers = box.pids("sleep")
+    for name, pid in mains.items():
+        box.write(f"/run/main/{name}.service", str(pid))
+    for debs in (next_packages, packages):
+        said = box.install(*debs.host)
+        assert "version before" not in said
+        for name, pid in mains.items():
+            assert program_of(box, pid) == f"/usr/bin/{name}"
+        assert box.pids("sleep") == workers
+        assert fetch(box) == "hello\n"
 
 
 def test_an_upgrade_starts_nothing_that_is_stopped(box, packages, next_packages):
