@@ -32,6 +32,7 @@ options_of(struct daemon *daemon)
     opts.run = paths->run;
     opts.state = paths->state;
     opts.log = daemon_log(daemon);
+    opts.handover_fd_plus_one = daemon_handover(daemon);
     return opts;
 }
 
@@ -53,6 +54,24 @@ check(struct daemon *daemon, void *user)
 
     (void)user;
     return daemon_checked(errors, &err);
+}
+
+static int
+check_state(struct daemon *daemon, void *user, struct amy_error *err)
+{
+    struct amy_workers_options opts = options_of(daemon);
+
+    (void)user;
+    return amy_workers_check_state(&opts, err);
+}
+
+static int
+upgrade(const struct amy_upgrade_options *opts, void *user,
+        struct amy_error *err)
+{
+    const struct wiring *wiring = user;
+
+    return amy_workers_upgrade(wiring->workers, opts, err);
 }
 
 static int
@@ -160,6 +179,8 @@ main(int argc, char **argv)
         .reload = reload,
         .stop = stop,
         .reopen = reopen,
+        .upgrade = upgrade,
+        .check_state = check_state,
         .clear = clear,
     };
 

@@ -9,6 +9,7 @@
 #include <amy/error.h>
 #include <amy/export.h>
 #include <amy/log.h>
+#include <amy/upgrade.h>
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,6 +36,9 @@ struct amy_workers_options {
      *  as the site's user: it calls amy_redis_report() with the URL that
      *  AMY_REDIS_URL has, and descriptor 1. NULL: the one that is running. */
     const char *program;
+    uint32_t handover_fd_plus_one; /**< what AMY_STATE_FD names + 1
+                                        (amy/upgrade.h), taken over; 0: none */
+    uint32_t reserved;             /**< must be 0 */
 };
 
 #define AMY_WORKERS_OPTIONS_INIT                                               \
@@ -106,6 +110,41 @@ AMY_API AMY_MUST_USE int amy_workers_start(struct amy_workers *workers,
 AMY_API AMY_MUST_USE int amy_workers_reload(struct amy_workers *workers,
                                             amy_workers_done_fn on_done,
                                             void *user, struct amy_error *err);
+
+/**
+ * Become the next release in this same process (amy/upgrade.h).
+ *
+ * No worker is touched: same processes, sockets, locks, output, counts of
+ * restarts and waits. A reload that is still open ends first. When the new
+ * program cannot be started, does not understand the state, or says nothing in
+ * time, all stays as it is.
+ *
+ * @param opts  copied; opts->refused tells how it went, unless it succeeded:
+ *              then there is nobody left to tell
+ * @return 0 (it is under way), AMY_EINVAL (no program, no arguments),
+ * AMY_EAGAIN (one is under way), AMY_ESTATE (stopping), AMY_ENOMEM
+ *
+ * Loop: the supervisor's base.  Blocks: while the trial is started.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_workers_upgrade(struct amy_workers *workers,
+                    const struct amy_upgrade_options *opts,
+                    struct amy_error *err);
+
+/**
+ * Could this release go on from there? For the trial of an upgrade.
+ *
+ * @param opts  handover_fd_plus_one, and where the settings are
+ * @return 0, AMY_EUNSUPPORTED (written for later releases only; another run
+ *         directory), AMY_EINVAL (no descriptor; another daemon's), AMY_EPARSE
+ *         (also a site.yaml with keys of a later release), or an error of the
+ *         settings as amy_workers_create()
+ *
+ * Loop: none.  Blocks: for reading files.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_workers_check_state(const struct amy_workers_options *opts,
+                        struct amy_error *err);
 
 /**
  * Drain all workers, pools that come after others first.

@@ -10,6 +10,7 @@
 
 #include "control/control.h"
 #include "control/metrics.h"
+#include "control/sockets.h"
 #include "core/json.h"
 #include "core/loop.h"
 #include "core/upgrade.h"
@@ -357,10 +358,6 @@ void amy__front_ring_all(struct amy_front *front);
 void amy__front_own(struct amy_front *front); /* before all the others */
 int amy__front_take_over(struct amy_front *front, struct amy_error *err);
 int amy__front_open_listeners(struct amy_front *front, struct amy_error *err);
-/* Its control socket, -1: none; those of metrics, and how many. */
-int amy__front_inherit_control(struct amy_front *front);
-size_t amy__front_inherit_metrics(struct amy_front *front,
-                                  int fds[AMY__METRICS_FDS]);
 /* What is taken over when the parts are there that it belongs to. */
 int amy__front_take_sites(struct amy_front *front, struct amy_error *err);
 int amy__front_take_crews(struct amy_front *front, struct amy_error *err);

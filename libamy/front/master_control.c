@@ -256,7 +256,7 @@ post_site_reload(struct amy__control_call *call, void *user)
 int
 amy__front_control_create(struct amy_front *front, struct amy_error *err)
 {
-    int inherited = amy__front_inherit_control(front);
+    int inherited = amy__sockets_control(front->handover, front->settings->run);
     struct amy__control_options opts = {
         .base = front->opts.base,
         .run_path = front->settings->run,

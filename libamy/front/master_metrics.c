@@ -424,7 +424,8 @@ amy__front_metrics_create(struct amy_front *front, struct amy_error *err)
         .borrow_clock = front->opts.borrow_clock,
         .log = &front->log,
         .inherited = inherited,
-        .inherited_count = amy__front_inherit_metrics(front, inherited),
+        .inherited_count = amy__sockets_metrics(
+            front->handover, front->settings->run, inherited),
     };
     static const amy__metrics_fn collectors[] = {
         tell_front, tell_processes, tell_info,   tell_gates, tell_answers,

@@ -161,27 +161,6 @@ crew_json(const struct amy__front_crew *crew, struct amy__handover *handover)
 }
 
 static void
-save_sockets(const struct amy_front *front, struct amy__handover *handover)
-{
-    struct amy__json *root = amy__handover_root(handover);
-    struct amy__json *metrics = amy__json_array();
-    int fd = -1;
-
-    for (size_t i = 0; (fd = amy__metrics_fd(front->metrics, i)) >= 0; i++) {
-        struct amy__json *one = amy__json_object();
-
-        (void)amy__json_set(one, "socket_fd", amy__handover_fd(handover, fd));
-        (void)amy__json_add(metrics, one);
-    }
-    (void)amy__json_set(root, "run", amy__json_text(front->settings->run));
-    (void)amy__json_set(
-        root, "control_fd",
-        amy__handover_fd(handover, amy__control_fd(front->control)));
-    (void)amy__json_set(root, "metrics", metrics);
-    (void)amy__json_set(root, "listeners", listeners_json(front, handover));
-}
-
-static void
 save_counts(const struct amy_front *front, struct amy__json *root)
 {
     (void)amy__json_set(root, "layout", amy__json_int(LAYOUT));
@@ -209,7 +188,9 @@ save(struct amy__handover *handover, void *user, struct amy_error *err)
     (void)err; /* what could not be had shows when it is sealed */
     save_counts(front, root);
     amy__front_shared_save(front, handover);
-    save_sockets(front, handover);
+    amy__sockets_save(front->settings->run, front->control, front->metrics,
+                      handover);
+    (void)amy__json_set(root, "listeners", listeners_json(front, handover));
     (void)amy__json_set(root, "sites", sites_json(front, handover));
     (void)amy__json_set(root, "registry", amy__registry_save(front->registry));
     for (const struct amy__front_crew *crew = front->crews; crew != NULL;
@@ -300,46 +281,6 @@ amy__front_take_sites(struct amy_front *front, struct amy_error *err)
         site->page_fd = amy__handover_take(front->handover, one, "page_fd");
     }
     return 0;
-}
-
-/* ---- control ---- */
-
-/* Under another directory nobody would find it. */
-static bool
-runs_here(const struct amy_front *front)
-{
-    return front->handover != NULL &&
-           strcmp(amy__json_get_text(amy__handover_root(front->handover), "run",
-                                     ""),
-                  front->settings->run) == 0;
-}
-
-int
-amy__front_inherit_control(struct amy_front *front)
-{
-    return runs_here(front)
-               ? amy__handover_take(front->handover,
-                                    amy__handover_root(front->handover),
-                                    "control_fd")
-               : -1;
-}
-
-size_t
-amy__front_inherit_metrics(struct amy_front *front, int fds[AMY__METRICS_FDS])
-{
-    const struct amy__json *list = NULL;
-    size_t count = 0;
-
-    if (!runs_here(front)) {
-        return 0;
-    }
-    list = amy__json_get(amy__handover_root(front->handover), "metrics");
-    while (count < amy__json_count(list) && count < AMY__METRICS_FDS) {
-        fds[count] = amy__handover_take(front->handover,
-                                        amy__json_at(list, count), "socket_fd");
-        count++;
-    }
-    return count;
 }
 
 /* ---- listeners ---- */

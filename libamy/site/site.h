@@ -241,6 +241,7 @@ struct amy__site {
     size_t log_file_count;
     struct amy__site_deploy deploy;
     uint8_t hash[32]; /* SHA-256 of the YAML */
+    char *text;       /* the YAML; UTF-8 */
 };
 
 /* "production" or "test". */

@@ -506,6 +506,7 @@ amy__site_unref(struct amy__site *site)
         return;
     }
     amy__fields_clear(amy__site_fields, site);
+    amy__free(site->text);
     amy__free(site);
 }
 
@@ -563,6 +564,10 @@ amy__site_parse(struct amy__span yaml, const char *file,
     rc = amy__sha256(yaml.p, yaml.n, site->hash, err);
     if (rc < 0) {
         return rc;
+    }
+    site->text = amy__strndup(yaml.p, yaml.n);
+    if (site->text == NULL) {
+        return amy__err(err, AMY_ENOMEM, "keeping a site");
     }
     amy__report_init(&report, file);
     amy__document_read(&doc, yaml, &report);

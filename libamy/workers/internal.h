@@ -7,8 +7,11 @@
 
 #include "control/control.h"
 #include "control/metrics.h"
+#include "control/sockets.h"
+#include "core/handover.h"
 #include "core/json.h"
 #include "core/loop.h"
+#include "core/upgrade.h"
 #include "serve/client.h"
 #include "site/env.h"
 #include "site/settings.h"
@@ -21,6 +24,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define AMY__WORKERS_MAGIC 0x776f726bU /* "work" */
 #define AMY__TROUBLE_BYTES 160
 
 struct amy__workers_output; /* output.h */
@@ -163,6 +167,10 @@ struct amy_workers {
     struct amy__workers_site *sites;
     struct amy__defer *sweep; /* frees what is gone, finishes what is over */
     int64_t started_wall_ms;
+    struct amy__upgrade_past past;
+    struct amy__upgrade *upgrade; /* under way, or NULL */
+    struct amy__upgrade_owner owner;
+    struct amy__handover *handover; /* while it is taken over, or NULL */
     bool stopping;
     bool stop_now;
     bool reloading;
@@ -190,6 +198,34 @@ void amy__workers_site_free(struct amy__workers_site *site);
 /* Ask for a look at what is gone or over, at the end of the turn. */
 void amy__workers_ask_sweep(struct amy_workers *workers);
 
+/* For a program that takes over: a site without anything, and its log. */
+int amy__workers_site_create(struct amy_workers *workers, const char *domain,
+                             struct amy__workers_site **ret_site,
+                             struct amy_error *err);
+int amy__workers_site_open_output(struct amy__workers_site *site,
+                                  struct amy_error *err);
+/* Nothing of it runs, but something should: begin. */
+void amy__workers_site_begin(struct amy__workers_site *site);
+
+/* upgrade.c: from program to program. */
+void amy__workers_own(struct amy_workers *workers);
+/* Open what the program before this one left; nothing without a descriptor. */
+int amy__workers_take_over(struct amy_workers *workers, uint32_t fd_plus_one,
+                           struct amy_error *err);
+/* All sites and their workers, from there. What cannot be used of one site
+ * costs that site its workers, and it begins anew. */
+int amy__workers_restore(struct amy_workers *workers, struct amy_error *err);
+
+/* saved.c: one site, written down and read again. */
+struct amy__json *amy__workers_site_save(struct amy__workers_site *site,
+                                         struct amy__handover *handover);
+int amy__workers_site_restore(struct amy_workers *workers,
+                              const struct amy__json *json,
+                              struct amy_error *err);
+/* Could it be? Only what the JSON says by itself. */
+int amy__workers_site_check(const struct amy__json *json,
+                            struct amy_error *err);
+
 /* reload.c: one generation takes over from another; roll.h decides. */
 int amy__workers_reload_init(struct amy__workers_site *site,
                              struct amy_error *err);
@@ -210,13 +246,22 @@ bool amy__workers_reload_is_open(const struct amy__workers_site *site);
  * taken back to, and it may never come up. */
 bool amy__workers_reload_must_wait(const struct amy__workers_site *site);
 void amy__workers_reload_step(struct amy__workers_site *site);
+/* What there is of NEXT and CURRENT pools is one reload, as it was before. */
+int amy__workers_reload_pair(struct amy__workers_site *site,
+                             struct amy_error *err);
 /* The site stops: whoever waits is told so. */
 void amy__workers_reload_cancel(struct amy__workers_site *site);
 void amy__workers_reload_clear(struct amy__workers_site *site);
 struct amy__json *
 amy__workers_reload_json(const struct amy__workers_site *site);
 
-/* workers.c: read all sites again; the asker is told when that is over. */
+/* workers.c: options of the caller. */
+int amy__workers_read_options(const struct amy_workers_options *opts,
+                              struct amy_workers_options *ret,
+                              struct amy_error *err);
+struct amy__settings_args
+amy__workers_args(const struct amy_workers_options *o);
+/* Read all sites again; the asker is told when that is over. */
 int amy__workers_reload_all(struct amy_workers *workers,
                             const struct amy__workers_asker *asker,
                             struct amy_error *err);
@@ -239,9 +284,15 @@ void amy__workers_tell_one(struct amy_workers *workers);
 void amy__workers_tell_all(struct amy_workers *workers);
 
 /* pool.c */
+/* What a pool is made of. */
+struct amy__workers_birth {
+    struct amy__site *site;
+    const struct amy__site_worker *spec; /* in it */
+    struct amy__env *env;
+    uint64_t generation;
+};
 int amy__workers_pool_create(struct amy__workers_site *site,
-                             const struct amy__site_worker *spec,
-                             struct amy__env *env,
+                             const struct amy__workers_birth *birth,
                              struct amy__workers_pool **ret_pool,
                              struct amy_error *err);
 void amy__workers_pool_free(struct amy__workers_pool *pool);
@@ -255,6 +306,8 @@ void amy__workers_pool_want(struct amy__workers_pool *pool, uint32_t position,
 uint32_t amy__workers_pool_state(const struct amy__workers_pool *pool,
                                  uint32_t position);
 void amy__workers_pool_stop(struct amy__workers_pool *pool);
+/* An amy_pool_done_fn of one: it is gone. */
+void amy__workers_pool_stopped(struct amy_pool *amy_pool, void *user);
 /* How many of its workers are ready. */
 uint32_t amy__workers_pool_ready(const struct amy__workers_pool *pool);
 
@@ -293,6 +346,13 @@ int amy__workers_shared_admit(const struct amy__workers_shared *shared,
 void amy__workers_shared_give(struct amy__workers_site *site,
                               struct amy__workers_shared *shared);
 int amy__workers_shared_fd(const struct amy__workers_shared *shared);
+/* All of a site for the program after this one; there, before its pools. */
+struct amy__json *amy__workers_shared_save(const struct amy__workers_site *site,
+                                           struct amy__handover *handover);
+int amy__workers_shared_restore(struct amy__workers_site *site,
+                                struct amy__handover *handover,
+                                const struct amy__json *list,
+                                struct amy_error *err);
 
 /* command.c: what is executed, for a spec: NULL-terminated, freed with
  * amy__workers_list_free. */

@@ -173,6 +173,8 @@ on_status(struct amy__control_call *call, void *user)
     (void)amy__json_set(json, "pid", amy__json_int(getpid()));
     (void)amy__json_set(json, "since_ms", amy__json_int(age_ms));
     (void)amy__json_set(json, "as_person", amy__json_bool(workers->as_person));
+    (void)amy__json_set(json, "upgrade",
+                        amy__upgrade_json(&workers->past, workers->upgrade));
     (void)amy__json_set(json, "sites", sites);
     amy__control_reply(call, 200, json);
 }

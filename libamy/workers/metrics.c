@@ -2,6 +2,7 @@
 /* Not for people: methods.c. */
 #include <amy/redis.h>
 
+#include "core/files.h"
 #include "workers/internal.h"
 
 #include <inttypes.h>
@@ -324,6 +325,7 @@ add_redis(struct amy_workers *workers, struct amy_error *err)
 int
 amy__workers_metrics_create(struct amy_workers *workers, struct amy_error *err)
 {
+    int inherited[AMY__METRICS_FDS] = {-1};
     const struct amy__metrics_options opts = {
         .base = workers->base,
         .run_path = workers->settings->run,
@@ -332,8 +334,15 @@ amy__workers_metrics_create(struct amy_workers *workers, struct amy_error *err)
         .address_count = workers->settings->workers_metrics_count,
         .borrow_clock = workers->borrow_clock,
         .log = &workers->log,
+        .inherited = inherited,
+        .inherited_count = amy__sockets_metrics(
+            workers->handover, workers->settings->run, inherited),
     };
     int rc = amy__metrics_create(&opts, &workers->metrics, err);
+
+    for (size_t i = 0; i < opts.inherited_count; i++) {
+        amy__close(&inherited[i]);
+    }
 
     if (rc == 0) {
         rc = amy__metrics_add(workers->metrics, tell_pools, workers, err);

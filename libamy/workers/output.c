@@ -167,6 +167,13 @@ amy__workers_output_line(struct amy__workers_output *output, const char *pool,
     amy__defer_ask(output->turn);
 }
 
+void
+amy__workers_output_flush(struct amy__workers_output *output)
+{
+    (void)amy__pieces_flush(&output->pieces, INT64_MAX);
+    (void)amy_log_writer_flush(output->writer); /* it counts what it loses */
+}
+
 int
 amy__workers_output_to_stdout(struct amy__workers_output *output,
                               struct amy_error *err)

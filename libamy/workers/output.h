@@ -34,6 +34,9 @@ void amy__workers_output_free(struct amy__workers_output *output);
 void amy__workers_output_line(struct amy__workers_output *output,
                               const char *pool, uint32_t position, int64_t pid,
                               const char *line, size_t n);
+/* Write what waits, a traceback that is not whole too: another program goes on.
+ */
+void amy__workers_output_flush(struct amy__workers_output *output);
 /* Write JSON to our standard output from now on. */
 int amy__workers_output_to_stdout(struct amy__workers_output *output,
                                   struct amy_error *err);

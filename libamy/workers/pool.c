@@ -328,11 +328,11 @@ amy__workers_pool_changed(const struct amy__workers_pool *pool)
 
 int
 amy__workers_pool_create(struct amy__workers_site *site,
-                         const struct amy__site_worker *spec,
-                         struct amy__env *env,
+                         const struct amy__workers_birth *birth,
                          struct amy__workers_pool **ret_pool,
                          struct amy_error *err)
 {
+    const struct amy__site_worker *spec = birth->spec;
     AMY_CLEANUP(amy__workers_pool_free_p)
     struct amy__workers_pool *pool = amy__calloc(1, sizeof(*pool));
     int rc = 0;
@@ -342,10 +342,10 @@ amy__workers_pool_create(struct amy__workers_site *site,
     }
     pool->dir_fd = -1;
     pool->borrow_site = site;
-    pool->site = amy__site_ref(site->site);
+    pool->site = amy__site_ref(birth->site);
     pool->spec = spec;
-    pool->env = amy__env_ref(env);
-    pool->generation = site->generation;
+    pool->env = amy__env_ref(birth->env);
+    pool->generation = birth->generation;
     read_identity(pool, pool->identity);
     (void)snprintf(pool->name, sizeof(pool->name), "%s/%s", site->domain,
                    spec->name);
@@ -402,8 +402,8 @@ amy__workers_pool_state(const struct amy__workers_pool *pool, uint32_t position)
     return view.state;
 }
 
-static void
-on_stopped(struct amy_pool *amy_pool, void *user)
+void
+amy__workers_pool_stopped(struct amy_pool *amy_pool, void *user)
 {
     struct amy__workers_pool *pool = user;
 
@@ -426,7 +426,8 @@ amy__workers_pool_stop(struct amy__workers_pool *pool)
         amy__workers_socket_withdraw(&pool->sockets[i]);
     }
     if (!pool->stopping &&
-        amy_pool_stop(pool->pool, 0, on_stopped, pool, &err) < 0) {
+        amy_pool_stop(pool->pool, 0, amy__workers_pool_stopped, pool, &err) <
+            0) {
         /* Only a stop that is under way is refused. */
         amy__log(&workers->log, AMY_LOG_ERROR,
                  "a pool cannot be stopped site=%s pool=%s reason=\"%s\"",

@@ -535,8 +535,9 @@ create_pools(struct amy__workers_site *site, struct amy__env *env,
     struct amy__workers_pool **end = &first;
 
     for (size_t i = 0; i < site->site->worker_count; i++) {
-        int rc = amy__workers_pool_create(site, &site->site->workers[i], env,
-                                          end, err);
+        const struct amy__workers_birth birth = {
+            site->site, &site->site->workers[i], env, site->generation};
+        int rc = amy__workers_pool_create(site, &birth, end, err);
 
         if (rc < 0) {
             free_list(first);
@@ -641,6 +642,17 @@ allocate(struct amy__workers_reload *reload,
     reload->pairs = pairs;
     reload->seats = seats;
     return 0;
+}
+
+int
+amy__workers_reload_pair(struct amy__workers_site *site, struct amy_error *err)
+{
+    int rc = allocate(&site->reload, NULL, site->pools, err);
+
+    if (rc == 0) {
+        make_pairs(site);
+    }
+    return rc;
 }
 
 int

@@ -172,8 +172,10 @@ amy__workers_shared_admit(const struct amy__workers_shared *shared,
     return 0;
 }
 
+/* inherited: a program before this one bound it; taken over. */
 static int
-bind_socket(struct amy__workers_shared *shared, struct amy_error *err)
+bind_socket(struct amy__workers_shared *shared, int *inherited,
+            struct amy_error *err)
 {
     struct stat st;
 
@@ -182,8 +184,10 @@ bind_socket(struct amy__workers_shared *shared, struct amy_error *err)
         return amy__err(err, AMY_EEXIST, "'%s' is there and no socket",
                         shared->path);
     }
-    shared->fd =
-        amy__unix_replace_at(shared->dir_fd, shared->name, 0660, BACKLOG, err);
+    shared->fd = inherited != NULL && *inherited >= 0
+                     ? amy__take_fd(inherited)
+                     : amy__unix_replace_at(shared->dir_fd, shared->name, 0660,
+                                            BACKLOG, err);
     if (shared->fd < 0) {
         return shared->fd;
     }
@@ -196,7 +200,7 @@ bind_socket(struct amy__workers_shared *shared, struct amy_error *err)
 }
 
 static int
-open_shared(struct amy__workers_site *site, const char *path,
+open_shared(struct amy__workers_site *site, const char *path, int *inherited,
             struct amy__workers_shared **ret_shared, struct amy_error *err)
 {
     AMY_CLEANUP(free_shared_p)
@@ -224,7 +228,7 @@ open_shared(struct amy__workers_site *site, const char *path,
         rc = let_pass(site, shared->dir_fd, err);
     }
     if (rc == 0) {
-        rc = bind_socket(shared, err);
+        rc = bind_socket(shared, inherited, err);
     }
     if (rc < 0) {
         return rc;
@@ -241,7 +245,7 @@ static int
 open_for(struct amy__workers_site *site, const struct amy__site_worker *spec,
          struct amy__workers_shared **ret_shared, struct amy_error *err)
 {
-    int rc = open_shared(site, spec->socket, ret_shared, err);
+    int rc = open_shared(site, spec->socket, NULL, ret_shared, err);
 
     if (rc == 0) {
         (*ret_shared)->refs++;
@@ -302,6 +306,44 @@ amy__workers_shared_give(struct amy__workers_site *site,
         (void)unlinkat(shared->dir_fd, shared->name, 0);
     }
     free_shared(shared);
+}
+
+struct amy__json *
+amy__workers_shared_save(const struct amy__workers_site *site,
+                         struct amy__handover *handover)
+{
+    struct amy__json *list = amy__json_array();
+
+    for (const struct amy__workers_shared *shared = site->shared;
+         shared != NULL; shared = shared->next) {
+        struct amy__json *one = amy__json_object();
+
+        (void)amy__json_set(one, "path", amy__json_text(shared->path));
+        (void)amy__json_set(one, "socket_fd",
+                            amy__handover_fd(handover, shared->fd));
+        (void)amy__json_add(list, one);
+    }
+    return list;
+}
+
+int
+amy__workers_shared_restore(struct amy__workers_site *site,
+                            struct amy__handover *handover,
+                            const struct amy__json *list, struct amy_error *err)
+{
+    int rc = 0;
+
+    for (size_t i = 0; rc == 0 && i < amy__json_count(list); i++) {
+        const struct amy__json *one = amy__json_at(list, i);
+        struct amy__workers_shared *shared = NULL;
+        AMY_CLEANUP(amy__close_p)
+        int fd = amy__handover_take(handover, one, "socket_fd");
+
+        rc = fd < 0 ? amy__err(err, AMY_EPARSE, "state: a socket for strangers")
+                    : open_shared(site, amy__json_get_text(one, "path", "/"),
+                                  &fd, &shared, err);
+    }
+    return rc;
 }
 
 int

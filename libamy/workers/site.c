@@ -300,9 +300,10 @@ on_retry(void *user)
 
 /* ---- reading the directory ---- */
 
-static int
-create_site(struct amy_workers *workers, const char *domain,
-            struct amy__workers_site **ret_site, struct amy_error *err)
+int
+amy__workers_site_create(struct amy_workers *workers, const char *domain,
+                         struct amy__workers_site **ret_site,
+                         struct amy_error *err)
 {
     AMY_CLEANUP(amy__workers_site_free_p)
     struct amy__workers_site *site = amy__calloc(1, sizeof(*site));
@@ -380,8 +381,9 @@ on_full(void *user)
     }
 }
 
-static int
-open_output(struct amy__workers_site *site, struct amy_error *err)
+int
+amy__workers_site_open_output(struct amy__workers_site *site,
+                              struct amy_error *err)
 {
     const struct amy_workers *workers = site->borrow_workers;
     struct amy__workers_output_options opts = {
@@ -436,6 +438,16 @@ accept_yaml(struct amy__workers_site *site, struct amy_error *err)
     return rc;
 }
 
+void
+amy__workers_site_begin(struct amy__workers_site *site)
+{
+    if (site->site->worker_count > 0) {
+        begin_environment(site);
+    } else {
+        drop_workers(site);
+    }
+}
+
 int
 amy__workers_site_renew(struct amy_workers *workers, const char *domain)
 {
@@ -453,7 +465,7 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain)
         amy__workers_ask_now(site);
     }
     if (site == NULL) {
-        rc = create_site(workers, domain, &site, &err);
+        rc = amy__workers_site_create(workers, domain, &site, &err);
     }
     if (rc < 0) {
         amy__log(&workers->log, AMY_LOG_ERROR,
@@ -466,7 +478,7 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain)
     rc = accept_yaml(site, &err);
     site->refused = rc != 0;
     if (rc >= 0) {
-        rc = open_output(site, &err);
+        rc = amy__workers_site_open_output(site, &err);
     }
     if (rc < 0) {
         refuse_generation(site, &err);
@@ -488,11 +500,7 @@ amy__workers_site_renew(struct amy_workers *workers, const char *domain)
             return 0;
         }
     }
-    if (site->site->worker_count > 0) {
-        begin_environment(site);
-    } else {
-        drop_workers(site);
-    }
+    amy__workers_site_begin(site);
     return 0;
 }
 

@@ -23,8 +23,6 @@
 #include <linux/capability.h>
 #include <unistd.h>
 
-#define WORKERS_MAGIC 0x776f726bU /* "work" */
-
 /* What a root supervisor keeps; DESIGN: the table of privileges. SETPCAP only
  * takes more away from its workers (docs/decisions/0070). */
 static const int kept_caps[] = {CAP_SETUID, CAP_SETGID,          CAP_KILL,
@@ -130,10 +128,12 @@ amy_workers_free(struct amy_workers *workers)
     if (workers == NULL) {
         return;
     }
-    AMY_CHECK(workers, WORKERS_MAGIC);
+    AMY_CHECK(workers, AMY__WORKERS_MAGIC);
     if (!amy__is_maker(workers->maker)) {
         return;
     }
+    amy__upgrade_free(workers->upgrade);
+    amy__handover_free(workers->handover);
     /* Whoever waits is told while there is a control socket to tell by. */
     amy__workers_tell_all(workers);
     while (workers->sites != NULL) {
@@ -179,14 +179,19 @@ find_front_group(struct amy_workers *workers, struct amy_error *err)
 static int
 open_control(struct amy_workers *workers, struct amy_error *err)
 {
+    int inherited =
+        amy__sockets_control(workers->handover, workers->settings->run);
     struct amy__control_options opts = {
         .base = workers->base,
         .run_path = workers->settings->run,
         .name = "workers",
         .borrow_clock = workers->borrow_clock,
         .log = &workers->log,
+        .inherited = &inherited,
     };
     int rc = amy__control_create(&opts, &workers->control, err);
+
+    amy__close(&inherited);
 
     if (rc == 0) {
         rc = amy__workers_methods_add(workers, err);
@@ -194,9 +199,10 @@ open_control(struct amy_workers *workers, struct amy_error *err)
     return rc < 0 ? rc : amy__workers_metrics_create(workers, err);
 }
 
-static int
-read_options(const struct amy_workers_options *opts,
-             struct amy_workers_options *ret, struct amy_error *err)
+int
+amy__workers_read_options(const struct amy_workers_options *opts,
+                          struct amy_workers_options *ret,
+                          struct amy_error *err)
 {
     size_t oldest = offsetof(struct amy_workers_options, base) +
                     sizeof(struct event_base *);
@@ -208,8 +214,8 @@ read_options(const struct amy_workers_options *opts,
     return rc;
 }
 
-static struct amy__settings_args
-args_of(const struct amy_workers_options *o)
+struct amy__settings_args
+amy__workers_args(const struct amy_workers_options *o)
 {
     return (struct amy__settings_args){.config = o->config,
                                        .webapps = o->webapps,
@@ -221,7 +227,7 @@ static int
 set_up(struct amy_workers *workers, const struct amy_workers_options *o,
        struct amy_error *err)
 {
-    struct amy__settings_args args = args_of(o);
+    struct amy__settings_args args = amy__workers_args(o);
     struct amy__told report = {.log = &workers->log};
     int rc = amy__settings_load(&args, amy__told_problem, &report,
                                 &workers->settings, err);
@@ -247,6 +253,10 @@ set_up(struct amy_workers *workers, const struct amy_workers_options *o,
         rc = amy__defer_create(workers->base, on_sweep, workers,
                                &workers->sweep, err);
     }
+    if (rc == 0) {
+        amy__workers_own(workers);
+        rc = amy__workers_take_over(workers, o->handover_fd_plus_one, err);
+    }
     return rc == 0 ? open_control(workers, err) : rc;
 }
 
@@ -256,7 +266,7 @@ amy_workers_create(const struct amy_workers_options *opts,
 {
     AMY_CLEANUP(amy_workers_free_p) struct amy_workers *workers = NULL;
     struct amy_workers_options o;
-    int rc = read_options(opts, &o, err);
+    int rc = amy__workers_read_options(opts, &o, err);
 
     if (rc < 0) {
         return rc;
@@ -265,7 +275,7 @@ amy_workers_create(const struct amy_workers_options *opts,
     if (workers == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a supervisor");
     }
-    workers->magic = WORKERS_MAGIC;
+    workers->magic = AMY__WORKERS_MAGIC;
     workers->maker = getpid();
     workers->base = o.base;
     workers->borrow_clock = o.borrow_clock;
@@ -313,7 +323,7 @@ amy_workers_check(const struct amy_workers_options *opts,
     if (rc < 0) {
         return rc;
     }
-    args = args_of(&o);
+    args = amy__workers_args(&o);
     return amy__check_all(&args, &asks, on_problem, user, err);
 }
 
@@ -324,7 +334,7 @@ amy_workers_start(struct amy_workers *workers, struct amy_error *err)
 {
     int rc = 0;
 
-    AMY_CHECK(workers, WORKERS_MAGIC);
+    AMY_CHECK(workers, AMY__WORKERS_MAGIC);
     rc = amy__check_maker(workers->maker, err);
     if (rc < 0) {
         return rc;
@@ -336,7 +346,8 @@ amy_workers_start(struct amy_workers *workers, struct amy_error *err)
                  "not root: everything runs as user=%s",
                  amy__user_name(geteuid(), name, sizeof(name)));
     }
-    return amy__workers_scan(workers, err);
+    return workers->handover != NULL ? amy__workers_restore(workers, err)
+                                     : amy__workers_scan(workers, err);
 }
 
 int
@@ -368,7 +379,7 @@ amy_workers_reload(struct amy_workers *workers, amy_workers_done_fn on_done,
     struct amy__workers_asker asker = {.fn = on_done, .user = user};
     int rc = 0;
 
-    AMY_CHECK(workers, WORKERS_MAGIC);
+    AMY_CHECK(workers, AMY__WORKERS_MAGIC);
     rc = amy__check_maker(workers->maker, err);
     return rc < 0 ? rc : amy__workers_reload_all(workers, &asker, err);
 }
@@ -380,11 +391,13 @@ amy_workers_stop(struct amy_workers *workers, int now,
     bool again = false;
     int rc = 0;
 
-    AMY_CHECK(workers, WORKERS_MAGIC);
+    AMY_CHECK(workers, AMY__WORKERS_MAGIC);
     rc = amy__check_maker(workers->maker, err);
     if (rc < 0) {
         return rc;
     }
+    amy__upgrade_free(workers->upgrade);
+    workers->upgrade = NULL;
     again = workers->stopping;
     workers->stopping = true;
     workers->stop_now = workers->stop_now || now != 0;
@@ -403,7 +416,7 @@ amy_workers_stop(struct amy_workers *workers, int now,
 void
 amy_workers_reopen(struct amy_workers *workers)
 {
-    AMY_CHECK(workers, WORKERS_MAGIC);
+    AMY_CHECK(workers, AMY__WORKERS_MAGIC);
     for (struct amy__workers_site *site = workers->sites; site != NULL;
          site = site->next) {
         if (site->rotator != NULL) {
@@ -415,7 +428,7 @@ amy_workers_reopen(struct amy_workers *workers)
 bool
 amy_workers_logs_to_stdout(const struct amy_workers *workers)
 {
-    AMY_CHECK(workers, WORKERS_MAGIC);
+    AMY_CHECK(workers, AMY__WORKERS_MAGIC);
     return workers->settings->logs_stdout;
 }
 
@@ -426,7 +439,7 @@ amy_workers_count(const struct amy_workers *workers, uint32_t *ret_sites,
     uint32_t sites = 0;
     uint32_t ready = 0;
 
-    AMY_CHECK(workers, WORKERS_MAGIC);
+    AMY_CHECK(workers, AMY__WORKERS_MAGIC);
     for (const struct amy__workers_site *site = workers->sites; site != NULL;
          site = site->next) {
         sites++;

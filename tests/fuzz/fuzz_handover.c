@@ -1,8 +1,9 @@
 /* The state that a daemon leaves to the program after it: header and JSON, and
- * the facts of workers in it. */
+ * the facts of workers and the sites in it. */
 #include "core/handover.h"
 #include "pool/saved.h"
 #include "pool/step.h"
+#include "workers/internal.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -27,6 +28,10 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         (void)amy__pool_facts_read(amy__span_of(amy__json_get_text(
                                        amy__json_at(workers, i), "facts", "")),
                                    &facts, NULL);
+    }
+    for (size_t i = 0; i < amy__json_count(amy__json_get(root, "sites")); i++) {
+        (void)amy__workers_site_check(
+            amy__json_at(amy__json_get(root, "sites"), i), NULL);
     }
     amy__json_free(root);
     return 0;

@@ -2,7 +2,9 @@
 process. Nobody who asks meanwhile notices; downgrades go the same way."""
 
 import asyncio
+import os
 import re
+import shutil
 import signal
 import socket
 import ssl
@@ -17,9 +19,13 @@ from hosting.load import PlainLoad, TlsLoad, fnv1a
 from hosting.rawhttp import Connection, client_context
 from hosting.site import copy_file
 from hosting.wait import wait_for
-from support import HERE, TINY, deploy_tiny
+from support import HERE, TINY, TINY_YAML, deploy_tiny
 from upgrading import SOON_S, Installed, open_files, upgrade, zombies
 
+YAML = TINY_YAML.replace("gate:", """\
+  - {{name: scheduler, command: [python, beat.py], replace: stop-first}}
+  - {{name: loud, command: [python, loud.py]}}
+gate:""")
 OLD, NEW = b"0.1.0", b"0.1.1"
 PATHS = ["/fixed", "POST /echo"]
 
@@ -28,7 +34,8 @@ PATHS = ["/fixed", "POST /echo"]
 def host(host_for_module, django_venv):
     made = host_for_module
     made.installed = Installed(made.root).use_for(made)
-    made.tiny = deploy_tiny(made, TINY, django_venv)
+    made.tiny = deploy_tiny(made, TINY, django_venv, YAML)
+    copy_file(HERE / "apps" / "loud.py", made.tiny.repo / "loud.py")
     made.start_workers()
     made.start_front()
     return made
@@ -253,3 +260,131 @@ def test_websockets_live_on_in_the_old_processes(host, django_venv):
 
     asyncio.run(body())
     wait_for(lambda: front_is_settled(host), SOON_S, "the old processes end with their last tunnel")
+
+
+# ---- the workers
+
+SAD_YAML = """\
+site: {domain}
+user: {user}
+http: serve
+workers:
+  - {{name: sad, command: [python, -c, "exit(3)"]}}
+"""
+
+
+def pools(host, domain=TINY):
+    return walk.site_parts(host.status(), domain)["pools"]
+
+
+def workers_of(host, domain=TINY):
+    """What an upgrade must not touch."""
+    return [(pool["name"], pool["generation"], worker["position"], worker["pid"], worker["state"],
+             worker["restarts"]) for pool in pools(host, domain) for worker in pool["workers"]]
+
+
+def upgrade_workers(host):
+    host.installed.install(NEW if version(host, "workers").encode() == OLD else OLD)
+    return upgrade(host, host.workers, "workers")
+
+
+def test_workers_are_not_touched_under_load(host):
+    before, pid = workers_of(host), host.workers.pid
+    assert {name for name, *_ in before} == {"web", "scheduler", "loud"}
+    with PlainLoad(host, TINY, PATHS, 8, rate=300) as load:
+        for _ in range(2):
+            done = upgrade_workers(host)
+            assert done["refusal"] == "", done
+            assert workers_of(host) == before
+    assert load.report.lost == 0 and set(load.report.by_status) == {200}, load.report
+    assert host.workers.pid == pid and host.workers.code is None
+    pids = {worker[0]: worker[3] for worker in before}
+    expect_every_loud_line(host, pids["loud"])
+    beats = (host.tiny.directory / "beat" / "beats").read_text().splitlines()
+    assert beats[-1].split()[0] == str(pids["scheduler"]), "one scheduler, and that one beats"
+
+
+def expect_every_loud_line(host, pid):
+    """They are counted, and each is written in two halves."""
+    log = host.tiny.logs / "gunicorn_supervisor.log"
+    lines = [line.partition("] ")[2] for line in log.read_text().splitlines() if f"[loud:0 {pid}]" in line]
+    assert lines == [f"line {i} is whole" for i in range(len(lines))] and len(lines) > 20
+
+
+def test_pool_that_fails_goes_on_failing_where_it_was(host, django_venv):
+    sad = "sad.localhost"
+    deploy_tiny(host, sad, django_venv, SAD_YAML)
+    host.workers.send(signal.SIGHUP)
+
+    def worker():
+        found = walk.site_parts(host.status(), sad).get("pools")
+        return found and found[0]["workers"][0]
+
+    wait_for(lambda: worker() and worker()["restarts"] >= 2, SOON_S, "it fails again and again")
+    before = worker()
+    done = upgrade_workers(host)
+    assert done["refusal"] == ""
+    assert worker()["restarts"] >= before["restarts"] and "code 3" in worker()["reason"]
+    wait_for(lambda: worker()["restarts"] > before["restarts"], SOON_S, "it is tried again")
+    shutil.rmtree(host.sites.pop(sad).directory)
+    host.amyctl("reload")
+
+
+def test_workers_taken_over_are_supervised(host):
+    upgrade_workers(host)
+    victim = pools(host)[0]["workers"][0]
+    assert pools(host)[0]["name"] == "web"
+    os.kill(victim["pid"], signal.SIGKILL)
+
+    def replaced():
+        worker = pools(host)[0]["workers"][0]
+        return worker["state"] == "ready" and worker["pid"] != victim["pid"] and worker
+
+    assert wait_for(replaced, SOON_S, "the killed worker is replaced")["restarts"] == victim["restarts"] + 1
+    assert not zombies(host.workers.pid)
+    generation = pools(host)[0]["generation"]
+    host.amyctl("reload", TINY)
+    wait_for(lambda: {pool["generation"] for pool in pools(host)} == {generation + 1}, SOON_S,
+             "a new generation has taken over")
+    wait_for(lambda: host.get(TINY, "/fixed").status == 200, SOON_S, "it serves")
+
+
+def test_both_at_once_while_sites_are_reloaded(host):
+    with PlainLoad(host, TINY, PATHS, 4, rate=200) as load:
+        before = [host.daemon_status(name)["upgrade"]["count"] for name in ("front", "workers")]
+        reload = threading.Thread(target=host.amyctl, args=("reload", TINY))
+        reload.start()
+        for child in (host.front, host.workers):
+            child.send(signal.SIGUSR2)
+
+        def both():
+            reports = [host.daemon_status(name) for name in ("front", "workers")]
+            return all(report and report["upgrade"]["count"] == count + 1 and not report["upgrade"]["refusal"]
+                       for report, count in zip(reports, before))
+
+        wait_for(both, SOON_S, "both are other programs")
+        reload.join(SOON_S)
+        wait_for(lambda: front_is_settled(host), SOON_S, "all is quiet")
+    assert load.report.lost == 0 and set(load.report.by_status) == {200}, load.report
+
+
+def test_supervisor_has_lost_nothing_after_ten_times(host):
+    wait_for(lambda: len(pools(host)) == len({pool["name"] for pool in pools(host)}), SOON_S,
+             "one generation is left")
+    upgrade_workers(host)
+    before, workers = held(host.workers.pid), workers_of(host)
+    for _ in range(10):
+        upgrade_workers(host)
+    expect_nothing_leaked(host.workers, before)
+    assert workers_of(host) == workers
+
+
+@pytest.mark.parametrize("kind", ["exits", "another architecture"])
+def test_bad_supervisor_is_refused(host, kind):
+    data, mode, reason = BROKEN[kind]
+    before = workers_of(host)
+    host.installed.break_program("amy-workers", data, mode)
+    done = upgrade(host, host.workers, "workers")
+    assert reason in done["refusal"] and reason in host.amyctl("status").stdout
+    host.installed.install(version(host, "workers").encode())
+    assert workers_of(host) == before
