@@ -7,6 +7,7 @@
 #include "ctl_enter.h"
 #include "ctl_init.h"
 #include "ctl_logs.h"
+#include "ctl_refresh.h"
 #include "ctl_site.h"
 #include "ctl_text.h"
 
@@ -36,6 +37,9 @@ static const struct ctl_command commands[] = {
     {"logs", 1, 1, ctl_logs, "logs SITE [-f] [-n N] [OPTION...]",
      "all logs of a site, old and packed ones too, by time", ctl_logs_options,
      false},
+    {"refresh-test", 1, 1, ctl_refresh, "refresh-test SITE [--from SITE]",
+     "another site's backup, scrubbed, in a test site's database",
+     ctl_refresh_options, false},
     {"init", 1, 1, ctl_init, "init DOMAIN [OPTION...]",
      "the directory of a new site, its user, its page, its site.yaml",
      ctl_init_options, false},
@@ -74,6 +78,10 @@ ctl_help(void)
         "  --ref REF    deploy: a branch, tag or commit [deploy.ref]\n"
         "  --plan       deploy, rollback: only print the steps\n"
         "  --recover    deploy: only mend what a killed one left\n"
+        "  --from SITE, --set BACKUP, --scrub 'COMMAND'\n"
+        "               refresh-test: whose backup, which one, what makes it\n"
+        "               harmless [as site.yaml says, the newest verified]\n"
+        "  --yes        refresh-test: do not ask\n"
         "  --for deploy backup now: the one before a deployment, if the site\n"
         "               wants one\n"
         "  --verdict V  backup now: fails below parsed, or restored\n"

@@ -6,6 +6,7 @@
 
 #include "ctl_ask.h"
 #include "ctl_check.h"
+#include "ctl_job.h"
 #include "ctl_json.h"
 #include "ctl_text.h"
 
@@ -14,9 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define STATUS_BUSY 409
-#define ASK_MS 10000U /* an answer comes within a second or two */
 
 /* As given. */
 struct backup_options {
@@ -294,178 +292,6 @@ show_removed(const json_t *result)
     }
 }
 
-/* --- asking --- */
-
-static int
-ask_one(const char *run, struct ask *ask, const char *site)
-{
-    if (ask_all(run, ask, 1) < 0) {
-        (void)fprintf(stderr, "amyctl: making an event base failed\n");
-        return EXIT_FAILURE;
-    }
-    if (!ask_succeeded(ask)) {
-        ask_complain(ask, run, site);
-        return EXIT_FAILURE;
-    }
-    return EXIT_SUCCESS;
-}
-
-struct follow {
-    bool on_terminal;
-    bool shown;
-    bool json;
-    char stage[16];
-    int64_t began_ms;
-};
-
-static int64_t
-now_ms(void)
-{
-    const struct amy_clock *clock = amy_clock_system();
-
-    return clock->mono_ms(clock->user);
-}
-
-static void
-show_tables(const json_t *progress)
-{
-    int64_t tables = int_at(progress, "tables");
-    int64_t of = int_at(progress, "of_tables");
-
-    if (tables > 0 && of >= tables) {
-        (void)fprintf(stderr, ", table %" PRId64 " of %" PRId64, tables, of);
-    } else if (tables > 0) {
-        (void)fprintf(stderr, ", table %" PRId64, tables);
-    }
-}
-
-/* One line that is written over; only for a person who watches. */
-static void
-show_progress(struct follow *follow, const json_t *progress)
-{
-    int64_t bytes = int_at(progress, "bytes");
-    int64_t of = int_at(progress, "of");
-    int64_t elapsed_ms = 0;
-    char done[32] = "";
-    char all[32] = "";
-    char left[32] = "";
-
-    if (strcmp(follow->stage, text_at(progress, "stage")) != 0) {
-        (void)snprintf(follow->stage, sizeof(follow->stage), "%s",
-                       text_at(progress, "stage"));
-        text_tame(follow->stage);
-        follow->began_ms = now_ms();
-    }
-    elapsed_ms = now_ms() - follow->began_ms;
-    (void)fprintf(stderr, "\r\033[K%s  %s", follow->stage,
-                  text_bytes(bytes, done, sizeof(done)));
-    if (of > bytes) {
-        (void)fprintf(stderr, " of %s", text_bytes(of, all, sizeof(all)));
-    }
-    show_tables(progress);
-    if (of > bytes && bytes > 0) {
-        (void)fprintf(
-            stderr, ", %s left",
-            text_duration((int64_t)((double)elapsed_ms * (double)(of - bytes) /
-                                    (double)bytes),
-                          left, sizeof(left)));
-    }
-    (void)fflush(stderr);
-    follow->shown = true;
-}
-
-static void
-print_json(const json_t *json)
-{
-    (void)json_dumpf(json, stdout, JSON_COMPACT);
-    (void)printf("\n");
-    (void)fflush(stdout);
-}
-
-/* Programs are told of each step once: an answer may bring the same again. */
-static void
-tell_progress(struct follow *follow, const json_t *job, const json_t *before)
-{
-    const json_t *progress = json_object_get(job, "progress");
-
-    if (progress == NULL) {
-        return;
-    }
-    if (follow->json &&
-        !json_equal(progress, json_object_get(before, "progress"))) {
-        print_json(progress);
-    }
-    if (follow->on_terminal && !follow->json) {
-        show_progress(follow, progress);
-    }
-}
-
-static void
-end_progress(const struct follow *follow)
-{
-    if (follow->shown) {
-        (void)fprintf(stderr, "\r\033[K");
-    }
-}
-
-/* How a job is now; NULL: nobody knows, or it could not be asked. */
-static json_t *
-ask_job(const char *run, const char *site, int64_t number, bool quiet)
-{
-    struct ask ask = {
-        .daemon = "backup", .method = "GET", .timeout_ms = ASK_MS};
-    json_t *job = NULL;
-
-    (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/jobs/%" PRId64,
-                   site, number);
-    if (quiet) {
-        job = ask_all(run, &ask, 1) == 0 && ask_succeeded(&ask)
-                  ? json_incref(ask.json)
-                  : NULL;
-    } else if (ask_one(run, &ask, site) == EXIT_SUCCESS) {
-        job = json_incref(ask.json);
-    }
-    ask_clear(&ask, 1);
-    return job;
-}
-
-static bool
-is_running(const json_t *job)
-{
-    return strcmp(text_at(job, "state"), "running") == 0;
-}
-
-/* Until it is over; the last answer is the caller's to free, NULL: a failure
- * that was told. */
-static json_t *
-follow_job(const struct backup_options *options, const char *site, json_t *job)
-{
-    struct follow follow = {.on_terminal = isatty(STDERR_FILENO) == 1,
-                            .json = options->json,
-                            .began_ms = now_ms()};
-    int64_t number = int_at(job, "run");
-    json_t *before = NULL;
-
-    while (is_running(job)) {
-        tell_progress(&follow, job, before);
-        json_decref(before);
-        before = job;
-        job = ask_job(options->run, site, number, false);
-    }
-    json_decref(before);
-    end_progress(&follow);
-    return job;
-}
-
-static int
-complain(const char *site, const char *why)
-{
-    text_begin(stderr);
-    text_print(TEXT_PLAIN, "amyctl: %s: %s\n", site, why);
-    text_begin(stdout);
-    return EXIT_FAILURE;
-}
-
 static int
 show_end(const struct backup_options *options, const struct wish *wish,
          const char *site, const json_t *job)
@@ -474,91 +300,14 @@ show_end(const struct backup_options *options, const struct wish *wish,
     bool failed = strcmp(text_at(job, "state"), "done") != 0;
 
     if (options->json) {
-        print_json(job);
+        job_print(job);
     } else if (failed) {
         show_set(result);
-        return complain(site, text_at(job, "message"));
+        return job_complain(site, text_at(job, "message"));
     } else {
         wish->show(result);
     }
     return failed ? EXIT_FAILURE : EXIT_SUCCESS;
-}
-
-/* --- other jobs in the way --- */
-
-/* The number of the job that the site has under way; 0: none. */
-static int64_t
-find_running(const char *run, const char *site)
-{
-    struct ask ask = {.daemon = "backup",
-                      .method = "GET",
-                      .path = "/v1/status",
-                      .timeout_ms = ASK_MS};
-    const json_t *one = NULL;
-    int64_t number = 0;
-    size_t i = 0;
-
-    if (ask_all(run, &ask, 1) == 0 && ask_succeeded(&ask)) {
-        json_array_foreach(json_object_get(ask.json, "sites"), i, one)
-        {
-            if (strcmp(text_at(one, "site"), site) == 0) {
-                one = json_object_get(one, "backup");
-                number = int_at(json_object_get(one, "running"), "run");
-                break;
-            }
-        }
-    }
-    ask_clear(&ask, 1);
-    return number;
-}
-
-/* Let what the site has under way come to its end. */
-static void
-wait_for_others(const struct backup_options *options, const char *site)
-{
-    int64_t number = find_running(options->run, site);
-    bool more = number > 0;
-
-    while (more) {
-        json_t *job = ask_job(options->run, site, number, true);
-
-        more = is_running(job);
-        json_decref(job);
-    }
-}
-
-/* Asked for, and taken; NULL: refused, which was told. A deployment waits for
- * its turn. */
-static json_t *
-begin_job(const struct backup_options *options, const char *site,
-          const char *body)
-{
-    struct ask ask = {.daemon = "backup",
-                      .method = "POST",
-                      .body = body,
-                      .timeout_ms = ASK_MS};
-    json_t *job = NULL;
-    bool again = true;
-
-    (void)snprintf(ask.path, sizeof(ask.path), "/v1/sites/%s/jobs", site);
-    while (again) {
-        if (ask_all(options->run, &ask, 1) < 0) {
-            (void)complain(site, "making an event base failed");
-            break;
-        }
-        again = options->purpose != NULL && ask.status == STATUS_BUSY;
-        if (ask_succeeded(&ask)) {
-            job = json_incref(ask.json);
-        } else if (!again) {
-            ask_complain(&ask, options->run, site);
-        }
-        ask_clear(&ask, 1);
-        ask.status = 0;
-        if (again) {
-            wait_for_others(options, site);
-        }
-    }
-    return job;
 }
 
 /* --- all of it --- */
@@ -575,22 +324,25 @@ do_action(const struct backup_options *options, const struct wish *wish,
         "copy", "name", options->copy == NULL ? "" : options->copy, "why",
         options->purpose == NULL ? "manual" : options->purpose, "dry_run",
         options->dry_run ? 1 : 0);
+    const struct job_options how = {.run = options->run,
+                                    .json = options->json,
+                                    .wait_turn = options->purpose != NULL};
     char *text = json_dumps(body, JSON_COMPACT);
-    json_t *job = begin_job(options, site, text);
+    json_t *job = job_begin(&how, site, "jobs", text);
     int code = EXIT_FAILURE;
 
     free(text);
     json_decref(body);
     if (job != NULL && strcmp(text_at(job, "state"), "skipped") == 0) {
         if (options->json) {
-            print_json(job);
+            job_print(job);
         } else {
             text_print(TEXT_PLAIN, "%s: %s\n", site, text_at(job, "message"));
         }
         *ret_job = job;
         return EXIT_SUCCESS;
     }
-    job = job == NULL ? NULL : follow_job(options, site, job);
+    job = job == NULL ? NULL : job_follow(&how, site, job);
     if (job != NULL) {
         code = show_end(options, wish, site, job);
     }
@@ -629,7 +381,7 @@ insist(const struct backup_options *options, const struct wish *wish,
     (void)snprintf(why, sizeof(why), "the backup is %s, not %s%s%s", verdict,
                    wanted, text_at(set, "reason")[0] == '\0' ? "" : ": ",
                    text_at(set, "reason"));
-    return complain(site, why);
+    return job_complain(site, why);
 }
 
 /* The action that stands for a wish. */

@@ -22,8 +22,8 @@
 AMY_DEFINE_CLEANUP(struct amy__zreader *, amy__zreader_free)
 
 static int
-open_file(const struct amy__job *job, const struct amy__manifest *manifest,
-          const char *file, struct amy_error *err)
+open_own(const struct amy__job *job, const struct amy__manifest *manifest,
+         const char *file, struct amy_error *err)
 {
     AMY_CLEANUP(amy__close_p)
     int set_fd = openat(job->sets_fd, manifest->name,
@@ -38,6 +38,38 @@ open_file(const struct amy__job *job, const struct amy__manifest *manifest,
         return amy__err(err, AMY_EPARSE, "%s is missing", file);
     }
     return fd < 0 ? amy__err_sys(err, errno, "opening '%s'", file) : fd;
+}
+
+/* Read from its beginning once more: who lent it has opened it for us, and may
+ * not be asked again. */
+static int
+rewind_lent(const struct amy__loan *loan, const char *file,
+            struct amy_error *err)
+{
+    for (size_t i = 0; i < loan->count; i++) {
+        int fd = -1;
+
+        if (strcmp(loan->manifest.files[i].name, file) != 0) {
+            continue;
+        }
+        fd = fcntl(loan->fds[i], F_DUPFD_CLOEXEC, 0);
+        if (fd < 0 || lseek(fd, 0, SEEK_SET) < 0) {
+            amy__close(&fd);
+            return amy__err_sys(err, errno, "reading '%s'", file);
+        }
+        return fd;
+    }
+    return amy__err(err, AMY_EPARSE, "%s is missing", file);
+}
+
+static int
+open_file(const struct amy__job *job, const struct amy__manifest *manifest,
+          const char *file, struct amy_error *err)
+{
+    if (job->loan != NULL) {
+        return rewind_lent(job->loan, file, err);
+    }
+    return open_own(job, manifest, file, err);
 }
 
 int

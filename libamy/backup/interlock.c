@@ -13,8 +13,8 @@
 /* Instead of a space before a holder's name: no backup takes so long. */
 #define OLD "!"
 
-static int
-refuse_pooler(struct amy__pg *pg, struct amy_error *err)
+int
+amy__interlock_refuse_pooler(struct amy__pg *pg, struct amy_error *err)
 {
     char process[32] = "";
     int rc = amy__pg_ask(pg, "SELECT pg_backend_pid()", NULL, process,
@@ -44,7 +44,7 @@ amy__interlock_take(struct amy__pg *pg, struct amy_error *err)
         " AND (l.classid::bigint << 32) + l.objid::bigint = " KEY " LIMIT 1";
     char got[8] = "";
     char who[160] = "";
-    int rc = refuse_pooler(pg, err);
+    int rc = amy__interlock_refuse_pooler(pg, err);
 
     if (rc == 0) {
         rc = amy__pg_ask(pg, "SELECT pg_try_advisory_lock(" KEY ")", NULL, got,

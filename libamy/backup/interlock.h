@@ -13,6 +13,9 @@
  * @return 0, AMY_EBUSY (who has it is in err), AMY_ESTATE (for more than a day:
  *         that is no other backup any more), AMY_EUNSUPPORTED (a pooler: the
  *         lock would be some other client's), AMY_ECONN, AMY_EIO */
+/* AMY_EUNSUPPORTED: a pooler is between us and the server, and a lock would be
+ * some other client's. */
+int amy__interlock_refuse_pooler(struct amy__pg *pg, struct amy_error *err);
 int amy__interlock_take(struct amy__pg *pg, struct amy_error *err);
 
 struct amy__interlock_watch {

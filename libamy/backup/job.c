@@ -397,6 +397,17 @@ run_restore(struct amy__job *job, const struct amy__manifest *manifest,
 }
 
 static int
+run_lend(struct amy__job *job, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__manifest_clear_p) struct amy__manifest manifest;
+    int rc = 0;
+
+    amy__manifest_init(&manifest);
+    rc = read_named(job, &manifest, err);
+    return amy__lend(job, &manifest, rc, err);
+}
+
+static int
 run_on_set(struct amy__job *job, struct amy_error *err)
 {
     AMY_CLEANUP(amy__manifest_clear_p) struct amy__manifest manifest;
@@ -431,6 +442,8 @@ run_on_set(struct amy__job *job, struct amy_error *err)
     case AMY__JOB_COPY:
     case AMY__JOB_VERIFY_COPY:
     case AMY__JOB_FETCH:
+    case AMY__JOB_LEND:
+    case AMY__JOB_REFRESH:
         break;
     }
     amy__job_tell_set(job, &manifest);
@@ -525,7 +538,8 @@ changes_sets(const struct amy__job_spec *spec)
 {
     return spec->action != AMY__JOB_LIST && spec->action != AMY__JOB_SHOW &&
            spec->action != AMY__JOB_COPY &&
-           spec->action != AMY__JOB_VERIFY_COPY && !is_rehearsal(spec);
+           spec->action != AMY__JOB_VERIFY_COPY &&
+           spec->action != AMY__JOB_LEND && !is_rehearsal(spec);
 }
 
 static int
@@ -573,6 +587,10 @@ run(struct amy__job *job, struct amy_error *err)
     case AMY__JOB_VERIFY_COPY:
     case AMY__JOB_FETCH:
         return amy__copy_run(job, err);
+    case AMY__JOB_LEND:
+        return run_lend(job, err);
+    case AMY__JOB_REFRESH:
+        return amy__refresh(job, err);
     }
     return run_on_set(job, err);
 }

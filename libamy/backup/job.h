@@ -8,6 +8,7 @@
 #include <amy/error.h>
 
 #include "backup/copyrecord.h"
+#include "backup/lend.h"
 #include "backup/pg.h"
 #include "backup/program.h"
 #include "backup/retain.h"
@@ -36,6 +37,8 @@ enum amy__job_action {
     AMY__JOB_COPY,        /* bring a copy off the host up to date */
     AMY__JOB_VERIFY_COPY, /* read a set at a copy back */
     AMY__JOB_FETCH,       /* bring one back into DB_backups */
+    AMY__JOB_LEND,    /* hand one to a test site's job: the scheduler asks */
+    AMY__JOB_REFRESH, /* another site's into the test database, scrubbed */
 };
 
 /* Where copies go; a directory, or a bucket. "": not said. */
@@ -75,6 +78,10 @@ struct amy__job_spec {
     char to[128];       /* database to restore into; "": the site's own */
     int64_t slot_ms;    /* AMY__MANIFEST_NO_TIME */
     int64_t silence_ms; /* how long anybody may say nothing; 0: ten minutes */
+    char lender[256];   /* whose set is restored: a site */
+    char scrub[1024];   /* the command that makes it harmless: a JSON list */
+    int64_t scrub_ms;   /* how long it may take */
+    int lend_fd;        /* the socket to the other job; 0: none */
     char url[AMY__NOTIFY_URL_MAX + 1]; /* of a webhook: a secret */
     char body[2048];                   /* what it is told, as JSON */
     bool dry_run;
@@ -97,8 +104,9 @@ struct amy__job {
     int site_fd;
     int event_fd; /* events, one JSON object a line */
     int sets_fd;
-    struct amy__sets sets;       /* as they were at the beginning */
-    const struct amy__set *good; /* the newest of them that is, or NULL */
+    const struct amy__loan *loan; /* where a set's files are; NULL: sets_fd */
+    struct amy__sets sets;        /* as they were at the beginning */
+    const struct amy__set *good;  /* the newest of them that is, or NULL */
     struct amy__pg_target target;
     char **environment;       /* for programs; made with the target */
     size_t tables;            /* begun, for progress */
@@ -180,6 +188,11 @@ int amy__restore(struct amy__job *job, const struct amy__manifest *manifest,
 int amy__restore_compare(struct amy__pg *pg,
                          const struct amy__manifest *manifest,
                          struct amy_error *err);
+/* lend.c: hand a set over; rc: or that there is none, as err has it. */
+int amy__lend(struct amy__job *job, const struct amy__manifest *manifest,
+              int rc, struct amy_error *err);
+/* refresh.c: what was lent, scrubbed, in the place of the site's database. */
+int amy__refresh(struct amy__job *job, struct amy_error *err);
 /* notify.c: post the body to the URL, in which nothing of DB_backups or the
  * database has a part. AMY_EIO: it answered, and not with 2xx. */
 int amy__notify(const struct amy__job *job, struct amy_error *err);

@@ -91,12 +91,16 @@ run(struct amy__job *job, const struct amy__manifest *manifest,
     AMY_CLEANUP(amy__tool_stop_p) struct amy__tool tool = AMY__TOOL_NONE;
     struct amy__program program;
     char words[WORDS_SIZE];
+    /* Roles and rights of another site are not this one's. */
+    bool foreign = job->loan != NULL;
     const char *argv[] = {program.path,
                           "--exit-on-error",
                           "--single-transaction",
                           "--no-password",
                           "-d",
                           words,
+                          foreign ? "--no-owner" : NULL,
+                          "--no-privileges",
                           NULL};
     struct amy__feed feed = {
         .job = job, .manifest = manifest, .stage = "restore", .tool = &tool};

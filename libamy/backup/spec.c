@@ -11,8 +11,9 @@
 #include <string.h>
 
 static const char *const actions[] = {
-    "dump",  "verify", "drill", "restore", "list", "show",        "pin",
-    "unpin", "accept", "prune", "notify",  "copy", "verify-copy", "fetch"};
+    "dump",        "verify", "drill",  "restore", "list",   "show",
+    "pin",         "unpin",  "accept", "prune",   "notify", "copy",
+    "verify-copy", "fetch",  "lend",   "refresh"};
 #define ACTION_COUNT (sizeof(actions) / sizeof(actions[0]))
 
 const char *
@@ -35,9 +36,9 @@ struct member {
 #define TEXT(member) MEMBER(amy__job_spec, member)
 #define COPY(member) MEMBER(amy__copy_spec, member)
 
-static const struct member texts[] = {TEXT(site), TEXT(from),  TEXT(set),
-                                      TEXT(why),  TEXT(to),    TEXT(url),
-                                      TEXT(body), {NULL, 0, 0}};
+static const struct member texts[] = {
+    TEXT(site), TEXT(from), TEXT(set),    TEXT(why),   TEXT(to),
+    TEXT(url),  TEXT(body), TEXT(lender), TEXT(scrub), {NULL, 0, 0}};
 
 static const struct member copy_texts[] = {
     COPY(name),     COPY(directory), COPY(s3),          COPY(region),
@@ -135,6 +136,8 @@ amy__job_spec_write(const struct amy__job_spec *spec, struct amy__buf *out)
         rc |= amy__json_set(json, "slot_ms", amy__json_int(spec->slot_ms));
     }
     rc |= amy__json_set(json, "silence_ms", amy__json_int(spec->silence_ms));
+    rc |= amy__json_set(json, "scrub_ms", amy__json_int(spec->scrub_ms));
+    rc |= amy__json_set(json, "lend_fd", amy__json_int(spec->lend_fd));
     rc |= amy__json_set(json, "dry_run", amy__json_bool(spec->dry_run));
     rc |= amy__json_set(json, "tell_log", amy__json_bool(spec->tell_log));
     return rc == 0 ? amy__json_write(json, 0, out) : AMY_ENOMEM;
@@ -253,14 +256,15 @@ amy__job_spec_read(struct amy__span text, struct amy__job_spec *ret,
         .dry_run = amy__json_get_bool(json, "dry_run", false),
         .tell_log = amy__json_get_bool(json, "tell_log", false),
         .silence_ms = amy__json_get_int(json, "silence_ms", 0),
+        .scrub_ms = amy__json_get_int(json, "scrub_ms", 0),
+        .lend_fd = (int)amy__json_get_int(json, "lend_fd", 0),
         .slot_ms = amy__json_get_int(json, "slot_ms", AMY__MANIFEST_NO_TIME)};
     if (!read_action(json, ret)) {
         return amy__err(err, AMY_EPARSE, "a job without an action");
     }
-    if (ret->silence_ms < 0 || ret->silence_ms > INT_MAX) {
-        return amy__err(err, AMY_EPARSE,
-                        "'silence_ms' of a job is out of "
-                        "range");
+    if (ret->silence_ms < 0 || ret->silence_ms > INT_MAX || ret->scrub_ms < 0 ||
+        ret->scrub_ms > INT_MAX) {
+        return amy__err(err, AMY_EPARSE, "a time of a job is out of range");
     }
     rc = read_texts(texts, json, ret, err);
     rc = rc < 0 ? rc : read_rules(json, &ret->rules, err);

@@ -35,6 +35,7 @@ struct amy__run {
     struct amy__io *ended_io;
     struct amy__io *event_io;
     int event_fd;
+    int lend_fd;            /* the job's end of a socket to another; -1: none */
     struct amy__buf events; /* the beginning of the next line */
     size_t searched;        /* of which so much has no end of line */
     struct amy__json *progress;
@@ -253,6 +254,13 @@ void amy__scheduler_hook_ended(struct amy__scheduler_site *site,
                                const struct amy__run *run);
 /* How long to wait after so many tries to tell somebody. */
 int64_t amy__alarm_wait_ms(uint32_t tries);
+
+/* refresh.c: begin to put another site's backup into a test site's database.
+ * body: what was asked. AMY_EDENIED (no test site), AMY_EINVAL (whose, and
+ * scrubbed how?), AMY_ENOTFOUND, AMY_EBUSY ... */
+int amy__scheduler_refresh(struct amy__scheduler_site *site,
+                           const struct amy__json *body,
+                           struct amy__run **ret_run, struct amy_error *err);
 
 /* command.c: run the command for each alarm that it has not run for. */
 void amy__scheduler_commands(struct amy__scheduler_site *site);

@@ -214,7 +214,8 @@ read_request(const struct amy__scheduler_site *site,
     rc = amy__json_write(body, 0, &text);
     rc = rc < 0 ? rc : amy__job_spec_read(amy__buf_span(&text), &asked, NULL);
     amy__buf_clear(&text);
-    if (rc < 0 || asked.action == AMY__JOB_NOTIFY) {
+    if (rc < 0 || asked.action == AMY__JOB_NOTIFY ||
+        asked.action == AMY__JOB_LEND || asked.action == AMY__JOB_REFRESH) {
         return false;
     }
     amy__scheduler_spec(site, asked.action, ret);
@@ -294,6 +295,47 @@ on_ask(struct amy__control_call *call, void *user)
     amy__control_reply(call, 202, amy__run_json(run));
 }
 
+static unsigned
+status_of(int rc)
+{
+    switch (rc) {
+    case AMY_EINVAL:
+        return 422;
+    case AMY_EDENIED:
+        return 403;
+    case AMY_ENOTFOUND:
+        return 404;
+    case AMY_EBUSY:
+        return 409;
+    default:
+        return 503;
+    }
+}
+
+/* Another site's data: for admins alone. */
+static void
+on_refresh(struct amy__control_call *call, void *user)
+{
+    struct amy_scheduler *scheduler = user;
+    struct amy__scheduler_site *site = allowed_site(call, scheduler);
+    struct amy_error err = AMY_ERROR_INIT;
+    struct amy__run *run = NULL;
+    int rc = 0;
+
+    if (site == NULL || !amy__control_require(call, AMY__CONTROL_ADMINS)) {
+        return;
+    }
+    rc =
+        scheduler->stopping
+            ? amy__err(&err, AMY_ESTATE, "amy-backup is stopping")
+            : amy__scheduler_refresh(site, amy__control_body(call), &run, &err);
+    if (rc < 0) {
+        amy__control_refuse(call, status_of(rc), "%s", err.msg);
+        return;
+    }
+    amy__control_reply(call, 202, amy__run_json(run));
+}
+
 static struct amy__run *
 find_run(const struct amy__scheduler_site *site, const char *number)
 {
@@ -347,6 +389,7 @@ amy__scheduler_methods_add(struct amy_scheduler *scheduler,
         {"POST", "/v1/sites/{site}/reload", on_reload_site},
         {"POST", "/v1/sites/{site}/jobs", on_ask},
         {"GET", "/v1/sites/{site}/jobs/{run}", on_run},
+        {"POST", "/v1/sites/{site}/refresh", on_refresh},
     };
 
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {

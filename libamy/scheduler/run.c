@@ -42,7 +42,8 @@ is_heavy(const struct amy__run *run)
 {
     return run->command == NULL && (run->spec.action == AMY__JOB_DUMP ||
                                     run->spec.action == AMY__JOB_DRILL ||
-                                    run->spec.action == AMY__JOB_RESTORE);
+                                    run->spec.action == AMY__JOB_RESTORE ||
+                                    run->spec.action == AMY__JOB_REFRESH);
 }
 
 /* Reads manifests and nothing else. */
@@ -50,6 +51,7 @@ static bool
 is_reading(const struct amy__job_spec *spec)
 {
     return spec->action == AMY__JOB_LIST || spec->action == AMY__JOB_SHOW ||
+           spec->action == AMY__JOB_LEND ||
            (spec->action == AMY__JOB_PRUNE && spec->dry_run);
 }
 
@@ -158,6 +160,7 @@ close_process(struct amy__run *run)
     run->ended_io = NULL;
     run->event_io = NULL;
     amy__close(&run->event_fd);
+    amy__close(&run->lend_fd);
     amy__close(&run->child.pidfd);
     amy__buf_clear(&run->events);
 }
@@ -552,8 +555,11 @@ spawn(struct amy__run *run, char *const *environment, const struct start *start,
     const struct amy_scheduler *scheduler = run->borrow_site->borrow_scheduler;
     const struct amy__site *site = run->borrow_site->site;
     const char *job[] = {scheduler->program, "--job", NULL};
-    const struct amy__spawn_fd fds[] = {
-        {start->spec_fd, 0}, {start->event_fd, 1}, {start->site_fd, 3}};
+    const struct amy__spawn_fd fds[] = {{start->spec_fd, 0},
+                                        {start->event_fd, 1},
+                                        {start->site_fd, 3},
+                                        {run->lend_fd, run->spec.lend_fd}};
+    size_t fd_count = run->lend_fd < 0 ? 3 : 4;
     struct amy__spawn_plan plan = {
         .argv = run->command != NULL
                     ? (const char *const *)(uintptr_t)run->command
@@ -561,7 +567,7 @@ spawn(struct amy__run *run, char *const *environment, const struct start *start,
         .envp = (const char *const *)(uintptr_t)environment,
         .cwd_fd = start->site_fd,
         .fds = fds,
-        .fd_count = run->command != NULL ? 0 : sizeof(fds) / sizeof(fds[0]),
+        .fd_count = run->command != NULL ? 0 : fd_count,
         .set_ids = !scheduler->as_person,
         .uid = site->uid,
         .gid = site->gid,
@@ -605,6 +611,7 @@ start_process(struct amy__run *run, char *const *environment,
     if (rc == 0) {
         rc = spawn(run, environment, &start, err);
     }
+    amy__close(&run->lend_fd);
     if (rc == 0) {
         rc = amy__io_create(base, run->child.pidfd, AMY__IO_READ, on_ended, run,
                             &run->ended_io, err);
@@ -693,6 +700,7 @@ new_run(struct amy__scheduler_site *site, const struct amy__job_spec *spec,
     run->spec = *spec;
     run->child.pidfd = -1;
     run->event_fd = -1;
+    run->lend_fd = -1;
     run->heard_ms = amy__mono_ms(site->borrow_scheduler->borrow_clock);
     run->began_wall_ms = amy__wall_ms(site->borrow_scheduler->borrow_clock);
     amy__buf_init(&run->events, is_reading(spec) ? LIST_MAX : EVENT_MAX);

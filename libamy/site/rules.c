@@ -200,6 +200,25 @@ check_access(const struct amy__rules *rules, const struct amy__node *root)
     }
 }
 
+/* Another site's data goes into a test site alone. */
+static void
+check_refresh(const struct amy__rules *rules, const struct amy__node *root)
+{
+    struct amy__place place = amy__rules_place(root, "refresh", "refresh");
+
+    if (amy__node_get(root, "refresh") == NULL) {
+        return;
+    }
+    if (!rules->site->stage_test) {
+        place.allowed = "with 'stage: test'";
+        amy__report_error(rules->report, &place,
+                          "a production site's database is never refreshed");
+    } else if (amy__node_get(root, "database") == NULL) {
+        place.allowed = "with 'database: {from: DATABASE_URL}'";
+        amy__report_error(rules->report, &place, "needs a database");
+    }
+}
+
 /* --- backup --- */
 
 static void
@@ -750,6 +769,7 @@ amy__site_apply_rules(struct amy__site *site, const struct amy__node *root,
     check_domain(&rules, root, expect_domain);
     check_aliases(&rules, root);
     check_access(&rules, root);
+    check_refresh(&rules, root);
     check_backup(&rules, root);
     check_tls(&rules, root);
     check_http(&rules, root);

@@ -209,6 +209,10 @@ struct amy__site {
     /* The variable of the site's environment with the URL of its Redis, or
      * NULL. */
     char *redis_from;
+    /* Whose backup a test site takes over, and what makes it harmless. */
+    char *refresh_from;
+    char **refresh_scrub;       /* or NULL */
+    int64_t refresh_timeout_ms; /* [1h] of that */
     /* When it is backed up: at most one of the first three, or by hand only. */
     int64_t backup_every_ms; /* 0: not so */
     char **backup_at;        /* times of day, or NULL */

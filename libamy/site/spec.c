@@ -413,6 +413,16 @@ static const struct amy__field backup_fields[] = {
      .standard = "true"},
     END};
 
+static const struct amy__field refresh_fields[] = {
+    {ROW("from", TEXT, SITE(refresh_from)),
+     .allowed = "the domain of another site of this host",
+     .check = amy__domain_check},
+    {ROW("scrub", TEXTS, SITE(refresh_scrub)), .flags = AMY__FIELD_SOME,
+     .allowed = "a program and its arguments, as a list", .max = 64},
+    {ROW("timeout", DURATION, SITE(refresh_timeout_ms)), .standard = "1h",
+     .min = SECOND, .max = 7 * DAY},
+    END};
+
 static const struct amy__field log_file_fields[] = {
     {ROW("path", TEXT, LOG_FILE(path)), .flags = AMY__FIELD_REQUIRED,
      .allowed = "the name of a log in logs/, such as django.log",
@@ -474,6 +484,7 @@ const struct amy__field amy__site_fields[] = {
     {.key = "database", .kind = AMY__FIELD_MAP, .fields = database_fields},
     {.key = "redis", .kind = AMY__FIELD_MAP, .fields = redis_fields},
     {.key = "backup", .kind = AMY__FIELD_MAP, .fields = backup_fields},
+    {.key = "refresh", .kind = AMY__FIELD_MAP, .fields = refresh_fields},
     {.key = "logs", .kind = AMY__FIELD_MAP, .fields = logs_fields},
     {.key = "deploy",
      .kind = AMY__FIELD_MAP,

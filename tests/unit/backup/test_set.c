@@ -262,6 +262,8 @@ test_a_spec_is_read_as_it_was_written(void **state)
         .action = AMY__JOB_RESTORE,
         .slot_ms = T0,
         .dry_run = true,
+        .scrub_ms = 3600000,
+        .lend_fd = 4,
         .rules = {.count = 48, .age_ms = INT64_C(1) << 40, .monthly = 12}};
     struct amy__job_spec same;
     struct amy__buf text;
@@ -270,6 +272,8 @@ test_a_spec_is_read_as_it_was_written(void **state)
     (void)snprintf(spec.site, sizeof(spec.site), "example.org");
     (void)snprintf(spec.set, sizeof(spec.set), "20261123T204207Z");
     (void)snprintf(spec.to, sizeof(spec.to), "quote\"d");
+    (void)snprintf(spec.lender, sizeof(spec.lender), "shop.example.org");
+    (void)snprintf(spec.scrub, sizeof(spec.scrub), "[\"python\", \"-\"]");
     amy__buf_init(&text, 65536);
     assert_int_equal(amy__job_spec_write(&spec, &text), 0);
     assert_int_equal(amy__job_spec_read(amy__buf_span(&text), &same, NULL), 0);

@@ -106,6 +106,7 @@ add_run(enum amy__job_action action, bool internal)
     run->internal = internal;
     run->child.pidfd = -1;
     run->event_fd = -1;
+    run->lend_fd = -1;
     run->next = stage.site.runs;
     stage.site.runs = run;
     return run;

@@ -251,7 +251,7 @@ test_load_tells_owners_and_contents_at_once(void **state)
         "TOP/webapps/example.org/site.yaml:3:1: stge: unknown key, did you "
         "mean 'stage'? (allowed: site, aliases, stage, user, tls, http, "
         "health, workers, routes, limits, gate, access, database, redis, backup, "
-        "logs, deploy)\n");
+        "refresh, logs, deploy)\n");
 }
 
 /* Each kind of thing that is no regular file. */

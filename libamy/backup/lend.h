@@ -1,0 +1,37 @@
+/* A set of one site's for another site's job: the files, opened by a process of
+ * the user whose they are, and handed over a socket. Neither can read what the
+ * other has besides. Blocking. */
+#ifndef AMY_BACKUP_LEND_H
+#define AMY_BACKUP_LEND_H
+
+#include <amy/error.h>
+
+#include "backup/manifest.h"
+
+#define AMY__LOAN_FILES ((size_t)AMY__MANIFEST_FILES_MAX)
+
+/* What was lent. */
+struct amy__loan {
+    struct amy__manifest manifest;
+    int fds[AMY__LOAN_FILES]; /* of manifest.files, in their order */
+    size_t count;
+    char key[24];  /* of the lock that the lender's database has meanwhile */
+    int socket_fd; /* until amy__loan_seen */
+};
+void amy__loan_init(struct amy__loan *loan);
+void amy__loan_clear(struct amy__loan *loan);
+static inline void
+amy__loan_clear_p(struct amy__loan *loan)
+{
+    amy__loan_clear(loan);
+}
+
+/* Wait for it. site: whose set it must be; socket_fd is taken over.
+ * @return 0; as the lender's job failed, with its words; AMY_ETIMEOUT,
+ *         AMY_ECONN, AMY_EPROTO */
+int amy__loan_take(int socket_fd, const char *site, struct amy__loan *ret,
+                   struct amy_error *err);
+/* The lender may go. */
+void amy__loan_seen(struct amy__loan *loan);
+
+#endif

@@ -1,0 +1,228 @@
+"""amyctl refresh-test: production's data in a test database, never unscrubbed
+where anybody looks, and nothing at all when anything fails.
+"""
+
+import itertools
+import os
+import shutil
+import subprocess
+
+import pytest
+from backups import DOMAIN, Shop, trusting_server
+from hosting import venv
+from hosting.site import make_directory
+from hosting.wait import wait_for
+
+TEST = "test.localhost"
+NUMBERS = itertools.count(1)
+YAML = """\
+site: {domain}
+user: {user}
+stage: {stage}
+access: {{allow: [127.0.0.1]}}
+database: {{from: DATABASE_URL}}
+{more}
+"""
+SCRUB = """\
+#!/bin/sh
+# What a management command would do, with psql.
+set -eu
+exec psql -X -q -v ON_ERROR_STOP=1 -d "$DATABASE_URL" -c "$1"
+"""
+HARMLESS = "UPDATE item SET t = 'scrubbed'"
+
+
+@pytest.fixture(scope="session")
+def postgres(session_root):
+    yield from trusting_server(session_root / "pgr")
+
+
+class TestSite:
+    """The test site beside the shop: its database has two rows of its own."""
+
+    __test__ = False
+
+    def __init__(self, shop, base_venv):
+        self.shop = shop
+        self.site = shop.host.site(TEST)
+        make_directory(self.site.repo)
+        venv.build_over(self.site.venv, base_venv)
+        self.script = self.site.repo / "scrub"
+        self.script.write_text(SCRUB)
+        self.script.chmod(0o755)
+
+    def begin(self):
+        """With a database of its own for each test."""
+        self.database = f"trial{os.getpid()}_{next(NUMBERS)}"
+        self.shop.query(f"CREATE DATABASE {self.database}", "postgres")
+        self.query("CREATE TABLE item (id serial PRIMARY KEY, t text);"
+                   "INSERT INTO item (t) VALUES ('old'), ('older')")
+        url = self.shop.url(database=self.database).replace("postgres://", "postgresql://")
+        self.site.write_postactivate({"DATABASE_URL": url})
+        self.write(scrub=HARMLESS)
+
+    def write(self, scrub=None, stage="test", source=DOMAIN):
+        words = f', scrub: [./scrub, "{scrub}"]' if scrub else ""
+        more = f"refresh: {{from: {source}{words}}}" if stage == "test" else ""
+        self.site.write_yaml(YAML.format(domain=TEST, user=self.shop.host.user.name, stage=stage,
+                                         more=more))
+        if getattr(self.shop.host, "backup", None) is not None:
+            path = f"/v1/sites/{TEST}/reload"
+            status, said = self.shop.host.control("backup", "POST", path, {})
+            assert status == 200, said
+
+    def query(self, sql):
+        return self.shop.query(sql, self.database)
+
+    def rows(self):
+        return self.query("SELECT count(*), min(t), max(t) FROM item")
+
+    def refresh(self, *options, check=False):
+        return self.shop.host.amyctl("refresh-test", TEST, "--yes", *options, check=check)
+
+    def databases(self):
+        return self.shop.query("SELECT string_agg(datname, ' ' ORDER BY datname) FROM pg_database"
+                               f" WHERE datname LIKE '{self.database}%'", "postgres")
+
+    def expect_refused(self, *words, options=()):
+        """Nothing has changed, and the words say why."""
+        done = self.refresh(*options)
+        assert done.returncode == 1, done
+        for word in words:
+            assert word in done.stderr, done.stderr
+        assert self.rows() == "2|old|older"
+        assert self.databases() == self.database, "nothing is left beside it"
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def shop(host_for_module, postgres, django_venv):
+    shop = Shop(host_for_module, postgres, django_venv, rows=50)
+    shop.trial = TestSite(shop, django_venv)
+    shop.trial.begin()
+    shop.host.start_backup()
+    shop.host.amyctl("backup", "now", DOMAIN)
+    return shop
+
+
+@pytest.fixture
+def trial(shop):
+    shop.trial.begin()
+    return shop.trial
+
+
+def test_backup_is_scrubbed_and_takes_the_place(trial, shop):
+    name = shop.host.amyctl("backup", "check", DOMAIN).stdout.split()[0]
+    # Somebody is in the old one, as workers are, and somebody comes meanwhile.
+    idle = subprocess.Popen(
+        ["psql", "-X", "-q", "-h", str(shop.postgres.directory), "-U", shop.host.user.name,
+         "-d", trial.database, "-c", "SELECT pg_sleep(600)"],
+        stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: shop.query(f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{trial.database}'",
+                                "postgres") == "1", 30, "somebody is in it")
+    done = trial.refresh(check=True)
+    assert name in done.stdout or "scrubbed" in done.stdout
+    assert trial.rows() == "50|scrubbed|scrubbed"
+    assert trial.databases() == trial.database
+    assert "terminating connection" in idle.communicate(timeout=30)[1]
+    assert shop.counts()[0].startswith("50|"), "production is as it was"
+    assert shop.query("SELECT datacl IS NULL OR has_database_privilege('public', oid, 'CONNECT')"
+                      f" FROM pg_database WHERE datname = '{trial.database}'", "postgres") == "t"
+    assert not [path.name for path in (trial.site.directory / "DB_backups").iterdir()
+                if path.name.startswith("2")], "none of production's is left here"
+    log = (trial.site.directory / "logs" / "backup.log").read_text()
+    assert f"refreshed from {DOMAIN}, backup 2" in log
+    # And once more, in the place of that one.
+    trial.refresh(check=True)
+    assert trial.rows() == "50|scrubbed|scrubbed" and trial.databases() == trial.database
+
+
+def test_data_is_nobodys_before_it_is_harmless(trial, shop):
+    """The command itself looks: under which name, and who may enter."""
+    trial.write(scrub="CREATE TABLE seen AS SELECT current_database()::text AS name,"
+                      " has_database_privilege('public', current_database(), 'CONNECT') AS open;"
+                      " UPDATE item SET t = 'scrubbed'")
+    trial.refresh(check=True)
+    assert trial.query("SELECT name, open FROM seen") == f"{trial.database}_amy_new|f"
+
+
+@pytest.mark.parametrize("scrub, words", [
+    ("SELECT nonsense", ["scrub"]),
+    (None, ["no command makes the data harmless"])])
+def test_without_a_good_scrub_nothing_changes(trial, shop, scrub, words):
+    trial.write(scrub=scrub)
+    trial.expect_refused(*words)
+
+
+def test_scrub_that_goes_elsewhere_is_found_out(trial):
+    trial.expect_refused("did not connect", options=["--scrub", "true"])
+    trial.expect_refused("there is no 'nonesuch' in the PATH", options=["--scrub", "nonesuch x"])
+
+
+def test_production_site_is_never_refreshed(trial, shop):
+    trial.write(stage="production")
+    trial.expect_refused("is a production site", options=["--from", DOMAIN, "--scrub", "true"])
+    assert "is a production site" in shop.host.amyctl(
+        "refresh-test", DOMAIN, "--yes", "--from", TEST, "--scrub", "true", check=False).stderr
+
+
+def test_same_database_is_noticed(trial, shop):
+    """Both sites name the same database, by a mistake in one environment."""
+    trial.site.write_postactivate({"DATABASE_URL": shop.current_url})
+    before = shop.counts()
+    done = trial.refresh()
+    assert done.returncode == 1 and "have the same database" in done.stderr, done
+    assert shop.counts() == before
+
+
+def test_whose_backup_must_be_there(trial, shop):
+    trial.expect_refused("there is no site 'nobody.localhost'", options=["--from", "nobody.localhost"])
+    trial.expect_refused("not refreshed from itself", options=["--from", TEST])
+    trial.expect_refused("there is no backup", options=["--set", "20200101T000000Z"])
+    kept = shop.sets.rename(shop.sets.parent / "kept")
+    try:
+        trial.expect_refused("there is no verified backup")
+    finally:
+        if shop.sets.exists():
+            shutil.rmtree(shop.sets)
+        kept.rename(shop.sets)
+
+
+def test_program_must_say_yes(trial, shop):
+    done = shop.host.amyctl("refresh-test", TEST, check=False)
+    assert done.returncode == 1 and "--yes" in done.stderr
+    assert trial.rows() == "2|old|older"
+
+
+def test_role_that_may_not_make_databases_is_told_what_it_needs(trial, shop):
+    role = f"weak{os.getpid()}"
+    shop.query(f"CREATE ROLE {role} LOGIN; ALTER DATABASE {trial.database} OWNER TO {role};", "postgres")
+    trial.query(f"ALTER TABLE item OWNER TO {role}")
+    url = shop.url(database=trial.database)
+    user = url.split("//")[1].split(":")[0]
+    trial.site.write_postactivate({"DATABASE_URL": url.replace(f"//{user}:", f"//{role}:")})
+    trial.expect_refused("ALTER ROLE", "CREATEDB")
+
+
+@pytest.mark.root
+def test_sites_user_may_not_ask(trial, shop):
+    done = shop.host.amyctl("refresh-test", TEST, "--yes", user=shop.host.user, check=False)
+    assert done.returncode == 1
+    assert trial.rows() == "2|old|older"
+
+
+def test_refresh_that_is_killed_leaves_the_old_one_and_the_next_one_sweeps(trial, shop):
+    trial.write(scrub="SELECT pg_sleep(600)")
+    path = f"/v1/sites/{TEST}/refresh"
+    status, _ = shop.host.control("backup", "POST", path, {})
+    assert status == 202
+    wait_for(lambda: shop.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%'"
+                                f" AND datname = '{trial.database}_amy_new'", "postgres") == "1",
+             60, "it scrubs")
+    shop.host.backup.kill()
+    assert trial.rows() == "2|old|older"
+    shop.host.start_backup()
+    trial.write(scrub=HARMLESS)
+    wait_for(lambda: trial.refresh().returncode == 0, 60, "nothing of the other one is in the way")
+    assert trial.rows() == "50|scrubbed|scrubbed"
+    assert trial.databases() == trial.database
