@@ -56,7 +56,7 @@ amy__doctor_env(const struct amy__doctor *doctor, const struct amy__site *site,
     struct amy__env_options opts = {
         .site = site,
         .webapps_path = doctor->settings->webapps,
-        .as_person = doctor->rules.as_person,
+        .as_person = geteuid() != 0,
     };
 
     if (amy__loop_create(&base, err) < 0) {
@@ -79,9 +79,9 @@ amy__doctor_env(const struct amy__doctor *doctor, const struct amy__site *site,
 /* ---- the answer ---- */
 
 static int
-start(const struct amy__doctor *doctor, const struct amy__site *site,
-      const struct amy__env *env, const char *const *argv, int out_fd,
-      struct amy__child *ret_child, struct amy_error *err)
+start(const struct amy__site *site, const struct amy__env *env,
+      const char *const *argv, int out_fd, struct amy__child *ret_child,
+      struct amy_error *err)
 {
     AMY_CLEANUP(amy__user_clear) struct amy__user account = {0};
     const struct amy__spawn_fd fds[] = {{out_fd, 1}};
@@ -91,10 +91,10 @@ start(const struct amy__doctor *doctor, const struct amy__site *site,
         .cwd_fd = -1,
         .fds = fds,
         .fd_count = 1,
-        .set_ids = !doctor->rules.as_person,
+        .set_ids = geteuid() == 0,
         .uid = site->uid,
         .gid = site->gid,
-        .drop_capabilities = !doctor->rules.as_person,
+        .drop_capabilities = geteuid() == 0,
         .no_new_privs = true,
         .new_session = true,
         .parent_death_signal = SIGKILL,
@@ -153,7 +153,7 @@ ask(const struct amy__doctor *doctor, const struct amy__site *site,
     }
     ours = ends[0];
     theirs = ends[1];
-    rc = start(doctor, site, env, argv, theirs, &child, err);
+    rc = start(site, env, argv, theirs, &child, err);
     if (rc == 0) {
         amy__close(&theirs);
         rc = read_line(ours, until_ms, line, err);

@@ -8,7 +8,6 @@
 #include "core/files.h"
 #include "core/options.h"
 #include "doctor/internal.h"
-#include "site/told.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,7 +45,6 @@ open_all(struct amy__doctor *doctor, struct amy_error *err)
     if (rc < 0) {
         return rc;
     }
-    doctor->rules = amy__told_rules(doctor->settings, geteuid() != 0);
     doctor->root_fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (doctor->root_fd < 0) {
         return amy__err_sys(err, errno, "opening '%s'", root);
@@ -62,6 +60,9 @@ examine_site(struct amy__doctor *doctor, const struct amy__site *site)
     amy__doctor_modes(doctor, site);
     amy__doctor_users(doctor, site);
     amy__doctor_services(doctor, site);
+    amy__doctor_certs(doctor, site);
+    amy__doctor_names(doctor, site);
+    amy__doctor_disks_of_site(doctor, site);
     amy__doctor_leftovers(doctor, site);
 }
 
@@ -69,7 +70,14 @@ static void
 examine_host(struct amy__doctor *doctor)
 {
     doctor->findings.borrow_site = "";
+    amy__doctor_daemons(doctor);
+    amy__doctor_ports(doctor);
+    amy__doctor_renewals(doctor);
     amy__doctor_leftovers_of_host(doctor);
+    amy__doctor_clock(doctor);
+    amy__doctor_limits(doctor);
+    amy__doctor_disk(doctor, doctor->settings->state);
+    amy__doctor_disk(doctor, doctor->settings->spool);
 }
 
 static int

@@ -28,8 +28,8 @@ struct reading {
 static void
 cannot(const struct reading *reading, const char *path, int sys_errno)
 {
-    amy__finding_is(reading->findings, "/%s could not be looked at: %s", path,
-                    strerror(sys_errno));
+    amy__finding_is(reading->findings, "%s%s could not be looked at: %s",
+                    path[0] == '/' ? "" : "/", path, strerror(sys_errno));
     amy__finding_tell(reading->findings, AMY_DOCTOR_UNKNOWN, reading->check,
                       "run amyctl doctor as root");
 }

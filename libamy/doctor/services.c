@@ -6,7 +6,6 @@
 #include "doctor/judge.h"
 
 #include <string.h>
-#include <unistd.h>
 
 AMY_DEFINE_CLEANUP(struct amy__env *, amy__env_unref)
 
@@ -57,6 +56,15 @@ amy__doctor_services(struct amy__doctor *doctor, const struct amy__site *site)
 
     if (site->worker_count == 0 && site->redis_from == NULL &&
         site->database_from == NULL) {
+        return;
+    }
+    if (!amy__doctor_may_be(site)) {
+        amy__finding_is(&doctor->findings,
+                        "its environment, Redis and database were not asked: "
+                        "only root and '%s' may",
+                        site->user);
+        amy__finding_tell(&doctor->findings, AMY_DOCTOR_UNKNOWN, "environment",
+                          "run amyctl doctor as root");
         return;
     }
     env = amy__doctor_env(doctor, site, &err);

@@ -4,12 +4,14 @@
 #include "core/cleanup.h"
 #include "core/error.h"
 #include "core/files.h"
+#include "core/user.h"
 #include "doctor/internal.h"
 #include "site/schema.h"
 
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 AMY_DEFINE_CLEANUP(struct amy__site *, amy__site_unref)
 
@@ -28,14 +30,28 @@ tell_problem(const struct amy_problem *problem, void *user)
         "site", "mend it, then: amyctl reload %s", findings->borrow_site);
 }
 
-/* The domain that the site.yaml of this directory names, if it is another one.
+bool
+amy__doctor_is_person(const struct amy__site *site)
+{
+    return geteuid() != 0 && site->uid == geteuid();
+}
+
+bool
+amy__doctor_may_be(const struct amy__site *site)
+{
+    return geteuid() == 0 || site->uid == geteuid();
+}
+
+/* What the site.yaml of this directory says before anybody judges it: the
+ * domain, and whether its user is who looks. False: nothing that can be read.
  */
 static bool
-is_copy(const struct amy__doctor *doctor, const char *name,
-        char ret_original[256])
+read_plainly(const struct amy__doctor *doctor, const char *name,
+             char ret_domain[256], bool *ret_is_ours)
 {
     AMY_CLEANUP(amy__buf_clear_p) struct amy__buf yaml = {NULL, 0, 0, 0};
     AMY_CLEANUP(amy__site_unref_p) struct amy__site *site = NULL;
+    AMY_CLEANUP(amy__user_clear) struct amy__user user = {0};
     AMY_CLEANUP(amy__close_p)
     int fd = openat(doctor->webapps_fd, name,
                     O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -48,8 +64,10 @@ is_copy(const struct amy__doctor *doctor, const char *name,
                         &site, NULL) < 0) {
         return false;
     }
-    (void)snprintf(ret_original, 256, "%s", site->domain);
-    return strcmp(site->domain, name) != 0;
+    (void)snprintf(ret_domain, 256, "%s", site->domain);
+    *ret_is_ours =
+        amy__user_find(site->user, &user, NULL) == 0 && user.uid == geteuid();
+    return true;
 }
 
 static void
@@ -74,20 +92,26 @@ look_at(const char *name, void *user)
         doctor->opts.site == NULL || strcmp(doctor->opts.site, name) == 0;
     struct amy__site *site = NULL;
     struct amy_error err = AMY_ERROR_INIT;
-    char original[256] = "";
+    struct amy__site_rules rules = {.person = geteuid()};
+    char domain[256] = "";
+    bool is_ours = false;
     size_t before = findings->weight;
 
     doctor->found |= wanted;
     findings->borrow_site = name;
-    if (is_copy(doctor, name, original)) {
+    if (read_plainly(doctor, name, domain, &is_ours) &&
+        strcmp(domain, name) != 0) {
         if (wanted) {
-            tell_copy(doctor, name, original);
+            tell_copy(doctor, name, domain);
         }
         return 0;
     }
+    /* As the daemons would that serve it: a person's, or root's. */
+    rules.as_person = geteuid() != 0 && is_ours;
+    rules.borrow_front_user = doctor->settings->front_user;
     if (amy__site_load(doctor->webapps_fd, doctor->settings->webapps, name,
-                       &doctor->rules, wanted ? tell_problem : NULL, findings,
-                       NULL, &site, &err) == 0) {
+                       &rules, wanted ? tell_problem : NULL, findings, NULL,
+                       &site, &err) == 0) {
         if (doctor->site_count < AMY__DOCTOR_SITES_MAX) {
             doctor->sites[doctor->site_count++] = site;
         } else {

@@ -33,7 +33,7 @@ amy__doctor_users(struct amy__doctor *doctor, const struct amy__site *site)
     gid_t admin = 0;
 
     /* A person's own sites are all that person's. */
-    if (doctor->rules.as_person ||
+    if (amy__doctor_is_person(site) ||
         amy__user_find(site->user, &user, NULL) < 0) {
         return;
     }

@@ -54,6 +54,10 @@ int amy__tls_cert_check_dates(const struct amy__tls_cert *cert, int64_t wall_ms,
                               struct amy_error *err);
 void amy__tls_cert_info(const struct amy__tls_cert *cert,
                         struct amy__tls_cert_info *ret);
+/* Would a client that trusts whom this system trusts believe the chain as it is
+ * sent? Whatever the date. 0; AMY_EAUTH with OpenSSL's words; AMY_ENOMEM */
+int amy__tls_cert_verify(const struct amy__tls_cert *cert,
+                         struct amy_error *err);
 enum amy__tls_type amy__tls_cert_type(const struct amy__tls_cert *cert);
 /* By its DNS names, wildcards among them (RFC 9525 6.3). */
 bool amy__tls_cert_covers(const struct amy__tls_cert *cert, const char *name);

@@ -123,6 +123,44 @@ amy__tls_cert_add_key(struct amy__tls_cert *cert, struct amy__span pem,
     return 0;
 }
 
+static void
+free_store(X509_STORE **store)
+{
+    X509_STORE_free(*store);
+}
+
+static void
+free_verification(X509_STORE_CTX **verification)
+{
+    X509_STORE_CTX_free(*verification);
+}
+
+int
+amy__tls_cert_verify(const struct amy__tls_cert *cert, struct amy_error *err)
+{
+    AMY_CLEANUP(free_store) X509_STORE *store = X509_STORE_new();
+    AMY_CLEANUP(free_verification)
+    X509_STORE_CTX *verification = X509_STORE_CTX_new();
+    STACK_OF(X509) *chain = NULL;
+
+    ERR_clear_error();
+    if (store == NULL || verification == NULL ||
+        X509_STORE_set_default_paths(store) != 1 ||
+        SSL_CTX_get0_chain_certs(cert->ctx, &chain) != 1 ||
+        X509_STORE_CTX_init(verification, store, cert->leaf, chain) != 1) {
+        return amy__tls_err(err, AMY_ENOMEM, "verifying a certificate");
+    }
+    X509_STORE_CTX_set_purpose(verification, X509_PURPOSE_SSL_SERVER);
+    X509_STORE_CTX_set_flags(verification, X509_V_FLAG_NO_CHECK_TIME);
+    if (X509_verify_cert(verification) == 1) {
+        return 0;
+    }
+    ERR_clear_error();
+    return amy__err(
+        err, AMY_EAUTH, "%s",
+        X509_verify_cert_error_string(X509_STORE_CTX_get_error(verification)));
+}
+
 bool
 amy__tls_cert_covers(const struct amy__tls_cert *cert, const char *name)
 {
