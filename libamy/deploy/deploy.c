@@ -360,21 +360,32 @@ begin(struct amy_deploy *deploy)
     amy__defer_ask(deploy->turn);
 }
 
+/* There is a point from which it only goes on, forwards or backwards. */
+static bool
+gives_up(const struct amy_deploy *deploy)
+{
+    return deploy->canceled && !deploy->mending && !deploy->journal.served &&
+           deploy->code == 0;
+}
+
 void
 amy__deploy_turn(void *user)
 {
     struct amy_deploy *deploy = user;
     struct amy_error err = AMY_ERROR_INIT;
 
-    if (deploy->over || deploy->in_step) {
+    if (deploy->over || (deploy->in_step && !gives_up(deploy))) {
         return;
     }
-    if (!deploy->begun) {
+    if (deploy->in_step) {
+        amy__deploy_act_cancel(deploy);
+        amy__deploy_done(deploy, amy__err(&err, AMY_ECANCELED, "canceled"),
+                         &err);
+    } else if (!deploy->begun) {
         begin(deploy);
     } else if (deploy->at == deploy->plan.count) {
         end_plan(deploy);
-    } else if (deploy->canceled && !deploy->mending &&
-               !deploy->journal.served && deploy->code == 0) {
+    } else if (gives_up(deploy)) {
         amy__deploy_done(deploy, amy__err(&err, AMY_ECANCELED, "canceled"),
                          &err);
     } else {
@@ -416,16 +427,11 @@ amy_deploy_start(struct amy_deploy *deploy, amy_deploy_done_fn on_done,
 void
 amy_deploy_cancel(struct amy_deploy *deploy)
 {
-    struct amy_error err = AMY_ERROR_INIT;
-
     AMY_CHECK(deploy, AMY__DEPLOY_MAGIC);
-    if (!amy__is_maker(deploy->maker) || deploy->over || deploy->canceled) {
+    if (!amy__is_maker(deploy->maker) || !deploy->started || deploy->over) {
         return;
     }
+    /* Not at once: we may be called from an event of the step. */
     deploy->canceled = true;
-    if (deploy->in_step && !deploy->mending && !deploy->journal.served) {
-        amy__deploy_act_cancel(deploy);
-        amy__deploy_done(deploy, amy__err(&err, AMY_ECANCELED, "canceled"),
-                         &err);
-    }
+    amy__defer_ask(deploy->turn);
 }

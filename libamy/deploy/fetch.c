@@ -40,8 +40,18 @@ run(struct amy_deploy *deploy, const char *const *argv, bool take,
 }
 
 /* "20261127T033000Z-1a2b3c4d5e6f": sorted by name, they are by time. */
-static void
-name_release(struct amy_deploy *deploy, const char *what)
+static bool
+is_there(const struct amy_deploy *deploy, const char *name)
+{
+    struct stat st;
+
+    return fstatat(deploy->releases_fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* One that is not there, for it is removed should this fail: of two in a second
+ * the other one is "20261127T033000Z.2-1a2b3c4d5e6f". */
+static int
+name_release(struct amy_deploy *deploy, const char *what, struct amy_error *err)
 {
     struct amy__deploy_journal *journal = &deploy->journal;
     char time[25];
@@ -58,16 +68,27 @@ name_release(struct amy_deploy *deploy, const char *what)
     stamp[n] = '\0';
     (void)snprintf(journal->release, sizeof(journal->release), "%s-%.12s",
                    stamp, what);
+    for (unsigned i = 2; i < 100 && is_there(deploy, journal->release); i++) {
+        (void)snprintf(journal->release, sizeof(journal->release),
+                       "%s.%u-%.12s", stamp, i, what);
+    }
+    if (is_there(deploy, journal->release)) {
+        journal->release[0] = '\0';
+        return amy__err(err, AMY_EEXIST, "too many releases of this second");
+    }
     (void)snprintf(journal->target, sizeof(journal->target), "releases/%s",
                    journal->release);
+    return 0;
 }
 
 static int
 make_release(struct amy_deploy *deploy, const char *what, struct amy_error *err)
 {
-    int rc = 0;
+    int rc = name_release(deploy, what, err);
 
-    name_release(deploy, what);
+    if (rc < 0) {
+        return rc;
+    }
     deploy->journal.made = true;
     rc = amy__deploy_journal_save(deploy, err);
     return rc < 0 ? rc : amy__deploy_release_make(deploy, err);

@@ -191,6 +191,8 @@ amy__deploy_release_make(struct amy_deploy *deploy, struct amy_error *err)
         why = deploy->release_fd < 0 ? errno : 0;
     }
     end_as(deploy, &saved);
+    /* Somebody's who was quicker, and not ours to remove. */
+    deploy->journal.made = why != EEXIST;
     if (why != 0) {
         return amy__err_sys(err, why, "making " RELEASES "/%s as %s", name,
                             deploy->deployer.name);
