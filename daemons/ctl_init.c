@@ -132,8 +132,11 @@ print_certbot(const char *path, const char *domain, const char *const *aliases)
 }
 
 static void
-print_next(const char *path, const char *domain, const char *const *aliases)
+print_next(const char *path, const char *domain, const char *site_user,
+           const char *const *aliases)
 {
+    int first = geteuid() == 0 ? 3 : 1;
+
     text_print(TEXT_BOLD, "\nnext\n");
     if (geteuid() == 0) {
         text_print(TEXT_PLAIN,
@@ -142,18 +145,18 @@ print_next(const char *path, const char *domain, const char *const *aliases)
                    "renewed:\n",
                    domain, aliases[0] == NULL ? "" : " and its aliases");
         print_certbot(path, domain, aliases);
-        text_print(TEXT_PLAIN, "  3. ");
-    } else {
-        text_print(TEXT_PLAIN, "  1. ");
     }
+    text_print(TEXT_PLAIN, "  %d. ", first);
     text_print(TEXT_PLAIN,
-               "the code and its environment: %s/repo, .venv in it, and\n"
-               "     settings in .venv/bin/postactivate (export NAME=value)\n",
-               path);
+               "settings: lines `export NAME=value` in %s/postactivate,\n"
+               "     root's, of group %s, mode 0640\n",
+               path, site_user);
     text_print(TEXT_PLAIN,
-               "  %d. look through %s/site.yaml\n"
-               "  %d. amyctl reload %s; amyctl status %s\n",
-               geteuid() == 0 ? 4 : 2, path, geteuid() == 0 ? 5 : 3, domain,
+               "  %d. %s/site.yaml: what runs, its database, `deploy:`\n"
+               "  %d. amyctl deploy %s; or, with code and .venv in\n"
+               "     %s/repo by other means: amyctl reload %s\n"
+               "  %d. amyctl doctor %s\n",
+               first + 1, path, first + 2, domain, path, domain, first + 3,
                domain);
 }
 
@@ -218,7 +221,7 @@ report(const struct ctl *ctl, const char *domain,
     }
     (void)snprintf(path, sizeof(path), "%s/%s", ctl->webapps, domain);
     if (!given.dry_run) {
-        print_next(path, domain, aliases);
+        print_next(path, domain, view->site_user, aliases);
     }
     return EXIT_SUCCESS;
 }

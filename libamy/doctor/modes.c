@@ -65,8 +65,8 @@ look(struct look *look, const char *name, int flags,
 void
 amy__doctor_modes(struct amy__doctor *doctor, const struct amy__site *site)
 {
-    static const char *const secrets[] = {"repo/.venv/bin/postactivate",
-                                          "repo/.env"};
+    static const char *const secrets[] = {
+        "postactivate", "repo/.venv/bin/postactivate", "repo/.env"};
     static const char *const code[] = {"repo", "static", "media"};
     struct look at = {.doctor = doctor, .site = site};
     AMY_CLEANUP(amy__close_p)

@@ -22,6 +22,8 @@ static const char served[] =
     "#http: redirect              # serve: without HTTPS, too; off\n"
     "#health: {path: /, any_host: false, probes: 3, timeout: 10s, bake: 5s}\n"
     "#limits: {body: 20MiB, queue: 1000, queue_time: 30s}\n"
+    "#access: {allow: [192.0.2.0/24], except: [/healthz]}    # closed to "
+    "others\n"
     "#gate: {retry_after: 2m, allow: [], except: []}    # while closed\n";
 
 static const char workers[] =
@@ -61,6 +63,13 @@ static const char data[] =
     "#redis: {from: AMY_REDIS_URL}    # amyctl status tells of it, and of rq\n"
     "#logs: {size: 50MiB, every: daily, keep: 1000, max_age: 30d, total: "
     "2GiB, compress: gzip}\n";
+
+static const char releases[] =
+    "\n"
+    "# Where releases come from, and who fetches and builds them: not root, not "
+    "the site's user.\n"
+    "#deploy: {source: \"git@git.example.org:site.git\", ref: main, user: "
+    "deploy, gate: auto, keep: 5}\n";
 
 static int
 write_aliases(const struct amy__layout_text *text, struct amy__buf *out)
@@ -102,5 +111,8 @@ amy__layout_text(const struct amy__layout_text *text, struct amy__buf *out)
     if (rc == 0) {
         rc = amy__buf_append_text(out, routes);
     }
-    return rc < 0 ? rc : amy__buf_append_text(out, data);
+    if (rc == 0) {
+        rc = amy__buf_append_text(out, data);
+    }
+    return rc < 0 ? rc : amy__buf_append_text(out, releases);
 }

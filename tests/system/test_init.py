@@ -59,7 +59,7 @@ def test_what_is_to_be_done_next_is_said(new_host):
     said = host.amyctl("init", NEW, "--user", host.user.name, "--alias", "www.new.localhost").stdout
     assert "amy-front does not run" in said
     assert f"{host.webapps}/{NEW}/repo" in said
-    assert f"amyctl reload {NEW}" in said
+    assert f"amyctl deploy {NEW}; or" in said and f"amyctl reload {NEW}" in said
     if users.is_root():
         assert (f"certbot certonly --webroot -w {host.webapps}/{NEW}/acme -d {NEW} "
                 "-d www.new.localhost") in said

@@ -175,6 +175,7 @@ test_comments_can_be_taken_as_they_are(void **state)
     assert_string_equal(site->database_from, "DATABASE_URL");
     assert_string_equal(site->redis_from, "AMY_REDIS_URL");
     assert_int_equal(site->backup_every_ms, 1800000);
+    assert_string_equal(site->deploy.user, "deploy");
     amy__site_unref(site);
 }
 
