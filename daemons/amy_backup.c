@@ -35,6 +35,7 @@ options_of(struct daemon *daemon)
     opts.run = paths->run;
     opts.state = paths->state;
     opts.log = daemon_log(daemon);
+    opts.handover_fd_plus_one = daemon_handover(daemon);
     return opts;
 }
 
@@ -58,6 +59,24 @@ check(struct daemon *daemon, void *user)
 
     (void)user;
     return daemon_checked(errors, &err);
+}
+
+static int
+check_state(struct daemon *daemon, void *user, struct amy_error *err)
+{
+    struct amy_scheduler_options opts = options_of(daemon);
+
+    (void)user;
+    return amy_scheduler_check_state(&opts, err);
+}
+
+static int
+upgrade(const struct amy_upgrade_options *opts, void *user,
+        struct amy_error *err)
+{
+    const struct wiring *wiring = user;
+
+    return amy_scheduler_upgrade(wiring->scheduler, opts, err);
 }
 
 static int
@@ -146,6 +165,8 @@ main(int argc, char **argv)
         .start = start,
         .reload = reload,
         .stop = stop,
+        .upgrade = upgrade,
+        .check_state = check_state,
         .clear = clear,
     };
 

@@ -10,6 +10,7 @@
 #include <amy/error.h>
 #include <amy/export.h>
 #include <amy/log.h>
+#include <amy/upgrade.h>
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -36,6 +37,9 @@ struct amy_scheduler_options {
     const char *program;
     const struct amy_clock *borrow_clock; /**< NULL: the system's; outlives */
     const struct amy_log *log;            /**< NULL: silent; copied */
+    uint32_t handover_fd_plus_one;        /**< what AMY_STATE_FD names + 1
+                                               (amy/upgrade.h), taken over; 0: none */
+    uint32_t reserved;                    /**< must be 0 */
 };
 
 #define AMY_SCHEDULER_OPTIONS_INIT                                             \
@@ -102,6 +106,38 @@ AMY_API AMY_MUST_USE int amy_scheduler_start(struct amy_scheduler *scheduler,
  */
 AMY_API AMY_MUST_USE int amy_scheduler_reload(struct amy_scheduler *scheduler,
                                               struct amy_error *err);
+
+/**
+ * Become the next release in this same process (amy/upgrade.h).
+ *
+ * Jobs under way end first, for up to a day unless opts say otherwise; the
+ * control sockets go over, and all else is on disk.
+ *
+ * @param opts  copied; opts->refused tells how it went, unless it succeeded:
+ *              then there is nobody left to tell
+ * @return 0 (it is under way), AMY_EINVAL (no program, no arguments),
+ * AMY_EAGAIN (one is under way), AMY_ESTATE (stopping), AMY_ENOMEM
+ *
+ * Loop: the scheduler's base.  Blocks: while the trial is started.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_scheduler_upgrade(struct amy_scheduler *scheduler,
+                      const struct amy_upgrade_options *opts,
+                      struct amy_error *err);
+
+/**
+ * Could this release go on from there? For the trial of an upgrade.
+ *
+ * @param opts  handover_fd_plus_one, and where the settings are
+ * @return 0, AMY_EUNSUPPORTED (written for later releases only), AMY_EINVAL (no
+ *         descriptor; another daemon's), AMY_EPARSE, or an error of the
+ *         settings as amy_scheduler_create()
+ *
+ * Loop: none.  Blocks: for reading files.  Since: 0.1
+ */
+AMY_API AMY_MUST_USE int
+amy_scheduler_check_state(const struct amy_scheduler_options *opts,
+                          struct amy_error *err);
 
 /**
  * End all jobs, which leave nothing that looks complete and is not.

@@ -8,9 +8,11 @@
 #include "backup/schedule.h"
 #include "control/control.h"
 #include "control/metrics.h"
+#include "control/sockets.h"
 #include "core/json.h"
 #include "core/loop.h"
 #include "core/spawn.h"
+#include "core/upgrade.h"
 #include "site/env.h"
 #include "site/settings.h"
 #include "site/site.h"
@@ -18,6 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#define AMY__SCHEDULER_MAGIC 0x73636865U /* "sche" */
 #define AMY__RUN_ARGS 70
 #define AMY__DEPLOY_KEPT_MS (INT64_C(7) * 86400000)
 
@@ -179,6 +182,10 @@ struct amy_scheduler {
     bool stopping;
     amy_scheduler_done_fn on_stopped;
     void *stopped_user;
+    struct amy__upgrade_past past;
+    struct amy__upgrade *upgrade; /* under way, or NULL */
+    struct amy__upgrade_owner owner;
+    struct amy__handover *handover; /* while it is taken over, or NULL */
 };
 
 /* site.c */
@@ -300,5 +307,19 @@ int amy__scheduler_metrics_create(struct amy_scheduler *scheduler,
 /* methods.c */
 int amy__scheduler_methods_add(struct amy_scheduler *scheduler,
                                struct amy_error *err);
+
+/* scheduler.c */
+bool amy__scheduler_is_idle(const struct amy_scheduler *scheduler);
+struct amy__settings_args
+amy__scheduler_args(const struct amy_scheduler_options *o);
+int amy__scheduler_read_options(const struct amy_scheduler_options *opts,
+                                struct amy_scheduler_options *ret,
+                                struct amy_error *err);
+
+/* upgrade.c: from program to program. */
+void amy__scheduler_own(struct amy_scheduler *scheduler);
+/* Open what the program before this one left; nothing without a descriptor. */
+int amy__scheduler_take_over(struct amy_scheduler *scheduler,
+                             uint32_t fd_plus_one, struct amy_error *err);
 
 #endif

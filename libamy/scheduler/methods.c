@@ -121,6 +121,9 @@ on_status(struct amy__control_call *call, void *user)
     (void)amy__json_set(json, "since_ms", amy__json_int(age_ms));
     (void)amy__json_set(json, "as_person",
                         amy__json_bool(scheduler->as_person));
+    (void)amy__json_set(
+        json, "upgrade",
+        amy__upgrade_json(&scheduler->past, scheduler->upgrade));
     (void)amy__json_set(json, "sites", sites);
     amy__control_reply(call, 200, json);
 }

@@ -1,6 +1,7 @@
 /* What Prometheus is told of backups. */
 /* Not for people: methods.c. */
 #include "core/clock.h"
+#include "core/files.h"
 #include "scheduler/internal.h"
 
 typedef void (*tell_fn)(struct amy__metrics_text *text,
@@ -145,6 +146,7 @@ int
 amy__scheduler_metrics_create(struct amy_scheduler *scheduler,
                               struct amy_error *err)
 {
+    int inherited[AMY__METRICS_FDS] = {-1};
     struct amy__metrics_options opts = {
         .base = scheduler->base,
         .run_path = scheduler->settings->run,
@@ -153,8 +155,15 @@ amy__scheduler_metrics_create(struct amy_scheduler *scheduler,
         .address_count = scheduler->settings->backup_metrics_count,
         .borrow_clock = scheduler->borrow_clock,
         .log = &scheduler->log,
+        .inherited = inherited,
+        .inherited_count = amy__sockets_metrics(
+            scheduler->handover, scheduler->settings->run, inherited),
     };
     int rc = amy__metrics_create(&opts, &scheduler->metrics, err);
+
+    for (size_t i = 0; i < opts.inherited_count; i++) {
+        amy__close(&inherited[i]);
+    }
 
     return rc < 0
                ? rc

@@ -23,7 +23,6 @@
 #include <linux/capability.h>
 #include <unistd.h>
 
-#define SCHEDULER_MAGIC 0x73636865U /* "sche" */
 #define TICK_MS 1000
 
 /* To become a site's user, and to give DB_backups to it; SETPCAP only to empty
@@ -45,8 +44,8 @@ runs_something(const struct amy__scheduler_site *site)
     return false;
 }
 
-static bool
-is_idle(const struct amy_scheduler *scheduler)
+bool
+amy__scheduler_is_idle(const struct amy_scheduler *scheduler)
 {
     for (const struct amy__scheduler_site *site = scheduler->sites;
          site != NULL; site = site->next) {
@@ -74,7 +73,7 @@ on_sweep(void *user)
         }
     }
     if (scheduler->stopping && scheduler->on_stopped != NULL &&
-        is_idle(scheduler)) {
+        amy__scheduler_is_idle(scheduler)) {
         amy_scheduler_done_fn fn = scheduler->on_stopped;
 
         scheduler->on_stopped = NULL;
@@ -105,11 +104,12 @@ amy_scheduler_free(struct amy_scheduler *scheduler)
     if (scheduler == NULL) {
         return;
     }
-    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    AMY_CHECK(scheduler, AMY__SCHEDULER_MAGIC);
     if (!amy__is_maker(scheduler->maker)) {
         return;
     }
     scheduler->stopping = true;
+    amy__upgrade_free(scheduler->upgrade);
     while (scheduler->sites != NULL) {
         struct amy__scheduler_site *next = scheduler->sites->next;
 
@@ -134,21 +134,25 @@ AMY_DEFINE_CLEANUP(struct amy_scheduler *, amy_scheduler_free)
 static int
 open_control(struct amy_scheduler *scheduler, struct amy_error *err)
 {
+    int inherited =
+        amy__sockets_control(scheduler->handover, scheduler->settings->run);
     struct amy__control_options opts = {
         .base = scheduler->base,
         .run_path = scheduler->settings->run,
         .name = "backup",
         .borrow_clock = scheduler->borrow_clock,
         .log = &scheduler->log,
+        .inherited = &inherited,
     };
     int rc = amy__control_create(&opts, &scheduler->control, err);
 
+    amy__close(&inherited);
     rc = rc < 0 ? rc : amy__scheduler_methods_add(scheduler, err);
     return rc < 0 ? rc : amy__scheduler_metrics_create(scheduler, err);
 }
 
-static struct amy__settings_args
-args_of(const struct amy_scheduler_options *o)
+struct amy__settings_args
+amy__scheduler_args(const struct amy_scheduler_options *o)
 {
     return (struct amy__settings_args){.config = o->config,
                                        .webapps = o->webapps,
@@ -160,7 +164,7 @@ static int
 set_up(struct amy_scheduler *scheduler, const struct amy_scheduler_options *o,
        struct amy_error *err)
 {
-    struct amy__settings_args args = args_of(o);
+    struct amy__settings_args args = amy__scheduler_args(o);
     struct amy__told told = {.log = &scheduler->log};
     int rc = amy__settings_load(&args, amy__told_problem, &told,
                                 &scheduler->settings, err);
@@ -189,12 +193,21 @@ set_up(struct amy_scheduler *scheduler, const struct amy_scheduler_options *o,
         rc = amy__timer_create(scheduler->base, on_tick, scheduler,
                                &scheduler->tick, err);
     }
-    return rc == 0 ? open_control(scheduler, err) : rc;
+    if (rc == 0) {
+        amy__scheduler_own(scheduler);
+        rc = amy__scheduler_take_over(scheduler, o->handover_fd_plus_one, err);
+    }
+    rc = rc == 0 ? open_control(scheduler, err) : rc;
+    /* All else is on disk. */
+    amy__handover_free(scheduler->handover);
+    scheduler->handover = NULL;
+    return rc;
 }
 
-static int
-read_options(const struct amy_scheduler_options *opts,
-             struct amy_scheduler_options *ret, struct amy_error *err)
+int
+amy__scheduler_read_options(const struct amy_scheduler_options *opts,
+                            struct amy_scheduler_options *ret,
+                            struct amy_error *err)
 {
     int rc = amy__options_read(ret, sizeof(*ret), opts, sizeof(size_t), err);
 
@@ -211,7 +224,7 @@ amy_scheduler_create(const struct amy_scheduler_options *opts,
 {
     AMY_CLEANUP(amy_scheduler_free_p) struct amy_scheduler *scheduler = NULL;
     struct amy_scheduler_options o;
-    int rc = read_options(opts, &o, err);
+    int rc = amy__scheduler_read_options(opts, &o, err);
 
     if (rc < 0) {
         return rc;
@@ -220,7 +233,7 @@ amy_scheduler_create(const struct amy_scheduler_options *opts,
     if (scheduler == NULL) {
         return amy__err(err, AMY_ENOMEM, "allocating a scheduler");
     }
-    scheduler->magic = SCHEDULER_MAGIC;
+    scheduler->magic = AMY__SCHEDULER_MAGIC;
     scheduler->maker = getpid();
     scheduler->base = o.base;
     scheduler->borrow_clock = o.borrow_clock;
@@ -269,7 +282,7 @@ amy_scheduler_check(const struct amy_scheduler_options *opts,
     if (rc < 0) {
         return rc;
     }
-    args = args_of(&o);
+    args = amy__scheduler_args(&o);
     return amy__check_all(&args, &asks, on_problem, user, err);
 }
 
@@ -280,7 +293,7 @@ amy_scheduler_start(struct amy_scheduler *scheduler, struct amy_error *err)
 {
     int rc = 0;
 
-    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    AMY_CHECK(scheduler, AMY__SCHEDULER_MAGIC);
     rc = amy__check_maker(scheduler->maker, err);
     if (rc < 0) {
         return rc;
@@ -301,7 +314,7 @@ amy_scheduler_reload(struct amy_scheduler *scheduler, struct amy_error *err)
 {
     int rc = 0;
 
-    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    AMY_CHECK(scheduler, AMY__SCHEDULER_MAGIC);
     if (scheduler->stopping) {
         return amy__err(err, AMY_ESTATE, "stopping");
     }
@@ -317,11 +330,13 @@ amy_scheduler_stop(struct amy_scheduler *scheduler,
     bool again = false;
     int rc = 0;
 
-    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    AMY_CHECK(scheduler, AMY__SCHEDULER_MAGIC);
     rc = amy__check_maker(scheduler->maker, err);
     if (rc < 0) {
         return rc;
     }
+    amy__upgrade_free(scheduler->upgrade);
+    scheduler->upgrade = NULL;
     again = scheduler->stopping;
     scheduler->stopping = true;
     if (!again) {
@@ -342,7 +357,7 @@ amy_scheduler_stop(struct amy_scheduler *scheduler,
 bool
 amy_scheduler_logs_to_stdout(const struct amy_scheduler *scheduler)
 {
-    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    AMY_CHECK(scheduler, AMY__SCHEDULER_MAGIC);
     return scheduler->settings->logs_stdout;
 }
 
@@ -353,7 +368,7 @@ amy_scheduler_count(const struct amy_scheduler *scheduler, uint32_t *ret_sites,
     uint32_t sites = 0;
     uint32_t scheduled = 0;
 
-    AMY_CHECK(scheduler, SCHEDULER_MAGIC);
+    AMY_CHECK(scheduler, AMY__SCHEDULER_MAGIC);
     for (const struct amy__scheduler_site *site = scheduler->sites;
          site != NULL; site = site->next) {
         sites++;

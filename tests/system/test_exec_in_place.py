@@ -3,14 +3,12 @@ process. Nobody who asks meanwhile notices; downgrades go the same way."""
 
 import asyncio
 import os
-import re
 import shutil
 import signal
 import socket
 import ssl
 import struct
 import threading
-from collections import Counter
 
 import pytest
 import websocket
@@ -20,13 +18,12 @@ from hosting.rawhttp import Connection, client_context
 from hosting.site import copy_file
 from hosting.wait import wait_for
 from support import HERE, TINY, TINY_YAML, deploy_tiny
-from upgrading import SOON_S, Installed, open_files, upgrade, zombies
+from upgrading import NEW, OLD, SOON_S, Installed, expect_nothing_leaked, held, upgrade, zombies
 
 YAML = TINY_YAML.replace("gate:", """\
   - {{name: scheduler, command: [python, beat.py], replace: stop-first}}
   - {{name: loud, command: [python, loud.py]}}
 gate:""")
-OLD, NEW = b"0.1.0", b"0.1.1"
 PATHS = ["/fixed", "POST /echo"]
 
 
@@ -92,20 +89,6 @@ def test_front_goes_on_as_another_release_under_load(host):
     asked = load.report.answered + tls.report.answered
     wait_for(lambda: len(access_lines(host)) == asked, SOON_S, "no line is lost, none comes twice")
     assert all(line.count(" HTTP/1.1") == 1 for line in access_lines(host)), "none is torn"
-
-
-def held(pid):
-    """How many descriptors of each kind; sockets and files have numbers."""
-    return Counter(re.sub(r"[0-9]+", "N", line) for line in open_files(pid))
-
-
-def expect_nothing_leaked(child, before):
-    def more():
-        return {kind: count for kind, count in (held(child.pid) - before).items() if kind != "socket:[N]"}
-
-    wait_for(lambda: not more() and not zombies(child.pid)
-             and sum(held(child.pid).values()) <= sum(before.values()), SOON_S,
-             f"no descriptor, no zombie is left: {more()}")
 
 
 def test_front_has_lost_nothing_after_ten_times(host):
@@ -205,6 +188,7 @@ def test_bad_program_is_refused_and_the_old_one_goes_on(host, good_program, kind
     assert not zombies(host.front.pid)
 
 
+@pytest.mark.long  # tests/unit/pool/test_saved.c has it with two seconds
 def test_program_that_says_nothing_is_given_up(host, good_program):
     host.installed.break_program("amy-front", HANGS)
     done = upgrade(host, host.front, "front")

@@ -2,14 +2,16 @@
 each other as a package does it, and daemons that are started from there."""
 
 import os
-import shutil
+import re
 import signal
+from collections import Counter
 from pathlib import Path
 
 from hosting.host import binaries
 from hosting.wait import wait_for
 
 SOON_S = 60
+OLD, NEW = b"0.1.0", b"0.1.1"
 DAEMONS = ("amy-front", "amy-workers", "amy-backup")
 
 
@@ -100,3 +102,17 @@ def children(pid):
 def zombies(pid):
     return [child for child in children(pid)
             if Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()[0] == "Z"]
+
+
+def held(pid):
+    """How many descriptors of each kind; sockets and files have numbers."""
+    return Counter(re.sub(r"[0-9]+", "N", line) for line in open_files(pid))
+
+
+def expect_nothing_leaked(child, before):
+    def more():
+        return {kind: count for kind, count in (held(child.pid) - before).items() if kind != "socket:[N]"}
+
+    wait_for(lambda: not more() and not zombies(child.pid)
+             and sum(held(child.pid).values()) <= sum(before.values()), SOON_S,
+             f"no descriptor, no zombie is left: {more()}")
