@@ -24,6 +24,8 @@ static struct {
     const char *to;
     bool plan;
     bool recover;
+    bool if_changed;
+    bool list;
 } given;
 
 const struct ctl_option ctl_deploy_options[] = {
@@ -31,10 +33,12 @@ const struct ctl_option ctl_deploy_options[] = {
     {"from", 0, &given.from, NULL},
     {"plan", 0, NULL, &given.plan},
     {"recover", 0, NULL, &given.recover},
+    {"if-changed", 0, NULL, &given.if_changed},
     {NULL, 0, NULL, NULL}};
 
 const struct ctl_option ctl_rollback_options[] = {
     {"to", 0, &given.to, NULL},
+    {"list", 0, NULL, &given.list},
     {"plan", 0, NULL, &given.plan},
     {NULL, 0, NULL, NULL}};
 
@@ -170,13 +174,14 @@ on_done(struct amy_deploy *deploy, const struct amy_deploy_result *result,
     if (work->ctl->json) {
         print_json(json_pack(
             "{s:s, s:b, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, "
-            "s:I}",
+            "s:b, s:I}",
             "event", "done", "good", result->code == 0, "code", result->code,
             "step", result->step, "reason", result->reason, "next",
             result->next, "release", result->release, "previous",
             result->previous, "commit", result->commit, "backup",
             result->backup, "served", (int)result->served, "mended",
-            (int)result->mended, "took_ms", (json_int_t)result->took_ms));
+            (int)result->mended, "unchanged", (int)result->unchanged, "took_ms",
+            (json_int_t)result->took_ms));
     } else {
         show_result(work, result);
     }
@@ -241,6 +246,49 @@ run(struct work *work)
         }
     }
     return work->code;
+}
+
+/* ---- the releases that served ---- */
+
+static void
+list_served(const struct work *work)
+{
+    struct amy_deploy_release one = {.struct_size = sizeof(one)};
+    json_t *list = json_array();
+
+    for (size_t i = 0; amy_deploy_served(work->deploy, i, &one) == 0; i++) {
+        (void)json_array_append_new(
+            list,
+            json_pack("{s:s, s:s, s:s, s:s, s:I, s:b, s:b}", "release",
+                      one.link, "ref", one.ref, "commit", one.commit, "backup",
+                      one.backup, "served_ms", (json_int_t)one.served_wall_ms,
+                      "serves", (int)one.serves, "left", (int)one.left));
+    }
+    print_json(json_pack("{s:s, s:o}", "site", work->site, "releases", list));
+}
+
+static void
+show_served(const struct work *work)
+{
+    struct amy_deploy_release one = {.struct_size = sizeof(one)};
+    struct table *table = NULL;
+
+    if (work->ctl->json) {
+        list_served(work);
+        return;
+    }
+    table = table_create("llll");
+    for (size_t i = 0; amy_deploy_served(work->deploy, i, &one) == 0; i++) {
+        table_row(table);
+        table_cell(table, one.serves ? TEXT_BOLD : TEXT_PLAIN, "%s", one.link);
+        table_cell(table, TEXT_PLAIN, "%s", one.ref);
+        table_cell(table, TEXT_FAINT, "%.12s", one.commit);
+        table_cell(table, one.serves ? TEXT_GOOD : TEXT_WARN, "%s",
+                   one.serves ? "serves"
+                   : one.left ? "gone back from"
+                              : "");
+    }
+    table_finish(table, "  ");
 }
 
 /* ---- the plan ---- */
@@ -318,12 +366,15 @@ deploy(struct work *work, uint32_t kind, const char *from)
     opts.ref = given.ref;
     opts.from = from;
     opts.to = given.to;
+    opts.if_changed = given.if_changed;
     opts.on_event = on_event;
     opts.user = work;
     if (amy_deploy_create(&opts, on_problem, NULL, &work->deploy, &err) < 0) {
         return complain(work, &err);
     }
-    if (!given.plan) {
+    if (given.list) {
+        show_served(work);
+    } else if (!given.plan) {
         code = run(work);
     } else if (work->ctl->json) {
         print_plan(work);
@@ -379,5 +430,7 @@ int
 ctl_rollback(const struct ctl *ctl, int argc, char **argv)
 {
     (void)argc;
-    return begin(ctl, argv[0], AMY_DEPLOY_ROLLBACK, NULL);
+    /* A look needs no release to go back to. */
+    return begin(ctl, argv[0],
+                 given.list ? AMY_DEPLOY_RECOVER : AMY_DEPLOY_ROLLBACK, NULL);
 }

@@ -64,7 +64,7 @@ struct amy_deploy_result {
     uint32_t mended;      /**< 1: what was begun is undone, or there was
                                nothing; 0: some of it is left, as told */
     uint32_t served;      /**< 1: `release` serves */
-    uint32_t reserved;    /**< 0 */
+    uint32_t unchanged;   /**< 1: if_changed, and what serves is that already */
     const char *step;     /**< that failed; "" for none */
     const char *reason;   /**< "" for none */
     const char *next;     /**< what a person should do; "" for nothing */
@@ -94,7 +94,8 @@ struct amy_deploy_options {
     const char *state;       /**< NULL: $STATE_DIRECTORY, else /var/lib/amy */
     const char *site;        /**< required */
     uint32_t kind;           /**< enum amy_deploy_kind */
-    uint32_t reserved;       /**< must be 0 */
+    uint32_t if_changed;     /**< RELEASE: 1: do nothing where the commit serves
+                                  already */
     const char *ref;         /**< branch, tag or commit; NULL: deploy.ref */
     const char *from; /**< a directory or a tar file, absolute, instead of
                            deploy.source; the deploying user reads it */
@@ -152,6 +153,26 @@ AMY_API AMY_MUST_USE int amy_deploy_at(const struct amy_deploy *deploy,
 /** The release to deploy or to go back to, as far as it is known: "" before it
  *  was fetched. Since: 0.1 */
 AMY_API const char *amy_deploy_release(const struct amy_deploy *deploy);
+
+/** A release that served. The texts are the deployment's. */
+struct amy_deploy_release {
+    size_t struct_size;
+    const char *link;       /**< "releases/...", or "repo@COMMIT" in place */
+    const char *ref;        /**< "" for none */
+    const char *commit;     /**< "" for none */
+    const char *backup;     /**< the set made before it; "" for none */
+    int64_t served_wall_ms; /**< since when, the last time; 0: not known */
+    uint32_t serves;        /**< 1: now, as far as repo tells */
+    uint32_t left;          /**< 1: somebody went back from it */
+};
+
+/** The release of that number that served, from 0, the newest first;
+ * struct_size is set by the caller.
+ *  @return 0, AMY_ENOTFOUND
+ *  Since: 0.1 */
+AMY_API AMY_MUST_USE int
+amy_deploy_served(const struct amy_deploy *deploy, size_t index,
+                  struct amy_deploy_release *ret_release);
 
 /**
  * Take the site's lock, mend what a killed deployment left, and carry out all

@@ -351,6 +351,7 @@ allocate(const struct amy_deploy_options *o)
     deploy->on_event = o->on_event;
     deploy->event_user = o->user;
     deploy->kind = o->kind;
+    deploy->if_changed = o->if_changed != 0;
     deploy->as_person = geteuid() != 0;
     deploy->state_fd = -1;
     deploy->webapps_fd = -1;
@@ -384,6 +385,9 @@ amy_deploy_create(const struct amy_deploy_options *opts,
     rc = rc < 0 ? rc : load_site(deploy, on_problem, user, err);
     rc = rc < 0 ? rc : make_parts(deploy, err);
     rc = rc < 0 ? rc : amy__deploy_history_load(deploy, err);
+    if (rc == 0) {
+        (void)amy__deploy_link_read(deploy, deploy->now, NULL); /* or "" */
+    }
     if (rc == 0 && deploy->kind != AMY_DEPLOY_RECOVER) {
         rc = amy__deploy_prepare(deploy, err);
     }
@@ -430,6 +434,31 @@ amy_deploy_at(const struct amy_deploy *deploy, size_t index,
     ret_step->undo = amy__deploy_step_undo(step);
     ret_step->user = user_of(deploy, step);
     ret_step->timeout_ms = step->timeout_ms;
+    return 0;
+}
+
+int
+amy_deploy_served(const struct amy_deploy *deploy, size_t index,
+                  struct amy_deploy_release *ret_release)
+{
+    const struct amy__deploy_history *history = &deploy->history;
+    const struct amy__deploy_entry *entry = NULL;
+
+    AMY_CHECK(deploy, AMY__DEPLOY_MAGIC);
+    if (index >= history->count) {
+        return AMY_ENOTFOUND;
+    }
+    entry = &history->entries[history->count - 1 - index];
+    ret_release->link = entry->link;
+    ret_release->ref = entry->ref;
+    ret_release->commit = entry->commit;
+    ret_release->backup = entry->backup;
+    ret_release->served_wall_ms = entry->served_wall_ms;
+    ret_release->left = entry->left;
+    /* In place the last one that we know of is. */
+    ret_release->serves = deploy->now[0] == '\0'
+                              ? index == 0
+                              : strcmp(entry->link, deploy->now) == 0;
     return 0;
 }
 

@@ -177,7 +177,8 @@ finish(struct amy_deploy *deploy)
         .struct_size = sizeof(result),
         .code = deploy->code,
         .mended = !deploy->unmended,
-        .served = deploy->journal.served,
+        .served = deploy->journal.served || deploy->unchanged,
+        .unchanged = deploy->unchanged,
         .step = deploy->failed_step,
         .reason = deploy->reason,
         .next = deploy->next,
@@ -301,6 +302,27 @@ begin_own(struct amy_deploy *deploy, struct amy_error *err)
     deploy->journal.pid = getpid();
     deploy->journal.began_wall_ms = amy__wall_ms(deploy->borrow_clock);
     return amy__deploy_journal_save(deploy, err);
+}
+
+bool
+amy__deploy_is_unchanged(struct amy_deploy *deploy)
+{
+    struct amy__deploy_journal *journal = &deploy->journal;
+    const struct amy__deploy_entry *entry =
+        amy__deploy_history_find(&deploy->history, journal->previous);
+    const char *serves = journal->in_place ? journal->before
+                         : entry == NULL   ? ""
+                                           : entry->commit;
+
+    deploy->unchanged = deploy->if_changed && serves[0] != '\0' &&
+                        strcmp(serves, journal->commit) == 0;
+    if (deploy->unchanged) {
+        (void)snprintf(journal->target, sizeof(journal->target), "%s",
+                       journal->previous);
+        amy__deploy_tell(deploy, AMY_DEPLOY_NOTE, "it serves already");
+        deploy->plan.count = deploy->at + 1;
+    }
+    return deploy->unchanged;
 }
 
 static void

@@ -124,6 +124,9 @@ take_commit(struct amy_deploy *deploy, struct amy_error *err)
     }
     amy__deploy_tell(deploy, AMY_DEPLOY_NOTE, "%s is %s", journal->ref,
                      journal->commit);
+    if (amy__deploy_is_unchanged(deploy)) {
+        return 1;
+    }
     return make_release(deploy, journal->commit, err);
 }
 
@@ -164,7 +167,7 @@ git_stage(struct amy_deploy *deploy, struct amy_error *err)
         const char *argv[] = {GIT, "read-tree", deploy->journal.commit, NULL};
         int rc = take_commit(deploy, err);
 
-        return rc < 0 ? rc : run(deploy, argv, false, err);
+        return rc != 0 ? rc : run(deploy, argv, false, err);
     }
     case 4: {
         const char *argv[] = {GIT,     "--work-tree=.", "checkout-index",

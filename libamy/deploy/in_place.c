@@ -128,7 +128,9 @@ next_of_fetch(struct amy_deploy *deploy, int rc, struct amy_error *err)
     }
     if (rc == 0) {
         deploy->stage++;
-        rc = fetch_stage(deploy, err);
+        rc = deploy->stage == 5 && amy__deploy_is_unchanged(deploy)
+                 ? 1
+                 : fetch_stage(deploy, err);
     }
     if (rc != 0) { /* 1: that was all */
         amy__deploy_done(deploy, rc < 0 ? rc : 0, err);

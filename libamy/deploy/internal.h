@@ -69,7 +69,9 @@ struct amy_deploy {
     amy_deploy_done_fn on_done;
     void *done_user;
     uint32_t kind; /* enum amy_deploy_kind */
-    char *ref;     /* asked for; or NULL */
+    bool if_changed;
+    bool unchanged; /* and it is not: there is nothing to do */
+    char *ref;      /* asked for; or NULL */
     char *from;
     char *to;
     char *domain;
@@ -120,6 +122,7 @@ struct amy_deploy {
     struct amy__json *answer; /* or NULL */
     int64_t job;              /* of amy-backup */
     char release_path[PATH_MAX];
+    char now[AMY__DEPLOY_LINK_SIZE];     /* what repo led to at first */
     char cleaned[AMY__DEPLOY_LINK_SIZE]; /* the release that goes now */
 };
 
@@ -222,6 +225,9 @@ int amy__deploy_env(struct amy_deploy *deploy, amy__deploy_then_fn then,
 void amy__deploy_fetch(struct amy_deploy *deploy);
 void amy__deploy_environment(struct amy_deploy *deploy);
 void amy__deploy_environment_back(struct amy_deploy *deploy);
+/* Is the journal's commit what serves? Then, if nobody wants it again, the plan
+ * ends with the step under way. */
+bool amy__deploy_is_unchanged(struct amy_deploy *deploy);
 /* A commit as git names it, from what a program said. AMY_EIO: none. */
 int amy__deploy_commit_read(struct amy__span text,
                             char ret[AMY__DEPLOY_COMMIT_SIZE],

@@ -103,6 +103,21 @@ def test_rollback_goes_to_the_one_before_and_further(tiny):
     assert tiny.link == second and tiny.serving == second.rpartition("/")[2]
 
 
+def test_what_serves_already_is_not_deployed_again(tiny):
+    first, releases = tiny.link, tiny.releases
+    end = tiny.events(tiny.deploy("--if-changed", "--json"))[-1]
+    assert end["good"] and end["unchanged"] and end["release"] == first, end
+    assert tiny.releases == releases and tiny.journal is None
+    commit = tiny.repository.commit("second")
+    end = tiny.events(tiny.deploy("--if-changed", "--json"))[-1]
+    assert end["good"] and not end["unchanged"] and end["commit"] == commit
+    tiny.rollback()
+    listed = json.loads(tiny.rollback("--list", "--json").stdout)["releases"]
+    assert [(one["release"] == first, one["serves"], one["left"]) for one in listed] == [
+        (True, True, False), (False, False, True)]
+    assert "gone back from" in tiny.rollback("--list").stdout
+
+
 def test_plan_touches_nothing(tiny):
     tree = sorted(os.walk(tiny.site.directory))
     tiny.repository.commit("second")
