@@ -1,11 +1,13 @@
 """Deployments of the demo's site: PostgreSQL, Redis, migrations, a backup, rq."""
 
 import json
+import re
 import subprocess
 
 import pytest
 
 from deploying import DJANGO_STEPS, Deployments, Repository, deploy_lines, write_settings
+from hosting import walk
 from hosting.host import Host
 from hosting.load import PlainLoad
 from hosting.users import clean_environment
@@ -179,3 +181,42 @@ def test_rollback_is_quick_and_nobody_notices(demo):
     assert any("pages.0105_late" in text for text in warnings), warnings
     assert demo.serving == demo.link.rpartition("/")[2]
     assert end["took_ms"] < 30000  # 3 s on a machine that does nothing else
+
+
+def assets_of(demo):
+    """What a page that is open now will ask for: names with hashes."""
+    page = demo.host.get(demo.domain, "/", tls=False).body.decode()
+    return sorted(set(re.findall(r'/static/[^"]+', page)))
+
+
+def asked(host):
+    """Requests that the front processes have had."""
+    return sum(process["requests"] for process in walk.merged(host.status(), "processes"))
+
+
+@pytest.mark.parametrize(
+    "requests", [20_000, pytest.param(200_000, marks=pytest.mark.long)])
+def test_nobody_notices_a_deployment(demo, postgres, requests):
+    """Without a migration and with an additive one, in turns, until so many have asked: for the page and for
+    what the page as it was before brings along."""
+    demo.write_deploy("gate: none")
+    assets = assets_of(demo)
+    assert assets
+    count = 0
+    begin = asked(demo.host)
+    with PlainLoad(demo.host, demo.domain, ["/healthz", *assets], 8) as load:
+        while count < 2 or asked(demo.host) - begin < requests:
+            field = f"load_{requests}_{count}"
+            demo.repository.append("pages/static/pages/site.css", f"/* {field} */\n")
+            if count % 2 == 1:
+                demo.add_migration(f"02{count:02}_{field}", field)
+            else:
+                demo.repository.commit(field)
+            demo.deploy()
+            assert (field in demo.columns(postgres)) == (count % 2 == 1)
+            count += 1
+        report = load.stop()
+    assert report.lost == 0 and set(report.by_status) == {200}, report
+    assert report.answered >= requests and len(report.paths) == 1 + len(assets)
+    assert set(assets) != set(assets_of(demo)), "the new pages name another style sheet"
+    demo.write_deploy("")
