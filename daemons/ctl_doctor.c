@@ -13,6 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a sentence; longer ones are cut. */
+#define TEXT_SIZE 2048
+
 /* As given; NULL: not. */
 static struct {
     const char *skip;
@@ -41,18 +44,31 @@ struct shown {
     char site[256]; /* whose the last one was */
 };
 
+/* A file's name may be no text of JSON's. */
+static void
+keep(struct shown *shown, const struct amy_doctor_finding *finding)
+{
+    char what[TEXT_SIZE];
+    char todo[TEXT_SIZE];
+
+    (void)snprintf(what, sizeof(what), "%s", finding->what);
+    (void)snprintf(todo, sizeof(todo), "%s", finding->todo);
+    text_tame(what);
+    text_tame(todo);
+    (void)json_array_append_new(
+        shown->findings,
+        json_pack("{s:s, s:s, s:s, s:s, s:s}", "severity",
+                  severities[finding->severity].word, "site", finding->site,
+                  "check", finding->check, "what", what, "todo", todo));
+}
+
 static void
 show(const struct amy_doctor_finding *finding, void *user)
 {
     struct shown *shown = user;
 
     if (shown->json) {
-        (void)json_array_append_new(
-            shown->findings,
-            json_pack("{s:s, s:s, s:s, s:s, s:s}", "severity",
-                      severities[finding->severity].word, "site", finding->site,
-                      "check", finding->check, "what", finding->what, "todo",
-                      finding->todo));
+        keep(shown, finding);
         return;
     }
     if (shown->count++ == 0 || strcmp(shown->site, finding->site) != 0) {

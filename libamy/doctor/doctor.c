@@ -70,6 +70,7 @@ static void
 examine_host(struct amy__doctor *doctor)
 {
     doctor->findings.borrow_site = "";
+    amy__doctor_front_user(doctor);
     amy__doctor_daemons(doctor);
     amy__doctor_ports(doctor);
     amy__doctor_renewals(doctor);

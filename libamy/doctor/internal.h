@@ -52,6 +52,7 @@ void amy__doctor_names(struct amy__doctor *doctor,
 void amy__doctor_disks_of_site(struct amy__doctor *doctor,
                                const struct amy__site *site);
 void amy__doctor_disk(struct amy__doctor *doctor, const char *path);
+void amy__doctor_front_user(struct amy__doctor *doctor);
 void amy__doctor_clock(struct amy__doctor *doctor);
 void amy__doctor_limits(struct amy__doctor *doctor);
 void amy__doctor_daemons(struct amy__doctor *doctor);

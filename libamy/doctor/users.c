@@ -5,7 +5,7 @@
 #include "doctor/internal.h"
 #include "doctor/judge.h"
 
-#include <string.h>
+#include <unistd.h>
 
 #define ADMIN_GROUP "amy-admin"
 
@@ -43,4 +43,19 @@ amy__doctor_users(struct amy__doctor *doctor, const struct amy__site *site)
                         amy__user_in_group(&user, front.gid);
     facts.shares = find_other(doctor, site);
     amy__judge_user(&facts, &doctor->findings);
+}
+
+void
+amy__doctor_front_user(struct amy__doctor *doctor)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+
+    /* Started by a person, everything runs as that person. */
+    if (geteuid() == 0 && amy__settings_front_user(doctor->settings, NULL, NULL,
+                                                   NULL, &err) < 0) {
+        amy__finding_is(&doctor->findings, "%s", err.msg);
+        amy__finding_tell(&doctor->findings, AMY_DOCTOR_ERROR, "user-missing",
+                          "make it, or name another one (`front.user` of "
+                          "amy.yaml)");
+    }
 }

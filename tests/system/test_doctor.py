@@ -125,6 +125,17 @@ def test_others_are_told_what_they_cannot_see(clinic):
 # ---- files of other programs
 
 
+def test_a_name_that_is_no_utf_8_is_told_as_well(clinic):
+    """JSON has no such text, and a finding is not left out for it."""
+    other = clinic.host.root / "latin"
+    shutil.copytree(clinic.etc, other)
+    (other / "etc/nginx/sites-enabled").mkdir(parents=True)
+    with open(os.fsencode(other / "etc/nginx/sites-enabled") + b"/caf\xe9", "w") as file:
+        file.write(f"server_name {TINY};\n")
+    findings = clinic.doctor(root=other)[1]
+    assert [one["what"].split(":")[0] for one in findings] == ["/etc/nginx/sites-enabled/caf?"]
+
+
 def test_leftovers(clinic):
     site = clinic.site.directory
     old = clinic.host.root / "old"
@@ -294,6 +305,37 @@ def test_a_database_elsewhere_with_and_without_tls(clinic, postgres, redis, sess
     finally:
         server.stop()
         clinic.set_variables(**redis_variables(postgres, redis))
+
+
+@pytest.mark.root
+def test_names_lead_somewhere(clinic):
+    """By a hosts file of its own, so that no name server is asked."""
+    hosts = clinic.host.root / "hosts"
+    hosts.write_text(f"127.0.0.1 localhost {TINY}\n192.0.2.7 www.{TINY}\n")
+    before = clinic.site.yaml.read_text()
+    argv = " ".join(map(str, clinic.host.amyctl_argv(
+        "doctor", "--json", "--root", clinic.etc, "--skip", "clock,disk,limits,cert")))
+    try:
+        clinic.site.write_yaml(before + f"aliases: [www.{TINY}]\n")
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-ec", f"mount --bind {hosts} /etc/hosts; exec {argv}"],
+            env=clean_environment(**sanitizer_options()), capture_output=True, text=True,
+            check=False, timeout=60)
+    finally:
+        clinic.site.write_yaml(before)
+    findings = json.loads(done.stdout)["findings"]
+    assert [(one["check"], one["severity"]) for one in findings] == [("dns-elsewhere", "info")], done
+    assert f"www.{TINY} leads to 192.0.2.7" in findings[0]["what"]
+
+
+@pytest.mark.root
+def test_the_fronts_user_is_missing(clinic):
+    before = clinic.host.settings.read_text()
+    try:
+        clinic.host.write_settings(user="amy-nobody-at-all")
+        assert clinic.heavy() == ["user-missing"]
+    finally:
+        clinic.host.settings.write_text(before)
 
 
 def test_daemons_and_ports(clinic):
