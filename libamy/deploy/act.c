@@ -117,7 +117,7 @@ on_open(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
     if (rc == 0) {
         deploy->journal.closed = false;
-        rc = amy__deploy_journal_save(deploy, err);
+        rc = amy__deploy_journal_undone(deploy, err);
     }
     amy__deploy_done(deploy, rc, err);
 }
@@ -306,7 +306,7 @@ on_removed(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
     if (rc == 0) {
         deploy->journal.made = false;
-        rc = amy__deploy_journal_save(deploy, err);
+        rc = amy__deploy_journal_undone(deploy, err);
     }
     amy__deploy_done(deploy, rc, err);
 }

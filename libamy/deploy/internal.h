@@ -196,6 +196,10 @@ int amy__deploy_settings_bring(struct amy_deploy *deploy,
 /* ---- keep.c: journal, history, lock, log ---- */
 int amy__deploy_lock(struct amy_deploy *deploy, struct amy_error *err);
 int amy__deploy_journal_save(struct amy_deploy *deploy, struct amy_error *err);
+/* Something is undone, or done to its end. While mending a journal that cannot
+ * be written is no failure: at worst the same is undone once more. */
+int amy__deploy_journal_undone(struct amy_deploy *deploy,
+                               struct amy_error *err);
 /* AMY_ENOTFOUND: none is there. */
 int amy__deploy_journal_load(const struct amy_deploy *deploy,
                              struct amy__deploy_journal *ret,

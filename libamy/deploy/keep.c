@@ -96,6 +96,14 @@ amy__deploy_journal_save(struct amy_deploy *deploy, struct amy_error *err)
 }
 
 int
+amy__deploy_journal_undone(struct amy_deploy *deploy, struct amy_error *err)
+{
+    int rc = amy__deploy_journal_save(deploy, err);
+
+    return deploy->mending ? 0 : rc;
+}
+
+int
 amy__deploy_journal_load(const struct amy_deploy *deploy,
                          struct amy__deploy_journal *ret, struct amy_error *err)
 {

@@ -58,6 +58,11 @@ run(struct amy_deploy *deploy, const char *what, int cwd_fd,
     const struct amy__deploy_program program = {
         .argv = argv, .who = AMY__DEPLOY_AS_SITE, .cwd_fd = cwd_fd};
 
+    if (deploy->site->redis_from == NULL) {
+        return amy__err(err, AMY_ESTATE,
+                        "site.yaml does not say any more where the queues are "
+                        "(redis)");
+    }
     (void)snprintf(wait, sizeof(wait), "%" PRId64,
                    deploy->site->deploy.rq_drain_ms / 1000);
     return amy__deploy_run(deploy, &program, then, err);
@@ -86,7 +91,7 @@ on_resumed(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
     if (rc == 0) {
         deploy->journal.suspended = false;
-        rc = amy__deploy_journal_save(deploy, err);
+        rc = amy__deploy_journal_undone(deploy, err);
     }
     amy__deploy_done(deploy, rc, err);
 }
