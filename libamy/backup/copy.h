@@ -17,5 +17,9 @@ int amy__copy_prove_file(struct amy__job *job, struct amy__store *store,
                          struct amy_error *err);
 /* copyfetch.c */
 int amy__copy_fetch(struct amy__job *job, struct amy_error *err);
+/* A set of another site's, spec.lender's: spec.set or the newest verified one,
+ * into files that have no name here. */
+int amy__copy_borrow(struct amy__job *job, struct amy__loan *ret,
+                     struct amy_error *err);
 
 #endif

@@ -12,11 +12,11 @@
 
 struct newest {
     char name[AMY__STAMP_SIZE];
-    struct amy__job *job;
+    const char *site; /* whose */
     struct amy__store *store;
 };
 
-/* The newest good one of this site. */
+/* The newest good one of that site. */
 static int
 consider(const char *name, uint64_t bytes, void *user, struct amy_error *err)
 {
@@ -35,7 +35,7 @@ consider(const char *name, uint64_t bytes, void *user, struct amy_error *err)
         rc == AMY_EDENIED) { /* another's, or one that says nothing */
         return 0;
     }
-    if (rc == 0 && strcmp(manifest.site, newest->job->spec.site) == 0 &&
+    if (rc == 0 && strcmp(manifest.site, newest->site) == 0 &&
         amy__verdict_is_verified(manifest.verdict)) {
         memcpy(newest->name, manifest.name, sizeof(newest->name));
     }
@@ -103,20 +103,77 @@ fetch_set(struct amy__job *job, struct amy__store *store, const char *name,
     return 0;
 }
 
+/* The one that is named, or the newest. */
+static int
+choose(const struct amy__job *job, struct amy__store *store, const char *site,
+       char ret_name[AMY__STAMP_SIZE], struct amy_error *err)
+{
+    struct newest newest = {.site = site, .store = store};
+    int rc = 0;
+
+    if (job->spec.set[0] == '\0') {
+        rc = store->ops->list(store, consider, &newest, err);
+    } else {
+        memcpy(newest.name, job->spec.set, sizeof(newest.name));
+    }
+    if (rc == 0 && newest.name[0] == '\0') {
+        return amy__err(err, AMY_ENOTFOUND, "there is no verified backup");
+    }
+    memcpy(ret_name, newest.name, sizeof(newest.name));
+    return rc;
+}
+
 int
 amy__copy_fetch(struct amy__job *job, struct amy_error *err)
 {
     AMY_CLEANUP(amy__store_close_p) struct amy__store *store = NULL;
-    struct newest newest = {.job = job};
+    char name[AMY__STAMP_SIZE] = "";
     int rc = amy__store_open(job, false, &store, err);
 
-    newest.store = store;
-    if (rc == 0 && job->spec.set[0] != '\0') {
-        return fetch_set(job, store, job->spec.set, err);
+    rc = rc < 0 ? rc : choose(job, store, job->spec.site, name, err);
+    return rc < 0 ? rc : fetch_set(job, store, name, err);
+}
+
+/* Into files without a name: nothing of another site's is left here, whatever
+ * becomes of us. */
+static int
+borrow_files(struct amy__job *job, struct amy__store *store,
+             struct amy__loan *loan, struct amy_error *err)
+{
+    const struct amy__manifest *manifest = &loan->manifest;
+    int rc = 0;
+
+    for (size_t i = 0; i < manifest->file_count && rc == 0; i++) {
+        int fd =
+            openat(job->sets_fd, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+        if (fd < 0) {
+            return amy__err_sys(err, errno, "making a file");
+        }
+        loan->fds[loan->count++] = fd;
+        rc = amy__copy_prove_file(job, store, manifest->name,
+                                  &manifest->files[i], fd, err);
     }
-    rc = rc < 0 ? rc : store->ops->list(store, consider, &newest, err);
-    if (rc == 0 && newest.name[0] == '\0') {
-        return amy__err(err, AMY_ENOTFOUND, "there is no verified backup");
+    return rc;
+}
+
+int
+amy__copy_borrow(struct amy__job *job, struct amy__loan *ret,
+                 struct amy_error *err)
+{
+    AMY_CLEANUP(amy__store_close_p) struct amy__store *store = NULL;
+    const char *site = job->spec.lender;
+    char name[AMY__STAMP_SIZE] = "";
+    char hex[65] = "";
+    int rc = amy__store_open(job, false, &store, err);
+
+    rc = rc < 0 ? rc : choose(job, store, site, name, err);
+    rc =
+        rc < 0 ? rc : amy__copy_manifest(store, name, &ret->manifest, hex, err);
+    if (rc == 0 && (strcmp(ret->manifest.site, site) != 0 ||
+                    !amy__verdict_is_verified(ret->manifest.verdict))) {
+        return amy__err(err, AMY_EDENIED, "'%s' is no verified backup of %s",
+                        name, site);
     }
-    return rc < 0 ? rc : fetch_set(job, store, newest.name, err);
+    return rc < 0 ? rc : borrow_files(job, store, ret, err);
 }

@@ -2,6 +2,7 @@
  * made harmless there by a command of the test site's, and only then takes its
  * place. Whatever goes wrong before that leaves the old one as it is. */
 /* Not for lending the backup (lend.c) nor for asking for it: scheduler/. */
+#include "backup/copy.h"
 #include "backup/interlock.h"
 #include "backup/job.h"
 #include "backup/pgurl.h"
@@ -139,9 +140,46 @@ name_databases(struct refresh *refresh, const struct amy__pg *pg,
     return 0;
 }
 
+/* From the job of a site of this host, or from a place where another host puts
+ * its backups. */
+static int
+borrow(struct refresh *refresh, struct amy_error *err)
+{
+    struct amy__job *job = refresh->job;
+    int rc = 0;
+
+    if (job->spec.lend_fd > 0) {
+        return amy__loan_take(job->spec.lend_fd, job->spec.lender,
+                              &refresh->loan, err);
+    }
+    rc = amy__copy_borrow(job, &refresh->loan, err);
+    if (rc < 0) {
+        amy__err_prefix(err, "%s: ", job->spec.lender);
+    }
+    return rc;
+}
+
+/* Who lends from afar cannot be asked: a name of its own is the one sign that
+ * this is not the database that was dumped. */
+static int
+refuse_same_name(const struct refresh *refresh, const struct amy__pg *pg,
+                 struct amy_error *err)
+{
+    const char *name = refresh->loan.manifest.database;
+
+    return strcmp(name, amy__pg_database(pg)) != 0
+               ? 0
+               : amy__err(err, AMY_EDENIED,
+                          "the database is called '%s', as that of %s is: give "
+                          "the test database another name, or nobody can tell "
+                          "that they are two",
+                          name, refresh->job->spec.lender);
+}
+
 /* The lender's database has a lock that is nowhere else. */
 static int
-refuse_same(struct amy__pg *pg, const char *key, struct amy_error *err)
+refuse_same(const struct refresh *refresh, struct amy__pg *pg,
+            struct amy_error *err)
 {
     static const char sql[] =
         "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted"
@@ -149,8 +187,12 @@ refuse_same(struct amy__pg *pg, const char *key, struct amy_error *err)
         " WHERE datname = current_database())"
         " AND (classid::bigint << 32) + objid::bigint = $1::bigint LIMIT 1";
     char got[8] = "";
-    int rc = amy__pg_ask(pg, sql, key, got, sizeof(got), err);
+    int rc = 0;
 
+    if (refresh->job->spec.lend_fd <= 0) {
+        return refuse_same_name(refresh, pg, err);
+    }
+    rc = amy__pg_ask(pg, sql, refresh->loan.key, got, sizeof(got), err);
     if (rc > 0) {
         return amy__err(err, AMY_EDENIED,
                         "both sites have the same database, '%s': nothing was "
@@ -562,11 +604,10 @@ look(struct refresh *refresh, struct amy_error *err)
                         "changed for the scrub command: 'database: {from: "
                         "DATABASE_URL}' in site.yaml");
     }
-    rc = amy__loan_take(job->spec.lend_fd, job->spec.lender, &refresh->loan,
-                        err);
+    rc = borrow(refresh, err);
     rc = rc < 0 ? rc : amy__job_connect(job, &pg, err);
     rc = rc < 0 ? rc : amy__interlock_refuse_pooler(pg, err);
-    rc = rc < 0 ? rc : refuse_same(pg, refresh->loan.key, err);
+    rc = rc < 0 ? rc : refuse_same(refresh, pg, err);
     amy__loan_seen(&refresh->loan);
     rc = rc < 0 ? rc : name_databases(refresh, pg, err);
     rc = rc < 0 ? rc : connect_aside(refresh, err);

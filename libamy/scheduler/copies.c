@@ -70,6 +70,16 @@ amy__scheduler_copies_rules(const struct amy__site *says,
 }
 
 bool
+amy__scheduler_copies_foreign(const struct amy__site *says,
+                              struct amy__job_spec *ret)
+{
+    const struct amy__site_copy *copy = &says->refresh_copy;
+
+    describe(copy, &ret->copy);
+    return copy->directory != NULL || copy->s3 != NULL;
+}
+
+bool
 amy__scheduler_copies_name(const struct amy__site *says, const char *name,
                            struct amy__job_spec *ret)
 {

@@ -229,6 +229,9 @@ void amy__scheduler_copies_rules(const struct amy__site *says,
 /* Which of them a job is about. False: there is none of that name. */
 bool amy__scheduler_copies_name(const struct amy__site *says, const char *name,
                                 struct amy__job_spec *ret);
+/* Where another host's site keeps its backups. False: nobody said so. */
+bool amy__scheduler_copies_foreign(const struct amy__site *says,
+                                   struct amy__job_spec *ret);
 void amy__scheduler_copies_read(struct amy__scheduler_site *site,
                                 const struct amy__json *result);
 /* Begin what is due. */

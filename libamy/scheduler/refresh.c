@@ -31,23 +31,35 @@ refuse_target(const struct amy__scheduler_site *site, struct amy_error *err)
                : 0;
 }
 
+/* Another site of this host, or else a place where its host puts what it
+ * makes: *ret_lender is NULL then. */
 static int
-find_lender(struct amy__scheduler_site *site, const char *name,
-            struct amy__scheduler_site **ret, struct amy_error *err)
+find_lender(struct amy__scheduler_site *site, struct amy__job_spec *spec,
+            struct amy__scheduler_site **ret_lender, struct amy_error *err)
 {
-    if (name == NULL || name[0] == '\0') {
+    const char *name = spec->lender;
+
+    if (name[0] == '\0') {
         return amy__err(err, AMY_EINVAL,
                         "whose backup? --from, or 'refresh: {from: ...}' in "
                         "site.yaml of '%s'",
                         site->domain);
     }
-    *ret = amy__scheduler_site_find(site->borrow_scheduler, name);
-    if (*ret == NULL || (*ret)->site == NULL) {
-        return amy__err(err, AMY_ENOTFOUND, "there is no site '%s'", name);
+    *ret_lender = amy__scheduler_site_find(site->borrow_scheduler, name);
+    if (*ret_lender == site) {
+        return amy__err(err, AMY_EINVAL, "'%s' is not refreshed from itself",
+                        name);
     }
-    return *ret == site ? amy__err(err, AMY_EINVAL,
-                                   "'%s' is not refreshed from itself", name)
-                        : 0;
+    if (*ret_lender != NULL && (*ret_lender)->site != NULL) {
+        return 0;
+    }
+    *ret_lender = NULL;
+    return amy__scheduler_copies_foreign(site->site, spec)
+               ? 0
+               : amy__err(err, AMY_ENOTFOUND,
+                          "there is no site '%s' on this host, and no "
+                          "'refresh: {copy: ...}' in site.yaml of '%s'",
+                          name, site->domain);
 }
 
 /* As a list in JSON: of who asks, or of site.yaml. */
@@ -123,6 +135,42 @@ begin_both(struct amy__scheduler_site *site, struct amy__scheduler_site *lender,
     return rc;
 }
 
+static int
+refuse_busy(const struct amy__scheduler_site *site,
+            const struct amy__scheduler_site *lender, struct amy_error *err)
+{
+    bool lender_busy = lender != NULL && !amy__run_has_room(lender);
+
+    return !lender_busy && amy__run_of_site(site) == NULL
+               ? 0
+               : amy__err(err, AMY_EBUSY, "'%s' has a job under way: ask again",
+                          lender_busy ? lender->domain : site->domain);
+}
+
+/* What is asked for, and what site.yaml says else. */
+static int
+read_wish(const struct amy__scheduler_site *site, const struct amy__json *body,
+          struct amy__job_spec *spec, struct amy_error *err)
+{
+    const struct amy__site *says = site->site;
+    const char *set = amy__json_get_text(body, "set", "");
+    const char *from = amy__json_get_text(body, "lender", "");
+
+    if (from[0] == '\0' && says->refresh_from != NULL) {
+        from = says->refresh_from;
+    }
+    amy__scheduler_spec(site, AMY__JOB_REFRESH, spec);
+    spec->scrub_ms = says->refresh_timeout_ms;
+    if (!amy__span_copy(amy__span_of(set), spec->set, sizeof(spec->set)) ||
+        !amy__span_copy(amy__span_of(from), spec->lender,
+                        sizeof(spec->lender))) {
+        return amy__err(err, AMY_EINVAL, "'%.64s' of '%.64s' is no backup", set,
+                        from);
+    }
+    return find_scrub(says, amy__json_get(body, "scrub"), spec->scrub,
+                      sizeof(spec->scrub), err);
+}
+
 int
 amy__scheduler_refresh(struct amy__scheduler_site *site,
                        const struct amy__json *body, struct amy__run **ret_run,
@@ -130,31 +178,13 @@ amy__scheduler_refresh(struct amy__scheduler_site *site,
 {
     struct amy__scheduler_site *lender = NULL;
     struct amy__job_spec spec;
-    const char *set = amy__json_get_text(body, "set", "");
-    const char *from = amy__json_get_text(body, "lender", "");
     int rc = refuse_target(site, err);
 
-    if (rc == 0) {
-        rc =
-            find_lender(site, from[0] != '\0' ? from : site->site->refresh_from,
-                        &lender, err);
+    rc = rc < 0 ? rc : read_wish(site, body, &spec, err);
+    rc = rc < 0 ? rc : find_lender(site, &spec, &lender, err);
+    rc = rc < 0 ? rc : refuse_busy(site, lender, err);
+    if (rc < 0 || lender == NULL) {
+        return rc < 0 ? rc : amy__run_start(site, &spec, NULL, ret_run, err);
     }
-    if (rc < 0) {
-        return rc;
-    }
-    amy__scheduler_spec(site, AMY__JOB_REFRESH, &spec);
-    if (!amy__span_copy(amy__span_of(set), spec.set, sizeof(spec.set))) {
-        return amy__err(err, AMY_EINVAL, "'%.64s' is no name of a backup", set);
-    }
-    (void)snprintf(spec.lender, sizeof(spec.lender), "%s", lender->domain);
-    spec.scrub_ms = site->site->refresh_timeout_ms;
-    rc = find_scrub(site->site, amy__json_get(body, "scrub"), spec.scrub,
-                    sizeof(spec.scrub), err);
-    if (rc == 0 &&
-        (!amy__run_has_room(lender) || amy__run_of_site(site) != NULL)) {
-        rc =
-            amy__err(err, AMY_EBUSY, "'%s' has a job under way: ask again",
-                     amy__run_has_room(lender) ? site->domain : lender->domain);
-    }
-    return rc < 0 ? rc : begin_both(site, lender, &spec, ret_run, err);
+    return begin_both(site, lender, &spec, ret_run, err);
 }

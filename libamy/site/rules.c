@@ -205,10 +205,12 @@ static void
 check_refresh(const struct amy__rules *rules, const struct amy__node *root)
 {
     struct amy__place place = amy__rules_place(root, "refresh", "refresh");
+    const struct amy__node *refresh = amy__node_get(root, "refresh");
 
-    if (amy__node_get(root, "refresh") == NULL) {
+    if (refresh == NULL) {
         return;
     }
+    amy__rules_refresh_copy(rules, refresh);
     if (!rules->site->stage_test) {
         place.allowed = "with 'stage: test'";
         amy__report_error(rules->report, &place,

@@ -26,6 +26,8 @@ const char *amy__rules_key(char buf[AMY__RULES_KEY_SIZE], const char *list,
 
 void amy__rules_copies(const struct amy__rules *rules,
                        const struct amy__node *backup);
+void amy__rules_refresh_copy(const struct amy__rules *rules,
+                             const struct amy__node *refresh);
 void amy__rules_log_files(const struct amy__rules *rules,
                           const struct amy__node *root);
 void amy__rules_deploy(const struct amy__rules *rules,

@@ -30,18 +30,17 @@ check_twice(const struct amy__rules *rules, size_t index,
     }
 }
 
+/* One of a directory and a bucket, and what belongs to that. */
 static void
-check_copy(const struct amy__rules *rules, size_t index,
-           const struct amy__node *node)
+check_place(const struct amy__rules *rules, const char *key,
+            const struct amy__node *node)
 {
     static const char *const of_s3[] = {"region",      "endpoint", "style",
                                         "credentials", "profile",  "ca_file",
                                         NULL};
     bool in_directory = amy__node_get(node, "directory") != NULL;
     bool in_s3 = amy__node_get(node, "s3") != NULL;
-    char key[AMY__RULES_KEY_SIZE];
-    struct amy__place place = amy__rules_place(
-        node, NULL, amy__rules_key(key, "backup.copies", index, NULL));
+    struct amy__place place = amy__rules_place(node, NULL, key);
 
     place.allowed = "one of directory and s3";
     if (!in_directory && !in_s3) {
@@ -57,7 +56,29 @@ check_copy(const struct amy__rules *rules, size_t index,
                               "'%s' goes not with directory", of_s3[i]);
         }
     }
+}
+
+static void
+check_copy(const struct amy__rules *rules, size_t index,
+           const struct amy__node *node)
+{
+    char key[AMY__RULES_KEY_SIZE];
+    struct amy__place place = amy__rules_place(
+        node, NULL, amy__rules_key(key, "backup.copies", index, NULL));
+
+    check_place(rules, place.key, node);
     check_twice(rules, index, &place);
+}
+
+void
+amy__rules_refresh_copy(const struct amy__rules *rules,
+                        const struct amy__node *refresh)
+{
+    const struct amy__node *copy = amy__node_get(refresh, "copy");
+
+    if (copy != NULL && copy->kind == AMY__NODE_MAP) {
+        check_place(rules, "refresh.copy", copy);
+    }
 }
 
 void

@@ -213,6 +213,9 @@ struct amy__site {
     char *refresh_from;
     char **refresh_scrub;       /* or NULL */
     int64_t refresh_timeout_ms; /* [1h] of that */
+    /* Where that site's backups are, if it is not one of this host's; no name,
+     * nothing of what stays. */
+    struct amy__site_copy refresh_copy;
     /* When it is backed up: at most one of the first three, or by hand only. */
     int64_t backup_every_ms; /* 0: not so */
     char **backup_at;        /* times of day, or NULL */

@@ -415,8 +415,8 @@ static const struct amy__field backup_fields[] = {
 
 static const struct amy__field refresh_fields[] = {
     {ROW("from", TEXT, SITE(refresh_from)),
-     .allowed = "the domain of another site of this host",
-     .check = amy__domain_check},
+     .allowed = "the domain of another site", .check = amy__domain_check},
+    {.key = "copy", .kind = AMY__FIELD_MAP, .fields = amy__site_place_fields},
     {ROW("scrub", TEXTS, SITE(refresh_scrub)), .flags = AMY__FIELD_SOME,
      .allowed = "a program and its arguments, as a list", .max = 64},
     {ROW("timeout", DURATION, SITE(refresh_timeout_ms)), .standard = "1h",

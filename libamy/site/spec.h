@@ -13,6 +13,8 @@ extern const struct amy__field amy__site_fields[];
 
 /* Of one of backup.copies; fills a struct amy__site_copy. */
 extern const struct amy__field amy__site_copy_fields[];
+/* Of `refresh.copy`; fills a struct amy__site. */
+extern const struct amy__field amy__site_place_fields[];
 
 /* Of `deploy`; fills a struct amy__site. */
 extern const struct amy__field amy__site_deploy_fields[];

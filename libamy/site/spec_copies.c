@@ -154,3 +154,28 @@ const struct amy__field amy__site_copy_fields[] = {
     {.key = "thin", .kind = AMY__FIELD_MAP, .fields = thin_fields},
     {ROW("late", DURATION, late_ms), .min = HOUR / 60, .max = 366 * DAY},
     END};
+
+#define PLACE(name, kind_, member)                                             \
+    .key = (name), .kind = AMY__FIELD_##kind_,                                 \
+    .offset = offsetof(struct amy__site, refresh_copy) +                       \
+              offsetof(struct amy__site_copy, member)
+
+const struct amy__field amy__site_place_fields[] = {
+    {PLACE("directory", TEXT, directory),
+     .allowed = "a directory of another disk, from '/' on",
+     .check = check_path},
+    {PLACE("s3", TEXT, s3), .allowed = "bucket, or bucket/prefix",
+     .check = check_bucket},
+    {PLACE("region", TEXT, region), .standard = "us-east-1",
+     .allowed = "a region such as eu-central-1", .check = check_region},
+    {PLACE("endpoint", TEXT, endpoint),
+     .allowed = "https://host of a server that is not Amazon's",
+     .check = check_endpoint},
+    {PLACE("style", WORD, style), .words = styles},
+    {PLACE("credentials", WORD, credentials), .standard = "environment",
+     .words = sources},
+    {PLACE("profile", TEXT, profile), .standard = "default",
+     .allowed = "a name in the file of credentials", .check = check_profile},
+    {PLACE("ca_file", TEXT, ca_file), .allowed = "the path of a PEM file",
+     .check = check_path},
+    END};

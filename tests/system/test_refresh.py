@@ -61,9 +61,9 @@ class TestSite:
         self.site.write_postactivate({"DATABASE_URL": url})
         self.write(scrub=HARMLESS)
 
-    def write(self, scrub=None, stage="test", source=DOMAIN):
+    def write(self, scrub=None, stage="test", source=DOMAIN, more=""):
         words = f', scrub: [./scrub, "{scrub}"]' if scrub else ""
-        more = f"refresh: {{from: {source}{words}}}" if stage == "test" else ""
+        more = f"refresh: {{from: {source}{words}{more}}}" if stage == "test" else ""
         self.site.write_yaml(YAML.format(domain=TEST, user=self.shop.host.user.name, stage=stage,
                                          more=more))
         if getattr(self.shop.host, "backup", None) is not None:
@@ -186,6 +186,33 @@ def test_whose_backup_must_be_there(trial, shop):
         if shop.sets.exists():
             shutil.rmtree(shop.sets)
         kept.rename(shop.sets)
+
+
+def test_copy_of_another_host(trial, shop, tmp_path):
+    """Production is nowhere here: what its host has copied to a shared place is."""
+    place = shop.host.root / "elsewhere"
+    make_directory(place, 0o700, shop.host.user)
+    (place / ".amy-copies").touch()
+    os.chown(place / ".amy-copies", shop.host.user.uid, shop.host.user.gid)
+    shop.write_yaml(f"{{keep: 3, copies: [{{name: away, directory: {place}}}]}}")
+    assert shop.host.control("backup", "POST", f"/v1/sites/{DOMAIN}/reload", {})[0] == 200
+    shop.host.amyctl("backup", "copy", DOMAIN, "--copy", "away")
+    hidden = shop.site.directory.rename(shop.host.root / "hidden")
+    try:
+        shop.host.control("backup", "POST", f"/v1/sites/{DOMAIN}/reload", {})
+        trial.write(scrub=HARMLESS)
+        trial.expect_refused("there is no site", "refresh: {copy")
+        trial.write(scrub=HARMLESS, more=f", copy: {{directory: {place}}}")
+        trial.refresh(check=True)
+        assert trial.rows() == "50|scrubbed|scrubbed"
+        assert not [path for path in (trial.site.directory / "DB_backups").iterdir()
+                    if path.name.startswith("2")], "nothing of it is kept here"
+        trial.site.write_postactivate({"DATABASE_URL": shop.current_url})
+        done = trial.refresh()
+        assert done.returncode == 1 and "another name" in done.stderr
+    finally:
+        hidden.rename(shop.site.directory)
+        shop.host.control("backup", "POST", f"/v1/sites/{DOMAIN}/reload", {})
 
 
 def test_program_must_say_yes(trial, shop):
