@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import struct
+import subprocess
 import threading
 
 import pytest
@@ -15,6 +16,7 @@ import websocket
 from hosting import walk
 from hosting.load import PlainLoad, TlsLoad, fnv1a
 from hosting.rawhttp import Connection, client_context
+from hosting.services import free_port
 from hosting.site import copy_file
 from hosting.wait import wait_for
 from support import HERE, TINY, TINY_YAML, deploy_tiny
@@ -212,6 +214,102 @@ exec {whole} "$@"
     assert front_pids(host, "leaving") == before and host.get(TINY, "/fixed").status == 200
     host.installed.install(NEW)
     wait_for(lambda: front_is_settled(host), SOON_S, "the processes of the mended program serve")
+
+
+# ---- where the new program has something else to work with
+
+
+@pytest.fixture
+def own(new_host, django_venv):
+    """A host of its own, not started."""
+    made = new_host()
+    made.installed = Installed(made.root).use_for(made)
+    made.tiny = deploy_tiny(made, TINY, django_venv)
+    return made
+
+
+@pytest.fixture
+def running_own(own):
+    own.start_workers()
+    own.start_front()
+    return own
+
+
+def test_other_processes_and_addresses_of_amy_yaml(running_own):
+    host, more = running_own, free_port()
+    with PlainLoad(host, TINY, PATHS, 4, rate=200) as load:
+        host.processes = 3
+        host.write_settings(http=[f"127.0.0.1:{host.http}", f"127.0.0.1:{more}"], https=[])
+        assert upgrade_front_and_settle(host)["refusal"] == ""
+    assert load.report.lost == 0 and set(load.report.by_status) == {200}, load.report
+    assert len(front_pids(host)) == 3
+    with pytest.raises(ConnectionRefusedError):
+        host.connect(TINY)
+    host.http = more
+    assert host.get(TINY, "/fixed", tls=False).status == 200
+
+
+@pytest.mark.root
+def test_full_disk_is_no_obstacle(own):
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m,mode=0755", "amy-test", own.state], check=True)
+    try:
+        own.start_workers()
+        own.start_front()
+        with pytest.raises(OSError, match="No space"):
+            with open(own.state / "ballast", "wb", buffering=0) as ballast:
+                while True:
+                    ballast.write(bytes(4096))
+        before = workers_of(own)
+        with PlainLoad(own, TINY, PATHS, 4, rate=200) as load:
+            assert upgrade_front_and_settle(own)["refusal"] == ""
+            assert upgrade_workers(own)["refusal"] == ""
+        assert load.report.lost == 0 and set(load.report.by_status) == {200}, load.report
+        assert workers_of(own) == before
+    finally:
+        for child in (own.front, own.workers):
+            if child is not None:
+                child.stop()
+        own.front = own.workers = None
+        subprocess.run(["umount", own.state], check=True)
+
+
+def test_program_that_fails_after_the_trial_is_a_failed_start(running_own):
+    """As after a crash: it ends with 1, and whoever starts it anew has all of it back."""
+    host = running_own
+    whole = host.installed.bin / "amy-front.whole"
+    copy_file(host.installed.bin / "amy-front", whole)
+    whole.chmod(0o755)
+    script = f"""#!/bin/sh
+case "$*" in *--check-state*) exec {whole} "$@" ;; esac
+exit 1
+"""
+    host.installed.break_program("amy-front", script.encode())
+    host.front.send(signal.SIGUSR2)
+    assert host.front.wait(SOON_S) == 1
+    host.installed.install(NEW)
+    host.start_front()
+    assert host.get(TINY, "/fixed").status == 200
+
+
+def test_service_manager_is_told(own):
+    """The same main process, reloading and ready again; its watchdog goes on."""
+    own.start_workers()
+    path = own.root / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(SOON_S)
+
+        def heard(wanted):
+            while wanted not in manager.recv(4096).decode():
+                pass
+
+        own.front = own.daemon("amy-front", NOTIFY_SOCKET=str(path), WATCHDOG_USEC="1000000")
+        heard("READY=1")
+        own.installed.install(NEW)
+        own.front.send(signal.SIGUSR2)
+        for wanted in ("RELOADING=1", "READY=1", "WATCHDOG=1", "WATCHDOG=1"):
+            heard(wanted)
+        assert version(own, "front") == "0.1.1"
 
 
 # ---- WebSockets
