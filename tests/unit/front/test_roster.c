@@ -82,6 +82,46 @@ test_new_names_get_slots_and_incarnations(void **state)
     expect("");
 }
 
+/* A program that takes over gives everybody the place of before. */
+static void
+test_what_returns_keeps_its_slots_and_incarnation(void **state)
+{
+    struct amy__roster_worker worker = {.name = "1.0",
+                                        .generation = 1,
+                                        .slot = 4,
+                                        .slots = 2,
+                                        .incarnation = 7,
+                                        .inode = 10,
+                                        .born_ns = 5};
+    struct amy__roster_pool again;
+
+    (void)state;
+    assert_int_equal(amy__roster_reopen(roster, pool.index, 2, &again),
+                     AMY_EINVAL); /* it is open */
+    assert_int_equal(amy__roster_reopen(roster, AMY__POOLS_MAX, 2, &again),
+                     AMY_EINVAL);
+    roster->incarnation = 7;
+    assert_int_equal(amy__roster_return(roster, &pool, &worker), 0);
+    worker.slot = 5; /* one of the other's */
+    assert_int_equal(amy__roster_return(roster, &pool, &worker), AMY_EINVAL);
+    worker.slot = AMY__SLOTS_MAX - 1;
+    assert_int_equal(amy__roster_return(roster, &pool, &worker), AMY_EINVAL);
+    worker.slot = 0;
+    worker.slots = 0;
+    assert_int_equal(amy__roster_return(roster, &pool, &worker), AMY_EINVAL);
+    expect("");
+    amy__roster_begin(&pool);
+    (void)see("1.0", 10);
+    (void)see("1.1", 11);
+    (void)see("1.2", 12);
+    (void)see("1.3", 13);
+    amy__roster_end(roster, &pool, on_worker, trace);
+    expect("+1.1@0#8 +1.2@2#9 +1.3@6#10 ");
+    amy__roster_begin(&pool);
+    amy__roster_end(roster, &pool, on_worker, trace);
+    expect("-1.3#10 -1.2#9 -1.1#8 -1.0#7 ");
+}
+
 static void
 test_missing_name_is_gone_and_its_slots_are_given_again(void **state)
 {
@@ -215,6 +255,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        ON_ROSTER(test_what_returns_keeps_its_slots_and_incarnation),
         ON_ROSTER(test_new_names_get_slots_and_incarnations),
         ON_ROSTER(test_missing_name_is_gone_and_its_slots_are_given_again),
         ON_ROSTER(test_other_socket_of_the_same_name_is_another_life),

@@ -3,6 +3,7 @@
 #include "net/listen.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -52,10 +53,66 @@ test_listen_tcp_on_foreign_address_is_invalid(void **state)
     assert_int_equal(amy__listen_tcp(&a, false, 0, NULL), AMY_EINVAL);
 }
 
+/* How a program that takes over knows its sockets again. */
+static void
+test_listens_on_knows_its_own_address_alone(void **state)
+{
+    static const char *const hosts[] = {"127.0.0.1:0", "*:0", "[::1]:0",
+                                        "0.0.0.0:0"};
+    size_t count = sizeof(hosts) / sizeof(hosts[0]);
+
+    (void)state;
+    for (size_t i = 0; i < count; i++) {
+        struct amy__address own;
+        int fd = -1;
+
+        assert_int_equal(
+            amy__address_parse(amy__span_of(hosts[i]), 0, &own, NULL), 0);
+        fd = amy__listen_tcp(&own, true, 0, NULL);
+        assert_true(fd >= 0);
+        own = loopback(fd);
+        for (size_t k = 0; k < count; k++) {
+            char text[64];
+            struct amy__address other;
+
+            (void)snprintf(text, sizeof(text), "%.*s:%u",
+                           (int)(strlen(hosts[k]) - 2), hosts[k],
+                           (unsigned)amy__address_port(&own));
+            assert_int_equal(
+                amy__address_parse(amy__span_of(text), 0, &other, NULL), 0);
+            assert_int_equal(amy__listens_on(fd, &other), i == k);
+            (void)snprintf(text, sizeof(text), "%.*s:%u",
+                           (int)(strlen(hosts[k]) - 2), hosts[k],
+                           (unsigned)amy__address_port(&own) ^ 1U);
+            assert_int_equal(
+                amy__address_parse(amy__span_of(text), 0, &other, NULL), 0);
+            assert_false(amy__listens_on(fd, &other));
+        }
+        assert_false(amy__listens_on(fd, NULL));
+        (void)close(fd);
+    }
+}
+
+static void
+test_listens_on_tells_unix_sockets(void **state)
+{
+    struct amy__address any = loopback(-1);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    (void)state;
+    assert_true(fd >= 0);
+    assert_true(amy__listens_on(fd, NULL));
+    assert_false(amy__listens_on(fd, &any));
+    (void)close(fd);
+    assert_false(amy__listens_on(-1, NULL));
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_listens_on_knows_its_own_address_alone),
+        cmocka_unit_test(test_listens_on_tells_unix_sockets),
         cmocka_unit_test(test_listen_tcp_twice_needs_reuse_port),
         cmocka_unit_test(test_listen_tcp_on_foreign_address_is_invalid),
     };

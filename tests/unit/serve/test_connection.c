@@ -325,6 +325,66 @@ test_drain_ends_idle_and_finishes_the_rest(void **state)
     rig_stop(&rig);
 }
 
+/* Others accept already: who is idle may ask once more. */
+static void
+test_leave_answers_who_was_idle_and_then_drain_hurries(void **state)
+{
+    struct rig rig;
+    struct rig_client asks;
+    struct rig_client stays;
+
+    (void)state;
+    rig_start(&rig, NULL);
+    rig_client_open(&rig, &asks);
+    rig_client_open(&rig, &stays);
+    rig_client_send(&asks, GET("/"));
+    rig_client_send(&stays, GET("/"));
+    RIG_UNTIL(&rig, rig_client_has(&asks, "hello\n") &&
+                        rig_client_has(&stays, "hello\n"));
+    amy__server_leave(rig.server, on_drained, &rig.drained);
+    rig_turn(&rig);
+    assert_false(rig_client_closed(&asks));
+    rig_client_send(&asks, GET("/"));
+    RIG_UNTIL(&rig, rig_client_closed(&asks));
+    assert_int_equal(rig_client_count(&asks, "hello\n"), 2);
+    assert_true(rig_client_has(&asks, "Connection: close\r\n"));
+    assert_false(rig_client_closed(&stays));
+    assert_false(rig.drained);
+    amy__server_drain(rig.server, on_drained, &rig.drained);
+    RIG_UNTIL(&rig, rig.drained);
+    RIG_UNTIL(&rig, rig_client_closed(&stays));
+    rig_client_close(&asks);
+    rig_client_close(&stays);
+    rig_stop(&rig);
+}
+
+static void
+test_hush_lets_who_comes_wait(void **state)
+{
+    struct rig rig;
+    struct rig_client busy;
+    struct rig_client later;
+
+    (void)state;
+    rig_start(&rig, NULL);
+    assert_true(amy__server_hush(rig.server, false));
+    rig_client_open(&rig, &busy);
+    rig_client_send(&busy, GET("/wait"));
+    RIG_UNTIL(&rig, rig.waiting != NULL);
+    assert_false(amy__server_hush(rig.server, true));
+    rig_client_open(&rig, &later);
+    rig_client_send(&later, GET("/"));
+    rig_reply(rig.waiting, 200, "last\n");
+    RIG_UNTIL(&rig, rig_client_has(&busy, "last\n"));
+    RIG_UNTIL(&rig, amy__server_hush(rig.server, true));
+    assert_int_equal(rig.requests, 1);
+    (void)amy__server_hush(rig.server, false);
+    RIG_UNTIL(&rig, rig_client_has(&later, "hello\n"));
+    rig_client_close(&busy);
+    rig_client_close(&later);
+    rig_stop(&rig);
+}
+
 static void
 test_idle_connections_are_shed_at_the_limit(void **state)
 {
@@ -441,6 +501,9 @@ main(void)
         cmocka_unit_test(
             test_pipelining_behind_a_slow_answer_is_not_read_forever),
         cmocka_unit_test(test_drain_ends_idle_and_finishes_the_rest),
+        cmocka_unit_test(
+            test_leave_answers_who_was_idle_and_then_drain_hurries),
+        cmocka_unit_test(test_hush_lets_who_comes_wait),
         cmocka_unit_test(test_idle_connections_are_shed_at_the_limit),
         cmocka_unit_test(test_newcomers_wait_while_all_are_busy),
         cmocka_unit_test(test_no_descriptors_left_sheds_idle_ones),
