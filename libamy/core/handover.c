@@ -116,30 +116,39 @@ amy__handover_child(struct amy__handover *handover, pid_t pid)
     }
 }
 
+/* What is the reader's to find without knowing more. */
+static int
+write_lists(struct amy__handover *handover)
+{
+    struct amy__json *list = amy__json_array();
+    struct amy__json *children = handover->children;
+    int rc = handover->failed ? AMY_ENOMEM : 0;
+
+    for (size_t i = 0; rc == 0 && i < handover->fd_count; i++) {
+        rc = amy__json_add(list, amy__json_int(handover->fds[i]));
+    }
+    if (rc < 0) {
+        amy__json_free(list);
+        return rc;
+    }
+    handover->children = NULL; /* taken over, also on failure */
+    rc = amy__json_set(handover->root, "children", children);
+    return amy__json_set(handover->root, "descriptors", list) < 0 ? AMY_ENOMEM
+                                                                  : rc;
+}
+
 static int
 write_state(struct amy__handover *handover, struct amy__buf *out,
             struct amy_error *err)
 {
-    struct amy__json *list = amy__json_array();
     struct header header = {.magic = MAGIC,
                             .version = AMY__HANDOVER_VERSION,
                             .bytes = sizeof(header)};
     struct amy__buf text = {0};
-    int rc = 0;
+    int rc = write_lists(handover);
 
-    for (size_t i = 0; i < handover->fd_count; i++) {
-        (void)amy__json_add(list, amy__json_int(handover->fds[i]));
-    }
-    handover->failed =
-        handover->failed || amy__json_count(list) != handover->fd_count ||
-        amy__json_set(handover->root, "descriptors", list) < 0 ||
-        amy__json_set(handover->root, "children", handover->children) < 0;
-    handover->children = NULL;
-    if (handover->failed) {
-        return amy__err(err, AMY_ENOMEM, "writing the state down");
-    }
     amy__buf_init(&text, AMY__HANDOVER_MAX);
-    rc = amy__json_write(handover->root, 0, &text);
+    rc = rc == 0 ? amy__json_write(handover->root, 0, &text) : rc;
     memcpy(header.daemon, handover->daemon, DAEMON_BYTES);
     header.size = text.len;
     rc = rc == 0 ? amy__buf_append(out, &header, sizeof(header)) : rc;

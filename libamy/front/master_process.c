@@ -125,7 +125,10 @@ on_message(struct amy__wire *wire, struct amy__wire_message *message,
         amy__front_figures_came(process, message);
         break;
     case AMY__WIRE_PROBED:
-        amy__front_probed(process, message->json);
+        if (process->crew == process->front->crews) { /* else asked by another
+                                                         program */
+            amy__front_probed(process, message->json);
+        }
         break;
     case AMY__WIRE_CHECK:
         amy__front_check(process, message->json);

@@ -19,7 +19,7 @@ class Installed:
     """Programs and their library beneath one directory. A release differs from
     another one by its version alone, which the library tells."""
 
-    def __init__(self, root, version=b"0.1.0"):
+    def __init__(self, root, version=OLD):
         self.source = binaries()
         self.bin = root / "installed/bin"
         self.lib = root / "installed/lib"
@@ -39,8 +39,8 @@ class Installed:
 
     def install(self, version):
         data = self.library().read_bytes()
-        assert data.count(b"\0000.1.0\0") == 1 and len(version) == 5
-        self.put(self.lib / self.library().name, data.replace(b"\0000.1.0\0", b"\0" + version + b"\0"))
+        assert data.count(OLD + b"\0") == 1 and len(version) == len(OLD)
+        self.put(self.lib / self.library().name, data.replace(OLD + b"\0", version + b"\0"))
         for name in DAEMONS:
             self.put(self.bin / name, (self.source / name).read_bytes())
 
