@@ -1,6 +1,10 @@
 /** @file amy/deploy.h
  *  @brief From one release of a site to the next, and back: what `amyctl
  *         deploy` is a thin wrapper of.
+ *
+ *  Programs of a deployment have in their environment: AMY_DEPLOY (its number),
+ *  AMY_SITE, AMY_SITE_DIRECTORY, AMY_RELEASE ("releases/..."),
+ *  AMY_RELEASE_DIRECTORY (its real path), AMY_PREVIOUS, AMY_REF, AMY_COMMIT.
  */
 #ifndef AMY_DEPLOY_H
 #define AMY_DEPLOY_H

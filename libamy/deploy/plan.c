@@ -169,6 +169,17 @@ add_hooks(struct amy__deploy_plan *plan,
     }
 }
 
+/* Can anything be pending at all? */
+static bool
+may_close(const struct amy__site_deploy *deploy)
+{
+    bool migrates = deploy->step_count == 0 ||
+                    find_step(deploy, "migrate") < deploy->step_count;
+
+    return deploy->gate == AMY__DEPLOY_GATE_CLOSED ||
+           (deploy->gate == AMY__DEPLOY_GATE_AUTO && migrates);
+}
+
 /* From a built release to one whose tables are there: as late and as short as
  * can be, for this is when a site may be closed. */
 static void
@@ -177,7 +188,7 @@ add_change(struct amy__deploy_plan *plan, const struct amy__site *site)
     if (site->database_from != NULL && site->backup_before_deploy) {
         add(plan, AMY__ACT_BACKUP, NULL);
     }
-    if (site->deploy.gate != AMY__DEPLOY_GATE_NONE) {
+    if (may_close(&site->deploy)) {
         add(plan, AMY__ACT_CLOSE, NULL);
     }
     if (site->deploy.rq_suspend) {
@@ -244,7 +255,7 @@ amy__deploy_plan_make(const struct amy__site *site, enum amy__deploy_kind kind,
     if (release && site->deploy.rq_suspend) {
         add(ret_plan, AMY__ACT_RESUME, NULL);
     }
-    if (release && site->deploy.gate != AMY__DEPLOY_GATE_NONE) {
+    if (release && may_close(&site->deploy)) {
         add(ret_plan, AMY__ACT_OPEN, NULL);
     }
     if (release) {

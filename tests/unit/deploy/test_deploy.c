@@ -287,12 +287,12 @@ test_the_plan_can_be_seen(void **state)
 
     (void)state;
     assert_int_equal(create(), 0);
-    assert_int_equal(amy_deploy_count(deploy), 10);
+    assert_int_equal(amy_deploy_count(deploy), 8);
     assert_int_equal(amy_deploy_at(deploy, 0, &step), 0);
     assert_string_equal(step.name, "checks");
     assert_int_equal(amy_deploy_at(deploy, 1, &step), 0);
     assert_string_equal(step.user, user_name(true));
-    assert_int_equal(amy_deploy_at(deploy, 10, &step), AMY_ENOTFOUND);
+    assert_int_equal(amy_deploy_at(deploy, 8, &step), AMY_ENOTFOUND);
     assert_string_equal(amy_deploy_release(deploy), "");
     assert_int_equal(count_releases(), 0);
 }

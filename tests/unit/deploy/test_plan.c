@@ -87,8 +87,7 @@ test_hooks_and_steps_of_site_yaml_have_their_places(void **state)
                 AMY__DEPLOY_RELEASE,
                 "checks, fetch, variables, backup, close, migrate, switch, "
                 "reload, record, open, clean");
-    expect_plan(HEAD "deploy: {gate: none, steps: [{name: make, run: "
-                     "[make]}]}\n",
+    expect_plan(HEAD "deploy: {steps: [{name: make, run: [make]}]}\n",
                 AMY__DEPLOY_RELEASE,
                 "checks, fetch, variables, make, switch, reload, record, "
                 "clean");
