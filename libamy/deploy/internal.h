@@ -30,7 +30,7 @@ struct amy__deploy_run {
     int taken_fd;        /* its standard output, when that is an answer */
     struct amy__buf out; /* the beginning of the next line */
     struct amy__buf taken;
-    char last[512]; /* line that it said */
+    char last[512]; /* line that it said, or the first that was fatal to git */
     unsigned lines;
     bool waits; /* one of them was about a lock that it did not get */
 };

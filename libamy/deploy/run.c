@@ -94,7 +94,10 @@ take_line(struct amy_deploy *deploy, struct amy__span line)
     if (text[strspn(text, " ")] == '\0') {
         return;
     }
-    (void)snprintf(run->last, sizeof(run->last), "%.500s", text);
+    /* git says what is wrong first, and then what might be done about it. */
+    if (strncmp(run->last, "fatal: ", 7) != 0) {
+        (void)snprintf(run->last, sizeof(run->last), "%.500s", text);
+    }
     run->waits = run->waits || strstr(text, "LockNotAvailable") != NULL ||
                  strstr(text, "lock timeout") != NULL;
     run->lines++;

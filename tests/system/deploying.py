@@ -11,7 +11,7 @@ from hosting import users
 from hosting.release import replace_link
 from hosting.site import APPLICATION, RELEASE_LINE, make_directory
 from hosting.users import User, as_user, clean_environment, is_root
-from support import HERE
+from support import HERE, TINY, TINY_YAML
 
 DEPLOY_USER = "amy-deploy"
 
@@ -169,3 +169,13 @@ class Deployments:
 def switch(site, name):
     """As somebody by hand."""
     replace_link(site.repo, name)
+
+
+def make_tiny(host, base_venv, more="", yaml=TINY_YAML):
+    """The quick site, not yet deployed."""
+    repository = Repository(host.root / "source", base_venv)
+    repository.add_tiny()
+    site = host.site(TINY)
+    write_settings(site, {"GREETING": "hello"})
+    site.write_yaml(yaml.format(domain=TINY, user=host.user.name) + deploy_lines(repository, more))
+    return Deployments(host, site, repository)

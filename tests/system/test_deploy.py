@@ -7,22 +7,13 @@ import subprocess
 
 import pytest
 
-from deploying import TINY_STEPS, Deployments, Repository, deploy_lines, write_settings
+from deploying import TINY_STEPS, make_tiny
 from hosting.site import make_directory
 from hosting.users import as_user, clean_environment, is_root
 from hosting.wait import wait_for
 from support import TINY, TINY_YAML
 
 SOON_S = 60
-
-
-def make_tiny(host, base_venv, more="", yaml=TINY_YAML):
-    repository = Repository(host.root / "source", base_venv)
-    repository.add_tiny()
-    site = host.site(TINY)
-    write_settings(site, {"GREETING": "hello"})
-    site.write_yaml(yaml.format(domain=TINY, user=host.user.name) + deploy_lines(repository, more))
-    return Deployments(host, site, repository)
 
 
 @pytest.fixture

@@ -220,3 +220,57 @@ def test_nobody_notices_a_deployment(demo, postgres, requests):
     assert report.answered >= requests and len(report.paths) == 1 + len(assets)
     assert set(assets) != set(assets_of(demo)), "the new pages name another style sheet"
     demo.write_deploy("")
+
+
+@pytest.mark.parametrize("step", [
+    "suspend", pytest.param("backup", marks=pytest.mark.long), pytest.param("close", marks=pytest.mark.long),
+    "migrate", pytest.param("switch", marks=pytest.mark.long), pytest.param("resume", marks=pytest.mark.long),
+    pytest.param("open", marks=pytest.mark.long)])
+def test_killed_at(demo, redis, step):
+    """Visitors meet the page while the site is closed, and nothing else; the next command opens it, and rq
+    goes on."""
+    before = demo.link
+    demo.write_deploy("gate: closed, rq: {suspend: true, drain: 20s}")
+    demo.repository.commit(f"killed at {step}")
+    with PlainLoad(demo.host, demo.domain, ["/healthz", "/"], 4, rate=50) as load:
+        child = subprocess.Popen(demo.host.amyctl_argv("deploy", demo.domain, "--json"),
+                                 stdout=subprocess.PIPE, text=True)
+        for line in child.stdout:
+            if json.loads(line).get("event") == "begun" and json.loads(line)["step"] == step:
+                break
+        child.kill()
+        child.wait(SOON_S)
+        child.stdout.close()
+        demo.deploy("--recover")
+        report = load.stop()
+    assert report.lost == 0 and set(report.by_status) <= {200, 503}, report
+    assert demo.gate() == "open" and redis.command("EXISTS", "rq:suspended").endswith("0")
+    assert demo.journal is None and demo.serving == demo.link.rpartition("/")[2]
+    assert (demo.link == before) == (step in {"suspend", "backup", "close", "migrate", "switch"})
+    demo.write_deploy("")
+
+
+@pytest.mark.parametrize("step, breaks, said", [
+    ("collectstatic", ("pages/static/pages/site.css", "\na { background: url(no-such.png) }\n"), "no-such.png"),
+    ("pending", ("pages/migrations/0300_bad.py", "raise RuntimeError('no migration')\n"), "no migration")])
+def test_failure_of_django_leaves_the_old_one(demo, step, breaks, said):
+    before, releases = demo.link, demo.releases
+    demo.repository.append(*breaks)
+    demo.repository.commit(f"breaks {step}")
+    with PlainLoad(demo.host, demo.domain, ["/healthz"], 4, rate=50) as load:
+        done = demo.deploy(check=False)
+        report = load.stop()
+    demo.repository.undo()
+    assert done.returncode == 1 and f" {step}: " in done.stderr and said in done.stdout + done.stderr, done
+    assert report.lost == 0 and set(report.by_status) == {200}, report
+    assert (demo.link, demo.releases, demo.journal) == (before, releases, None)
+
+
+def test_no_backup_no_deployment(demo, postgres):
+    before = demo.link
+    demo.host.backup.stop()
+    done = demo.deploy(check=False)
+    assert done.returncode == 1 and "amy-backup" in done.stderr, done
+    demo.host.start_backup(ready=False)
+    wait_for(lambda: demo.host.daemon_status("backup"), SOON_S, "amy-backup answers")
+    assert demo.link == before and demo.journal is None
