@@ -194,6 +194,15 @@ def test_an_upgrade_asks_main_processes_that_know_how_to_take_over(box, packages
                           "--no-block try-restart amy-backup.service"]
 
 
+def test_needrestart_has_a_main_process_take_over_and_restarts_nothing(box, packages):
+    box.install(*packages.host)
+    boot(box)
+    start_main(box, "amy-front.service", "takes-over")
+    box.run("/etc/needrestart/restart.d/amy-front.service")
+    wait_for(box.path("/tmp/amy-front.asked").exists, 30, "SIGUSR2")
+    assert asked(box) == ["kill --kill-whom=main --signal=USR2 amy-front.service"]
+
+
 def program_of(box, pid):
     return box.run("readlink", f"/proc/{pid}/exe").strip()
 
