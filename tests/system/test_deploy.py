@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import subprocess
+import zipfile
 
 import pytest
 
@@ -229,3 +230,46 @@ def test_changes_by_hand_are_not_lost(classic):
     done = classic.deploy(check=False)
     assert done.returncode == 1 and "changed by hand" in done.stderr, done
     assert head(classic) == before and "a hotfix" in (classic.site.repo / "tiny.py").read_text()
+
+
+# ---- the environment that we make
+
+
+WHEEL = "shopdep-{version}-py3-none-any.whl"
+
+
+def write_wheel(directory, version):
+    """A package that is nothing but its version."""
+    with zipfile.ZipFile(directory / WHEEL.format(version=version), "w") as wheel:
+        info = f"shopdep-{version}.dist-info"
+        wheel.writestr("shopdep.py", f"VERSION = '{version}'\n")
+        wheel.writestr(f"{info}/METADATA", f"Metadata-Version: 2.1\nName: shopdep\nVersion: {version}\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", f"shopdep.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n")
+
+
+@pytest.mark.long
+def test_what_a_release_requires_is_installed_for_it(new_host, django_venv):
+    """With pip, in a .venv of its own; without a network."""
+    host = new_host()
+    repository = Repository(host.root / "source", django_venv)
+    for name in ("1.0", "2.0"):
+        write_wheel(repository.directory, name)
+    repository.write("requirements.txt", "--no-index\n--find-links .\nshopdep==1.0\n")
+    repository.commit()
+    site = host.site(TINY)
+    look = "[{name: look, user: site, run: [python, -c, 'import shopdep, sys; print(shopdep.VERSION, sys.prefix)']}]"
+    site.write_yaml(f"site: {TINY}\nuser: {host.user.name}\n"
+                    + deploy_lines(repository, f"before: {look}", "steps: [{name: environment}]"))
+    made = Deployments(host, site, repository)
+    first = made.deploy()
+    assert f"1.0 {site.directory}/{made.link}/.venv" in first.stdout, first
+    repository.write("requirements.txt", "--no-index\n--find-links .\nshopdep==2.0\n")
+    repository.commit()
+    assert "2.0 " in made.deploy().stdout
+    repository.write("requirements.txt", "--no-index\n--find-links .\nshopdep==3.0\n")
+    repository.commit()
+    before = made.link
+    done = made.deploy(check=False)
+    assert done.returncode == 1 and "shopdep==3.0" in done.stderr, done
+    assert made.link == before and len(made.releases) == 2
