@@ -183,6 +183,17 @@ read_auto(struct look *look, const char *name)
     }
 }
 
+/* `auto`: of the domain, and of each alias that none of those covers. */
+static void
+read_found(struct look *look)
+{
+    for (size_t i = 0; i < look->name_count; i++) {
+        if (i == 0 || !look->covered[i]) {
+            read_auto(look, look->names[i]);
+        }
+    }
+}
+
 static void
 read_listed(struct look *look)
 {
@@ -238,12 +249,7 @@ amy__doctor_certs(struct amy__doctor *doctor, const struct amy__site *site)
     if (site->cert_count > 0) {
         read_listed(&look);
     } else {
-        read_auto(&look, site->domain);
-        for (size_t i = 1; i < look.name_count; i++) {
-            if (!look.covered[i]) {
-                read_auto(&look, look.names[i]);
-            }
-        }
+        read_found(&look);
     }
     if (look.count > 0 || !look.told) {
         tell_uncovered(&look);

@@ -9,20 +9,27 @@
 
 AMY_DEFINE_CLEANUP(struct amy__env *, amy__env_unref)
 
-/* A worker whose command says so: manage.py rqworker, rq worker. */
+/* manage.py rqworker, rq worker */
 static bool
-has_queues(const struct amy__site *site)
+is_of_rq(const struct amy__site_worker *worker)
 {
-    for (size_t i = 0; i < site->worker_count; i++) {
-        char **word = site->workers[i].command;
-
-        for (; word != NULL && *word != NULL; word++) {
-            if (strncmp(*word, "rq", 2) == 0) {
-                return true;
-            }
+    for (char **word = worker->command; word != NULL && *word != NULL; word++) {
+        if (strncmp(*word, "rq", 2) == 0) {
+            return true;
         }
     }
     return false;
+}
+
+static bool
+has_queues(const struct amy__site *site)
+{
+    bool found = false;
+
+    for (size_t i = 0; i < site->worker_count; i++) {
+        found |= is_of_rq(&site->workers[i]);
+    }
+    return found;
 }
 
 static void

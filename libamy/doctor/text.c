@@ -13,11 +13,17 @@ is_inside(char c)
            (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '_';
 }
 
-static bool
-begins_comment(struct amy__span line, size_t i)
+/* The line up to a '#' at its beginning or behind a blank. */
+static struct amy__span
+without_comment(struct amy__span line)
 {
-    return line.p[i] == '#' &&
-           (i == 0 || line.p[i - 1] == ' ' || line.p[i - 1] == '\t');
+    for (size_t i = 0; i < line.n; i++) {
+        if (line.p[i] == '#' &&
+            (i == 0 || line.p[i - 1] == ' ' || line.p[i - 1] == '\t')) {
+            return (struct amy__span){line.p, i};
+        }
+    }
+    return line;
 }
 
 bool
@@ -26,14 +32,9 @@ amy__text_line(struct amy__span *rest, struct amy__span *ret_line)
     struct amy__span line = {NULL, 0};
 
     while (amy__span_split(rest, '\n', &line)) {
-        line = amy__span_trim(line);
-        for (size_t i = 0; i < line.n; i++) {
-            if (begins_comment(line, i)) {
-                line.n = i;
-            }
-        }
+        line = amy__span_trim(without_comment(amy__span_trim(line)));
         if (line.n > 0 && line.p[0] != ';') {
-            *ret_line = amy__span_trim(line);
+            *ret_line = line;
             return true;
         }
     }

@@ -32,7 +32,7 @@
 /* The x32 calls of x86-64 have this bit, and the same architecture. */
 #define X32_BIT 0x40000000U
 /* Pastes into a console; no header of user space has it. */
-#define TIOCLINUX_ 0x541CU
+#define CONSOLE_REQUEST 0x541CU
 /* Of an argument the kernel looks at the low half alone, and so do we. */
 #define SECOND_ARGUMENT offsetof(struct seccomp_data, args[1])
 
@@ -48,7 +48,7 @@ amy__enter_guard_terminal(struct amy_error *err)
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)SYS_ioctl, 0, 4),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, SECOND_ARGUMENT),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)TIOCSTI, 3, 0),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, TIOCLINUX_, 2, 1),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, CONSOLE_REQUEST, 2, 1),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),

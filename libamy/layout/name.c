@@ -3,6 +3,7 @@
 #include "layout/name.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #define PREFIX "amy-"
 /* Of a name that is cut: behind it come '-' and four digits. */
@@ -30,8 +31,8 @@ amy__layout_long_name(struct amy__span domain, char ret[AMY__LAYOUT_NAME_SIZE])
     int n = snprintf(ret, AMY__LAYOUT_NAME_SIZE, PREFIX AMY_SPAN_FMT,
                      AMY_SPAN_ARG(domain));
 
-    for (char *at = ret; *at != '\0'; at++) {
-        *at = *at == '.' ? '-' : *at;
+    for (char *at = strchr(ret, '.'); at != NULL; at = strchr(at, '.')) {
+        *at = '-';
     }
     if (n >= AMY__LAYOUT_NAME_SIZE) {
         (void)snprintf(ret + CUT_TO, AMY__LAYOUT_NAME_SIZE - CUT_TO, "-%04x",
