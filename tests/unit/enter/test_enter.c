@@ -113,7 +113,10 @@ run(const char *const *argv)
 
     if (pid == 0) {
         struct amy_enter *enter = NULL;
-        int rc = amy_enter_create(&opts, &enter, &err);
+        int rc = 0;
+
+        (void)umask(077); /* a person's */
+        rc = amy_enter_create(&opts, &enter, &err);
 
         if (rc == 0) {
             rc = amy_enter_exec(enter, argv, &err);
