@@ -19,6 +19,7 @@ from hosting.rawhttp import Connection, client_context
 from hosting.services import free_port
 from hosting.site import copy_file
 from hosting.wait import wait_for
+from releasing import is_whole
 from support import HERE, TINY, TINY_YAML, deploy_tiny
 from upgrading import NEW, OLD, SOON_S, Installed, expect_nothing_leaked, held, upgrade, zombies
 
@@ -425,10 +426,13 @@ def test_workers_taken_over_are_supervised(host):
     assert wait_for(replaced, SOON_S, "the killed worker is replaced")["restarts"] == victim["restarts"] + 1
     assert not zombies(host.workers.pid)
     generation = pools(host)[0]["generation"]
-    host.amyctl("reload", TINY)
-    wait_for(lambda: {pool["generation"] for pool in pools(host)} == {generation + 1}, SOON_S,
-             "a new generation has taken over")
-    wait_for(lambda: host.get(TINY, "/fixed").status == 200, SOON_S, "it serves")
+    upgrade_workers(host)
+    with PlainLoad(host, TINY, PATHS, 4, rate=200) as load:
+        host.amyctl("reload", TINY)
+        # Names of sockets that were published before are taken back as well.
+        wait_for(lambda: is_whole(host, TINY), SOON_S, "a new generation has taken over, whole")
+    assert pools(host)[0]["generation"] == generation + 1
+    assert load.report.lost == 0 and set(load.report.by_status) == {200}, load.report
 
 
 def test_both_at_once_while_sites_are_reloaded(host):
