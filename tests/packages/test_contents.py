@@ -52,7 +52,7 @@ def test_each_package_has_what_it_is_for(packages):
 def test_what_is_opened_at_run_time_is_recommended(packages):
     fields = subprocess.run(["dpkg-deb", "--field", packages["amy"], "Recommends"],
                             check=True, capture_output=True, text=True).stdout
-    for wanted in ("libpq5", "libcurl4", "libhiredis", "postgresql-client"):
+    for wanted in ("libpq5", "libcurl4", "libhiredis", "libevent-extra", "postgresql-client"):
         assert re.search(rf"\b{wanted}", fields), fields
 
 
