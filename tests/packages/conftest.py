@@ -4,15 +4,13 @@ them, and boxes to install them in.
 
 import itertools
 import os
-import re
-import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from box import Box
+from hosting.packages import raised
 
 TOP = Path(__file__).resolve().parents[2]
 
@@ -45,18 +43,9 @@ def packages():
 def next_packages(packages):
     """The same with a higher version: what an upgrade does is dpkg's and the
     maintainer scripts' business, whatever is in the programs."""
-    with tempfile.TemporaryDirectory() as name:
-        directory = Path(name)
+    with tempfile.TemporaryDirectory() as directory:
         for deb in packages.host:
-            tree = directory / "tree"
-            run("dpkg-deb", "--raw-extract", deb, tree)
-            control = tree / "DEBIAN/control"
-            text = control.read_text()
-            (version,) = re.findall(r"^Version: (.*)$", text, re.M)
-            control.write_text(text.replace(f"Version: {version}", f"Version: {version}+1")
-                               .replace(f"(= {version})", f"(= {version}+1)"))
-            run("dpkg-deb", "--root-owner-group", "-Zgzip", "-z1", "--build", tree, directory)
-            shutil.rmtree(tree)
+            raised(deb, directory)
         yield Packages(directory)
 
 
@@ -80,7 +69,3 @@ def boxes():
         yield make
         for one in made:
             one.close()
-
-
-def run(*argv):
-    subprocess.run(list(map(str, argv)), check=True, stdout=subprocess.DEVNULL)
