@@ -143,6 +143,14 @@ class Host:
         if failure:
             raise failure
 
+    def reread(self):
+        """amy-front reads site.yaml again."""
+        self.front.send(signal.SIGHUP)
+
+    def kill(self, pid):
+        """A process that one of the daemons has told of."""
+        os.kill(pid, signal.SIGKILL)
+
     # ---- amyctl and the control sockets
 
     def amyctl_argv(self, *arguments):

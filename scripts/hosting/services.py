@@ -164,30 +164,33 @@ class Redis:
 
 
 class Pebble:
-    """Let's Encrypt's test server: asks for HTTP-01 challenges at `http_port`,
-    where every name is found (pebble-challtestsrv answers for the DNS). Its own
-    API is behind a certificate of an authority of its own; what it signs is to
-    be verified by `certificate`, another one at each start."""
+    """Let's Encrypt's test server: asks for HTTP-01 challenges at `http_port` of
+    `everybody`, where every name is found (pebble-challtestsrv answers for the
+    DNS). Its own API is at `address` behind a certificate for `name` by an
+    authority of its own; what it signs is to be verified by `certificate`,
+    another one at each start."""
 
-    def __init__(self, directory, http_port):
+    def __init__(self, directory, http_port, name="localhost", address="127.0.0.1",
+                 everybody="127.0.0.1", dns=None):
         self.directory = Path(directory)
         self.http_port = http_port
-        self.api, self.management, self.dns, self.dns_management = (
-            free_port() for _ in range(4))
+        self.name, self.address, self.everybody = name, address, everybody
+        self.api, self.management, self.dns_management = (free_port() for _ in range(3))
+        self.dns = dns or free_port()
         self.certificate = self.directory / "root.pem"
         self.authority = None
         self.children = []
 
     @property
     def url(self):
-        return f"https://localhost:{self.api}/dir"
+        return f"https://{self.name}:{self.api}/dir"
 
     def start(self):
         self.directory.mkdir(parents=True, exist_ok=True)
         self.authority = Authority(self.directory)
-        self.authority.issue(self.directory / "api", ["localhost"])
+        self.authority.issue(self.directory / "api", [self.name, "localhost"])
         settings = {
-            "listenAddress": f"127.0.0.1:{self.api}",
+            "listenAddress": f"{self.address}:{self.api}",
             "managementListenAddress": f"127.0.0.1:{self.management}",
             "certificate": str(self.directory / "api/fullchain.pem"),
             "privateKey": str(self.directory / "api/privkey.pem"),
@@ -196,14 +199,15 @@ class Pebble:
         }
         (self.directory / "pebble.json").write_text(json.dumps({"pebble": settings}))
         self._run("pebble-challtestsrv", [
-            "-defaultIPv4", "127.0.0.1", "-defaultIPv6", "", "-dns01", f"127.0.0.1:{self.dns}",
+            "-defaultIPv4", self.everybody, "-defaultIPv6", "",
+            "-dns01", f"{self.address}:{self.dns}",
             "-http01", "", "-https01", "", "-tlsalpn01", "",
             "-management", f"127.0.0.1:{self.dns_management}"])
         # No random waits; each order is challenged. No nonce is refused: the
         # certbot of Debian 12 ends with "can't set attribute" at some of them.
         self._run("pebble", [
             "-config", self.directory / "pebble.json", "-strict",
-            "-dnsserver", f"127.0.0.1:{self.dns}"],
+            "-dnsserver", f"{self.address}:{self.dns}"],
             PEBBLE_VA_NOSLEEP="1", PEBBLE_AUTHZREUSE="0", PEBBLE_WFE_NONCEREJECT="0")
         wait_for(self._read_root, START_S, "Pebble answers")
 

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 PYTHON = "/usr/bin/python3"
@@ -43,24 +44,33 @@ def run(*argv):
         raise RuntimeError(f"{Path(str(argv[0])).name} failed: {' '.join(map(str, argv))}")
 
 
-def build(directory, requirements):
-    """A venv with all that `requirements` pins.
+def wheels_of(requirements):
+    """A directory with all that `requirements` pins. It is kept in the user's
+    cache, so that the next clone needs no network; AMY_WHEELS is one from
+    elsewhere."""
+    if "AMY_WHEELS" in os.environ:
+        return Path(os.environ["AMY_WHEELS"])
+    wheels = cache_directory() / f"wheels-{requirements_hash(requirements)}"
+    if not (wheels / "complete").exists():
+        with tempfile.TemporaryDirectory() as scratch:
+            run(PYTHON, "-m", "venv", scratch)
+            run(f"{scratch}/bin/python", "-m", "pip", "wheel", "--wheel-dir", wheels,
+                "-r", requirements)
+        (wheels / "complete").touch()
+    return wheels
 
-    The wheels are kept in the user's cache, so that the next clone needs no
-    network; nothing is done when the venv stands for the same pins already.
-    """
+
+def build(directory, requirements):
+    """A venv with all that `requirements` pins; nothing is done when it stands
+    for the same pins already."""
     directory = Path(directory)
     wanted = requirements_hash(requirements)
     stamp = directory / STAMP
     if stamp.exists() and stamp.read_text() == f"{wanted} {directory}":
         return directory
     run(PYTHON, "-m", "venv", "--clear", directory)
-    pip = [directory / "bin/python", "-m", "pip"]
-    wheels = cache_directory() / f"wheels-{wanted}"
-    if not (wheels / "complete").exists():
-        run(*pip, "wheel", "--wheel-dir", wheels, "-r", requirements)
-        (wheels / "complete").touch()
-    run(*pip, "install", "--no-index", "--find-links", wheels, "-r", requirements)
+    run(directory / "bin/python", "-m", "pip", "install", "--no-index",
+        "--find-links", wheels_of(requirements), "-r", requirements)
     # Others run it: whatever the umask, they may read and not write.
     run("chmod", "-R", "u+rwX,go+rX,go-w", directory)
     stamp.write_text(f"{wanted} {directory}")

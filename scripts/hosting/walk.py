@@ -10,7 +10,6 @@ import json
 import os
 import re
 import secrets
-import signal
 from dataclasses import dataclass
 
 from hosting import browser as browsers
@@ -270,7 +269,7 @@ def expect_page(answer, page, method):
 def worker_comes_back(stage):
     """A web worker is killed; another takes its place and the site answers."""
     victim = stage.workers()[0]
-    os.kill(victim["pid"], signal.SIGKILL)
+    stage.host.kill(victim["pid"])
 
     def replaced():
         now = stage.workers()[0]
@@ -284,7 +283,7 @@ def worker_comes_back(stage):
 def front_process_comes_back(stage):
     """A front process is killed; the others and a new one serve on."""
     victim = stage.front_processes()[0]
-    os.kill(victim["pid"], signal.SIGKILL)
+    stage.host.kill(victim["pid"])
 
     def replaced():
         now = stage.front_processes()[0]
@@ -416,7 +415,7 @@ def logs_are_rotated(stage):
     marks = [secrets.token_hex(1500) for _ in range(60)]
     stage.site.write_yaml(stage.site.sample_yaml() + "logs: {size: 64KiB}\n")
     try:
-        stage.host.front.send(signal.SIGHUP)
+        stage.host.reread()
         for mark in marks:
             stage.get(f"/static/?mark={mark}")
         packed = wait_for(lambda: sorted(stage.site.logs.glob("access.log-*.gz")), SOON_S,
@@ -432,7 +431,7 @@ def logs_are_rotated(stage):
         assert sorted(found) == sorted(marks), "each once"
     finally:
         stage.site.write_yaml(stage.site.sample_yaml())
-        stage.host.front.send(signal.SIGHUP)
+        stage.host.reread()
 
 
 def count_rows(postgres, database):
