@@ -22,7 +22,8 @@ SYSTEM_PACKAGES=(python3-pytest python3-pytest-xdist python3-pytest-timeout
     strace iproute2 systemd curl certbot pebble prometheus nginx pgbouncer)
 WHEEL_PACKAGES=(python3-dev python3-pip python3-setuptools python3-wheel)
 PYTHON_PACKAGES=("${WHEEL_PACKAGES[@]}" python3-yaml mypy)
-DEBIAN_PACKAGES=(dpkg-dev debhelper dh-python python3-dev python3-setuptools)
+DEBIAN_PACKAGES=(build-essential dpkg-dev debhelper dh-python python3-dev
+    python3-setuptools)
 BOOT_PACKAGES=(systemd-container mmdebstrap dpkg-dev iproute2 pebble git
     python3-pytest python3-pytest-timeout)
 BROWSER_PACKAGES=(chromium chromium-driver)
