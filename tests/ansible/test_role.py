@@ -15,7 +15,6 @@ import yaml
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(TOP / "scripts"))
-from hosting import venv  # noqa: E402
 from hosting.process import Child  # noqa: E402
 from hosting.services import Pebble  # noqa: E402
 from hosting.wait import wait_for  # noqa: E402
@@ -126,10 +125,7 @@ def answers(child):
 def services(tmp_path_factory):
     """What the host of a Django site has besides: a database, Redis, pip's and git's sources, and certbot's."""
     wheels = pathlib.Path("/srv/wheels")
-    kept = venv.cache_directory() / f"wheels-{venv.requirements_hash(EXAMPLE / 'requirements.txt')}"
-    if not (kept / "complete").exists():
-        venv.build(tmp_path_factory.mktemp("venv") / "first", EXAMPLE / "requirements.txt")
-    shutil.copytree(kept, wheels)
+    shutil.copytree(os.environ["AMY_WHEELS"], wheels)
     pathlib.Path("/etc/pip.conf").write_text(f"[global]\nno-index = true\nfind-links = {wheels}\n")
     shell(f"""
         chmod -R go+rX {wheels}
