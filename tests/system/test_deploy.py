@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from deploying import TINY_STEPS, make_tiny
+from deploying import TINY_STEPS, Deployments, Repository, deploy_lines, make_tiny
 from hosting.site import make_directory
 from hosting.users import as_user, clean_environment, is_root
 from hosting.wait import wait_for
