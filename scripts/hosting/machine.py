@@ -20,13 +20,18 @@ STOP_S = 180
 REBOOT = 133  # how nspawn ends when its machine wants to be started again
 NUMBERS = itertools.count(1)
 
-# Its own view of the cgroups: whatever holds this machine's, systemd there finds
-# the one hierarchy that it may use. All mounts end with the machine.
+# Where this machine has a systemd, it gives a part of its cgroups away. Else a view
+# of them with a root of its own is made, where the machine's systemd may do as it
+# likes. All mounts end with the machine.
+DELEGATED = ("systemd-run", "--scope", "--quiet", "--property=Delegate=yes", "--", "unshare")
+NAMESPACE = ("unshare", "--cgroup")
 LAUNCH = """\
 set -eu
 mount --make-rprivate /
-umount --recursive --lazy /sys/fs/cgroup 2>/dev/null || true
-mount -t cgroup2 cgroup2 /sys/fs/cgroup
+if [ ! -d /run/systemd/system ]; then
+    umount --recursive --lazy /sys/fs/cgroup 2>/dev/null || true
+    mount -t cgroup2 cgroup2 /sys/fs/cgroup
+fi
 mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
 shift 2
 exec systemd-nspawn --boot --register=no --keep-unit --console=read-only \
@@ -93,7 +98,8 @@ class Machine:
     def boot(self):
         """Until all that starts by itself has started."""
         shown = [f"--bind-ro={source}:{target}" for target, source in self.shown.items()]
-        argv = ["unshare", "--cgroup", "--mount", "--propagation=private", "bash", "-c", LAUNCH, "bash",
+        has_systemd = Path("/run/systemd/system").is_dir()
+        argv = [*(DELEGATED if has_systemd else NAMESPACE), "--mount", "bash", "-c", LAUNCH, "bash",
                 ":".join(map(str, self.layers)), self.directory, self.directory / "root",
                 f"--machine={self.name}", f"--network-veth-extra={LINK}:eth0", *shown]
         self.internet.unplug()

@@ -23,7 +23,7 @@ def main():
     domain, name = sys.argv[1:]
     create_missing(name)
     user = User.named(name)
-    for command in (["createuser", name], ["createdb", "-O", name, Postgres.DATABASE]):
+    for command in (["createuser", "--createdb", name], ["createdb", "-O", name, Postgres.DATABASE]):
         subprocess.run(as_user(User.named("postgres"), command), check=True, cwd="/")
     site = Site("/webapps", domain, user)
     site.make()

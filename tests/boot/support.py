@@ -152,9 +152,9 @@ class Server:
         self.run("systemctl reload amy-front")
 
     def query(self, sql, database=DATABASE):
-        """As walk.py asks PostgreSQL."""
+        """As the site's user."""
         return self.run(f"cd / && psql -X -At -v ON_ERROR_STOP=1 -d {database} "
-                        f"-c {shlex.quote(sql)}", user="postgres").stdout.strip()
+                        f"-c {shlex.quote(sql)}", user=USER).stdout.strip()
 
     def stage(self):
         """For the steps of the walk."""

@@ -76,8 +76,10 @@ def test_amy_front_is_killed_and_the_next_one_serves(server):
     server.wait_until_whole()
     workers = server.machine.main_pid("amy-workers")
     pid = server.machine.main_pid("amy-front")
+    request = UnderWay(server)
     server.kill(pid)
     wait_for(lambda: is_another(server, "amy-front", pid), SOON_S, "amy-front is back")
+    assert request.end() == 200, "its processes finish what they have"
     expect_whole(server)
     assert server.machine.show("amy-front", "NRestarts") == "1"
     assert server.machine.main_pid("amy-workers") == workers, "the workers have not noticed"
