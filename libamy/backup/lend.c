@@ -76,6 +76,21 @@ await(int fd, int timeout_ms, struct amy_error *err)
                             "the other site's job says nothing");
 }
 
+int
+amy__loan_identity(struct amy__pg *pg, char ret[AMY__IDENTITY_SIZE],
+                   struct amy_error *err)
+{
+    static const char sql[] =
+        "SELECT system_identifier::text || ' ' || (SELECT oid::text"
+        " FROM pg_database WHERE datname = current_database())"
+        " FROM pg_control_system()";
+    int rc = 0;
+
+    ret[0] = '\0';
+    rc = amy__pg_ask(pg, sql, NULL, ret, AMY__IDENTITY_SIZE, err);
+    return rc < 0 && rc != AMY_EDENIED ? rc : 0;
+}
+
 /* ---- the lender ---- */
 
 static int
@@ -126,6 +141,21 @@ mark_database(struct amy__job *job, char key[24], struct amy__pg **ret_pg,
     return rc < 0 ? rc : 0;
 }
 
+/* Locks of a standby are not seen on its primary: what else tells whether the
+ * borrower has this database. */
+static int
+describe(struct amy__pg *pg, struct amy__json *note, struct amy_error *err)
+{
+    static const char sql[] = "SELECT 1 WHERE pg_is_in_recovery()";
+    char identity[AMY__IDENTITY_SIZE] = "";
+    int rc = amy__pg_ask(pg, sql, NULL, NULL, 0, err);
+
+    (void)amy__json_set(note, "standby", amy__json_bool(rc > 0));
+    rc = rc < 0 ? rc : amy__loan_identity(pg, identity, err);
+    (void)amy__json_set(note, "identity", amy__json_text(identity));
+    return rc;
+}
+
 static int
 open_files(const struct amy__job *job, const struct amy__manifest *manifest,
            int fds[LOAN_FDS], size_t *ret_count, struct amy_error *err)
@@ -167,6 +197,7 @@ lend(struct amy__job *job, const struct amy__manifest *manifest,
                         manifest->name, amy__verdict_name(manifest->verdict));
     }
     rc = mark_database(job, key, &pg, err);
+    rc = rc < 0 ? rc : describe(pg, note, err);
     rc = rc < 0 ? rc : open_files(job, manifest, fds, &count, err);
     if (rc == 0) {
         (void)amy__json_set(note, "key", amy__json_text(key));
@@ -248,6 +279,14 @@ read_manifest(int fd, const char *name, struct amy__manifest *ret,
                   : amy__manifest_read(amy__buf_span(&text), name, ret, err);
 }
 
+static bool
+take_text(const struct amy__json *note, const char *name, char *buf,
+          size_t size)
+{
+    return amy__span_copy(amy__span_of(amy__json_get_text(note, name, "")), buf,
+                          size);
+}
+
 static int
 take(struct amy__loan *loan, const struct amy__json *note, int *fds,
      size_t count, const char *site, struct amy_error *err)
@@ -259,9 +298,9 @@ take(struct amy__loan *loan, const struct amy__json *note, int *fds,
         return amy__err(err, (int)code, "%s: %s", site,
                         amy__json_get_text(note, "message", ""));
     }
-    if (count == 0 ||
-        !amy__span_copy(amy__span_of(amy__json_get_text(note, "key", "")),
-                        loan->key, sizeof(loan->key))) {
+    loan->standby = amy__json_get_bool(note, "standby", false);
+    if (count == 0 || !take_text(note, "key", loan->key, sizeof(loan->key)) ||
+        !take_text(note, "identity", loan->identity, sizeof(loan->identity))) {
         return amy__err(err, AMY_EPROTO, "what is lent is no backup");
     }
     rc = read_manifest(fds[0], amy__json_get_text(note, "set", ""),

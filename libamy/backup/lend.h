@@ -7,16 +7,27 @@
 #include <amy/error.h>
 
 #include "backup/manifest.h"
+#include "backup/pg.h"
+
+#include <stdbool.h>
 
 #define AMY__LOAN_FILES ((size_t)AMY__MANIFEST_FILES_MAX)
+
+/* What a database and all its physical standbys have in common, and nobody else
+ * but a clone: "" where the role may not ask. 0, AMY_ECONN, AMY_EIO */
+#define AMY__IDENTITY_SIZE 48
+int amy__loan_identity(struct amy__pg *pg, char ret[AMY__IDENTITY_SIZE],
+                       struct amy_error *err);
 
 /* What was lent. */
 struct amy__loan {
     struct amy__manifest manifest;
     int fds[AMY__LOAN_FILES]; /* of manifest.files, in their order */
     size_t count;
-    char key[24];  /* of the lock that the lender's database has meanwhile */
-    int socket_fd; /* until amy__loan_seen */
+    char key[24]; /* of the lock that the lender's database has meanwhile */
+    bool standby; /* the lender reads a standby: nobody else sees its locks */
+    char identity[AMY__IDENTITY_SIZE]; /* "": the lender may not ask for it */
+    int socket_fd;                     /* until amy__loan_seen */
 };
 void amy__loan_init(struct amy__loan *loan);
 void amy__loan_clear(struct amy__loan *loan);

@@ -176,6 +176,29 @@ refuse_same_name(const struct refresh *refresh, const struct amy__pg *pg,
                           name, refresh->job->spec.lender);
 }
 
+/* What is dumped from a standby is its primary's database. */
+static int
+refuse_primary(const struct refresh *refresh, struct amy__pg *pg,
+               struct amy_error *err)
+{
+    char own[AMY__IDENTITY_SIZE];
+    int rc = amy__loan_identity(pg, own, err);
+
+    if (rc < 0) {
+        return rc;
+    }
+    if (own[0] == '\0' || refresh->loan.identity[0] == '\0') {
+        return refuse_same_name(refresh, pg, err);
+    }
+    return strcmp(own, refresh->loan.identity) != 0
+               ? 0
+               : amy__err(err, AMY_EDENIED,
+                          "'%s' is the database of %s, which is dumped from a "
+                          "standby of it (or a clone of that: then make "
+                          "another one with createdb): nothing was done",
+                          amy__pg_database(pg), refresh->job->spec.lender);
+}
+
 /* The lender's database has a lock that is nowhere else. */
 static int
 refuse_same(const struct refresh *refresh, struct amy__pg *pg,
@@ -199,7 +222,8 @@ refuse_same(const struct refresh *refresh, struct amy__pg *pg,
                         "done",
                         amy__pg_database(pg));
     }
-    return rc;
+    return rc < 0 || !refresh->loan.standby ? rc
+                                            : refuse_primary(refresh, pg, err);
 }
 
 static int

@@ -10,6 +10,7 @@ import subprocess
 import pytest
 from backups import DOMAIN, Shop, trusting_server
 from hosting import venv
+from hosting.services import run_as
 from hosting.site import make_directory
 from hosting.wait import wait_for
 
@@ -173,6 +174,33 @@ def test_same_database_is_noticed(trial, shop):
     done = trial.refresh()
     assert done.returncode == 1 and "have the same database" in done.stderr, done
     assert shop.counts() == before
+
+
+def test_primary_of_the_standby_that_is_dumped_is_noticed(trial, shop):
+    """Production's backups come from a replica, on which nobody else sees a lock."""
+    server, directory = shop.postgres, shop.host.root / "standby"
+    make_directory(directory, 0o700, shop.host.user)
+    control = [server.bin / "pg_ctl", "-D", directory / "data"]
+    run_as(server.user, [server.bin / "pg_basebackup", "-h", server.directory, "-U",
+                         server.user.name,
+                         "-D", directory / "data", "-R", "-c", "fast", "-X", "stream"]).check_returncode()
+    run_as(server.user, [*control, "-w", "-l", directory / "log", "-o",
+                         f"-k {directory} -c listen_addresses= -c shared_buffers=16MB",
+                         "start"]).check_returncode()
+    url = shop.current_url
+    try:
+        shop.set_url(shop.url(directory))
+        trial.site.write_postactivate({"DATABASE_URL": shop.url()})
+        before = shop.counts()
+        done = trial.refresh()
+        assert done.returncode == 1 and "standby" in done.stderr, done
+        assert shop.counts() == before
+        trial.site.write_postactivate({"DATABASE_URL": shop.url(database=trial.database)})
+        trial.refresh(check=True)
+        assert trial.rows() == "50|scrubbed|scrubbed", "another database of that server is another one"
+    finally:
+        shop.set_url(url)
+        run_as(server.user, [*control, "-m", "immediate", "stop"])
 
 
 def test_whose_backup_must_be_there(trial, shop):
