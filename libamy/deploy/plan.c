@@ -283,7 +283,10 @@ amy__deploy_plan_mend(const struct amy__deploy_journal *journal,
     if (!journal->served && journal->installed) {
         add(ret_plan, AMY__ACT_ENVIRONMENT_BACK, NULL);
     }
-    if (!journal->served && journal->reloading) {
+    /* Behind a first one there is nothing that could serve again: amy-workers
+     * would refuse it, now and for ever. */
+    if (!journal->served && journal->reloading &&
+        journal->previous[0] != '\0') {
         add(ret_plan, AMY__ACT_RELOAD_BACK, NULL);
     }
     if (journal->suspended) {

@@ -58,6 +58,22 @@ def test_first_release_goes_where_init_has_made_room(new_host, django_venv):
     assert "amy-backup does not run" in made.deploy(check=False).stderr
 
 
+def test_a_first_one_that_is_no_good_bars_no_other(new_host, django_venv):
+    made = make_tiny(new_host(), django_venv)
+    made.host.start_front()
+    made.host.start_workers(ready=False)
+    wait_for(lambda: made.host.daemon_status("workers"), SOON_S, "amy-workers answers")
+    made.repository.append("tiny.py", "\nimport no_such_module\n")
+    made.repository.commit("broken")
+    done = made.deploy(check=False)
+    assert done.returncode == 1 and "no_such_module" in done.stdout + done.stderr, done
+    assert made.link is None and made.releases == [] and made.journal is None
+    made.repository.undo()
+    made.repository.commit("good")
+    made.deploy()
+    wait_for(lambda: made.serving, SOON_S, "the first release serves")
+
+
 def test_repo_with_files_is_in_the_way(new_host, django_venv):
     made = make_tiny(new_host(), django_venv)
     made.site.repo.mkdir()
