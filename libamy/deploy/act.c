@@ -82,8 +82,21 @@ set_gate(struct amy_deploy *deploy, bool closed, amy__deploy_then_fn then)
         deploy, "front", "PUT", path,
         closed ? "{\"state\":\"closed\"}" : "{\"state\":\"open\"}", then, &err);
     if (rc < 0) {
-        amy__deploy_done(deploy, rc, &err);
+        deploy->status = 0;
+        then(deploy, rc, &err);
     }
+}
+
+/* Whoever refused has not closed it: there is nothing to open again. Without an
+ * answer nobody knows. */
+static void
+on_closed(struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    if (rc < 0 && deploy->status != 0) {
+        deploy->journal.closed = false;
+        (void)amy__deploy_journal_save(deploy, NULL);
+    }
+    amy__deploy_done(deploy, rc, err);
 }
 
 static void
@@ -103,13 +116,19 @@ close_gate(struct amy_deploy *deploy)
         amy__deploy_done(deploy, 0, NULL);
         return;
     }
+    if (!deploy->facts.gated) {
+        amy__deploy_tell(deploy, AMY_DEPLOY_NOTE,
+                         "amy-front has no such site yet: nobody gets in");
+        amy__deploy_done(deploy, 0, NULL);
+        return;
+    }
     deploy->journal.closed = true;
     rc = amy__deploy_journal_save(deploy, &err);
     if (rc < 0) {
         amy__deploy_done(deploy, rc, &err);
         return;
     }
-    set_gate(deploy, true, on_done);
+    set_gate(deploy, true, on_closed);
 }
 
 static void

@@ -101,7 +101,6 @@ check_backup(struct amy_deploy *deploy)
 static void
 on_workers(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
-    deploy->facts.workers = rc == 0;
     if (rc == AMY_ECONN && deploy->site->worker_count == 0) {
         rc = 0; /* nothing to reload */
     }
@@ -152,6 +151,31 @@ look_at_certificates(struct amy_deploy *deploy, const struct amy__json *site)
     }
 }
 
+/* Will a later step know more of migrations? */
+static bool
+is_counted_later(const struct amy_deploy *deploy)
+{
+    const struct amy__deploy_plan *plan = &deploy->plan;
+    size_t i = deploy->at + 1;
+
+    while (i < plan->count && plan->steps[i].act != AMY__ACT_PENDING) {
+        i++;
+    }
+    return i < plan->count &&
+           deploy->site->deploy.gate == AMY__DEPLOY_GATE_AUTO;
+}
+
+int
+amy__deploy_check_gate(const struct amy_deploy *deploy, struct amy_error *err)
+{
+    return deploy->facts.front || is_counted_later(deploy) ||
+                   !amy__deploy_closes(deploy->site, deploy->facts.pending)
+               ? 0
+               : amy__err(err, AMY_ESTATE,
+                          "amy-front does not run, and the site is to be "
+                          "closed: start it, or write deploy: {gate: none}");
+}
+
 static void
 on_front(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
@@ -165,7 +189,12 @@ on_front(struct amy_deploy *deploy, int rc, struct amy_error *err)
         deploy->facts.gated = state[0] != '\0';
         deploy->facts.closed = strcmp(state, "closed") == 0;
         look_at_certificates(deploy, site);
-    } else if (rc != AMY_ECONN) {
+    }
+    rc = rc == AMY_ECONN ? 0 : rc;
+    if (rc == 0 && is_release(deploy)) {
+        rc = amy__deploy_check_gate(deploy, err);
+    }
+    if (rc < 0) {
         amy__deploy_done(deploy, rc, err);
         return;
     }

@@ -52,11 +52,10 @@ typedef void (*amy__deploy_then_fn)(struct amy_deploy *deploy, int rc,
 
 /* What the checks found. */
 struct amy__deploy_facts {
-    bool front;   /* amy-front answers */
-    bool gated;   /* it has a gate for this site */
-    bool closed;  /* and that was closed before we came */
-    bool workers; /* amy-workers answers */
-    int pending;  /* migrations; -1: nobody knows */
+    bool front;  /* amy-front answers */
+    bool gated;  /* it has a gate for this site */
+    bool closed; /* and that was closed before we came */
+    int pending; /* migrations; -1: nobody knows */
 };
 
 struct amy_deploy {
@@ -238,6 +237,9 @@ int amy__deploy_commit_read(struct amy__span text,
                             struct amy_error *err);
 void amy__deploy_read_variables(struct amy_deploy *deploy);
 void amy__deploy_pending(struct amy_deploy *deploy);
+/* Is a site that is to be closed one that can be? */
+int amy__deploy_check_gate(const struct amy_deploy *deploy,
+                           struct amy_error *err);
 void amy__deploy_migrate(struct amy_deploy *deploy);
 void amy__deploy_suspend(struct amy_deploy *deploy);
 void amy__deploy_resume(struct amy_deploy *deploy);

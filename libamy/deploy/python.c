@@ -137,6 +137,7 @@ on_pending(struct amy_deploy *deploy, int rc, struct amy_error *err)
         amy__deploy_tell(deploy, AMY_DEPLOY_NOTE, "no migration is pending");
     }
     rc = amy__deploy_journal_save(deploy, err);
+    rc = rc < 0 ? rc : amy__deploy_check_gate(deploy, err);
     amy__deploy_done(deploy, rc, err);
 }
 

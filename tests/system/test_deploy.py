@@ -173,6 +173,21 @@ def test_one_that_is_ended_is_undone(tiny, number):
     assert tiny.serving == before.rpartition("/")[2]
 
 
+def test_without_a_front_nothing_is_closed(tiny):
+    """Said at once, where it is to be; and it bars no later one."""
+    before, releases = tiny.link, tiny.releases
+    text = tiny.site.yaml.read_text()
+    tiny.site.write_yaml(text.replace("deploy: {", "deploy: {gate: closed, "))
+    tiny.host.front.stop()
+    tiny.repository.commit("second")
+    done = tiny.deploy(check=False)
+    assert done.returncode == 1 and "checks: amy-front does not run" in done.stderr, done
+    assert tiny.link == before and tiny.releases == releases and tiny.journal is None
+    tiny.site.write_yaml(text)
+    tiny.deploy()
+    assert tiny.link != before
+
+
 def test_old_releases_go(tiny):
     tiny.site.write_yaml(tiny.site.yaml.read_text().replace("deploy: {", "deploy: {keep: 2, "))
     for number in range(3):
