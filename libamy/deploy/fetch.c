@@ -137,12 +137,17 @@ git_stage(struct amy_deploy *deploy, struct amy_error *err)
     char text[AMY__DEPLOY_REF_SIZE + 80];
 
     switch (deploy->stage) {
-    case 0: {
-        const char *argv[] = {"git", "init", "--bare", "--quiet", MIRROR, NULL};
+    case 0: { /* those of one that was killed; only one at a time uses it */
+        static const char *const argv[] = {AMY__DEPLOY_UNLOCK(MIRROR), NULL};
 
         return run(deploy, argv, false, err);
     }
     case 1: {
+        const char *argv[] = {"git", "init", "--bare", "--quiet", MIRROR, NULL};
+
+        return run(deploy, argv, false, err);
+    }
+    case 2: {
         const char *argv[] = {GIT,
                               "fetch",
                               "--quiet",
@@ -156,20 +161,20 @@ git_stage(struct amy_deploy *deploy, struct amy_error *err)
 
         return run(deploy, argv, false, err);
     }
-    case 2: {
+    case 3: {
         const char *argv[] = {GIT,       "rev-parse", "--verify",
                               "--quiet", text,        NULL};
 
         (void)snprintf(text, sizeof(text), "%s^{commit}", deploy->journal.ref);
         return run(deploy, argv, true, err);
     }
-    case 3: {
+    case 4: {
         const char *argv[] = {GIT, "read-tree", deploy->journal.commit, NULL};
         int rc = take_commit(deploy, err);
 
         return rc != 0 ? rc : run(deploy, argv, false, err);
     }
-    case 4: {
+    case 5: {
         const char *argv[] = {GIT,     "--work-tree=.", "checkout-index",
                               "--all", "--force",       text,
                               NULL};
@@ -231,7 +236,7 @@ copy_stage(struct amy_deploy *deploy, struct amy_error *err)
 static int
 explain(const struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
-    if (deploy->from == NULL && deploy->stage == 2) {
+    if (deploy->from == NULL && deploy->stage == 3) {
         return amy__err(err, AMY_EINVAL, "%s has no branch, tag or commit '%s'",
                         deploy->site->deploy.source, deploy->journal.ref);
     }
@@ -269,7 +274,7 @@ amy__deploy_fetch(struct amy_deploy *deploy)
         rc = amy__err(&err, AMY_EINVAL,
                       "site.yaml has no deploy.source, and no --from is given");
     }
-    deploy->stage = 0;
+    deploy->stage = deploy->from == NULL && !is_there(deploy, MIRROR) ? 1 : 0;
     if (rc == 0) {
         rc = deploy->from == NULL ? git_stage(deploy, &err)
                                   : copy_stage(deploy, &err);

@@ -152,64 +152,119 @@ amy__deploy_fetch_in_place(struct amy_deploy *deploy)
 
 /* ---- checkout: from here on repo is the new release ---- */
 
-static void
-on_reset(struct amy_deploy *deploy, int rc, struct amy_error *err)
-{
-    amy__deploy_done(deploy, rc, err);
-}
-
-/* The branch that is checked out comes along; files that git does not know, as
- * .venv, stay. */
-static int
-reset(struct amy_deploy *deploy, const char *commit, struct amy_error *err)
-{
-    const char *argv[] = {"git", "reset", "--quiet", "--hard", commit, NULL};
-
-    return run(deploy, argv, false, on_reset, err);
-}
+static void next_of_checkout(struct amy_deploy *deploy, int rc,
+                             struct amy_error *err);
 
 static int
-begin_checkout(struct amy_deploy *deploy, struct amy_error *err)
+checkout_stage(struct amy_deploy *deploy, struct amy_error *err)
 {
-    int rc = 0;
+    const char *commit = deploy->journal.commit;
 
-    deploy->journal.switched = true;
-    rc = amy__deploy_journal_save(deploy, err);
-    return rc < 0 ? rc : reset(deploy, deploy->journal.commit, err);
+    switch (deploy->stage) {
+    case 0: {
+        static const char *const argv[] = {"git", "rev-parse", "--verify",
+                                           "HEAD", NULL};
+
+        return run(deploy, argv, true, next_of_checkout, err);
+    }
+    case 1: { /* it also looks at every file, which the next one wants */
+        static const char *const argv[] = {"git", "status", "--porcelain",
+                                           "--untracked-files=no", NULL};
+
+        return run(deploy, argv, true, next_of_checkout, err);
+    }
+    case 2: { /* files that git does not know, where it brings one */
+        const char *argv[] = {"git",       "read-tree", "-m",   "-u",
+                              "--dry-run", "HEAD",      commit, NULL};
+
+        return run(deploy, argv, false, next_of_checkout, err);
+    }
+    case 3: { /* the branch comes along; what git does not know, as .venv,
+               * stays */
+        const char *argv[] = {"git",    "reset", "--quiet",
+                              "--hard", commit,  NULL};
+        int rc = 0;
+
+        deploy->journal.switched = true;
+        rc = amy__deploy_journal_save(deploy, err);
+        return rc < 0 ? rc : run(deploy, argv, false, next_of_checkout, err);
+    }
+    default:
+        return 1;
+    }
 }
 
-/* To go back: what it is at now has not been asked yet. */
 static void
-on_head(struct amy_deploy *deploy, int rc, struct amy_error *err)
+next_of_checkout(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
-    struct amy__deploy_journal *journal = &deploy->journal;
-
-    if (rc == 0) {
-        rc = amy__deploy_commit_read(amy__buf_span(&deploy->run.taken),
-                                     journal->before, err);
+    if (rc == 0 && deploy->stage < 2) {
+        rc = take_answer(deploy, err);
     }
     if (rc == 0) {
-        (void)snprintf(journal->previous, sizeof(journal->previous), "repo@%s",
-                       journal->before);
-        rc = begin_checkout(deploy, err);
+        deploy->stage++;
+        rc = checkout_stage(deploy, err);
     }
-    if (rc < 0) {
-        amy__deploy_done(deploy, rc, err);
+    if (rc != 0) { /* 1: that was all */
+        amy__deploy_done(deploy, rc < 0 ? rc : 0, err);
     }
 }
 
 void
 amy__deploy_checkout(struct amy_deploy *deploy)
 {
-    static const char *const argv[] = {"git", "rev-parse", "--verify", "HEAD",
-                                       NULL};
     struct amy_error err = AMY_ERROR_INIT;
-    int rc = deploy->journal.before[0] != '\0'
-                 ? begin_checkout(deploy, &err)
-                 : run(deploy, argv, true, on_head, &err);
+    int rc = 0;
 
+    deploy->stage = 0;
+    rc = checkout_stage(deploy, &err);
     if (rc < 0) {
         amy__deploy_done(deploy, rc, &err);
+    }
+}
+
+/* ---- and back ---- */
+
+static void next_of_back(struct amy_deploy *deploy, int rc,
+                         struct amy_error *err);
+
+/* A git that was killed meanwhile has left its locks, and files that its index
+ * does not name: with the whole commit in there they are known, and go. */
+static int
+back_stage(struct amy_deploy *deploy, struct amy_error *err)
+{
+    const struct amy__deploy_journal *journal = &deploy->journal;
+
+    switch (deploy->stage) {
+    case 0: {
+        static const char *const argv[] = {AMY__DEPLOY_UNLOCK(".git"), NULL};
+
+        return run(deploy, argv, false, next_of_back, err);
+    }
+    case 1: {
+        const char *argv[] = {"git", "read-tree", journal->commit, NULL};
+
+        return run(deploy, argv, false, next_of_back, err);
+    }
+    case 2: {
+        const char *argv[] = {"git",    "reset",         "--quiet",
+                              "--hard", journal->before, NULL};
+
+        return run(deploy, argv, false, next_of_back, err);
+    }
+    default:
+        return 1;
+    }
+}
+
+static void
+next_of_back(struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    if (rc == 0) {
+        deploy->stage++;
+        rc = back_stage(deploy, err);
+    }
+    if (rc != 0) { /* 1: that was all */
+        amy__deploy_done(deploy, rc < 0 ? rc : 0, err);
     }
 }
 
@@ -221,7 +276,8 @@ amy__deploy_checkout_back(struct amy_deploy *deploy)
                  ? 0
                  : amy__deploy_release_open(deploy, "repo", &err);
 
-    rc = rc < 0 ? rc : reset(deploy, deploy->journal.before, &err);
+    deploy->stage = 0;
+    rc = rc < 0 ? rc : back_stage(deploy, &err);
     if (rc < 0) {
         amy__deploy_done(deploy, rc, &err);
     }

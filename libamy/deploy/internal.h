@@ -35,6 +35,11 @@ struct amy__deploy_run {
     bool waits; /* one of them was about a lock that it did not get */
 };
 
+/* What removes the locks of a git that was killed; objects have none. */
+#define AMY__DEPLOY_UNLOCK(directory)                                          \
+    "find", directory, "-path", directory "/objects", "-prune", "-o", "-type", \
+        "f", "-name", "*.lock", "-exec", "rm", "-f", "--", "{}", "+"
+
 /* One program to be run. */
 struct amy__deploy_program {
     const char *const *argv; /* the first without a slash: looked for in PATH */

@@ -263,6 +263,65 @@ def test_changes_by_hand_are_not_lost(classic):
     assert head(classic) == before and "a hotfix" in (classic.site.repo / "tiny.py").read_text()
 
 
+def test_files_that_git_does_not_know_are_not_lost(classic):
+    before = head(classic)
+    file = classic.site.repo / "local_settings.py"
+    file.write_text("SECRET = 'the only copy'\n")
+    classic.repository.write("local_settings.py", "# a template\n")
+    classic.repository.commit("second")
+    done = classic.deploy(check=False)
+    assert done.returncode == 1 and "local_settings.py" in done.stderr, done
+    assert head(classic) == before and "the only copy" in file.read_text() and classic.journal is None
+
+
+def test_changes_by_hand_are_not_lost_by_going_back(classic):
+    classic.repository.append("tiny.py", "\nFIXED = b'second'\n")
+    second = classic.repository.commit("second")
+    classic.deploy()
+    with open(classic.site.repo / "tiny.py", "a") as file:
+        file.write("# a hotfix\n")
+    done = classic.rollback(check=False)
+    assert done.returncode == 1 and "changed by hand" in done.stderr, done
+    assert head(classic) == second and "a hotfix" in (classic.site.repo / "tiny.py").read_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_checkout_that_is_cut_off_is_undone(classic, number):
+    """A filter, as git-lfs is one, holds git where it has locked its index."""
+    before, fifo = head(classic), classic.host.root / "fifo"
+    os.mkfifo(fifo, 0o666)
+    fifo.chmod(0o666)
+    user = classic.repository.user
+    subprocess.run(as_user(user, ["git", "config", "filter.slow.smudge", f"cat {fifo}"]),
+                   cwd=classic.site.repo, env=clean_environment(HOME="/"), check=True)
+    classic.repository.write(".gitattributes", "*.big filter=slow\n")
+    classic.repository.write("a.big", "x\n")
+    second = classic.repository.commit("second")
+    child = subprocess.Popen(classic.host.amyctl_argv("deploy", TINY), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    lock = classic.site.repo / ".git/index.lock"
+    wait_for(lambda: lock.exists() and (classic.journal or {}).get("switched"), SOON_S, "git has its lock")
+    child.send_signal(number)
+    assert child.wait(SOON_S) != 0
+    if number == signal.SIGKILL:
+        classic.deploy("--recover")
+    assert not lock.exists() and head(classic) == before and classic.journal is None
+    assert not (classic.site.repo / ".gitattributes").exists()
+    subprocess.run(as_user(user, ["git", "config", "filter.slow.smudge", "cat"]),
+                   cwd=classic.site.repo, env=clean_environment(HOME="/"), check=True)
+    classic.deploy()
+    assert head(classic) == second
+
+
+def test_locks_of_a_killed_fetch_are_no_bar(tiny):
+    mirror = tiny.site.directory / "releases/.source.git"
+    for name in ("amy-index.lock", "packed-refs.lock", "config.lock", "refs/heads/main.lock"):
+        (mirror / name).touch()
+    commit = tiny.repository.commit("second")
+    tiny.deploy()
+    assert tiny.link.endswith(commit[:12])
+
+
 # ---- the environment that we make
 
 
