@@ -31,6 +31,7 @@
 #define MARK "made by amyctl refresh-test"
 #define IS_OURS "IS '" MARK "'"
 #define SWAP_TRIES 10
+#define DROP_TRIES 5
 #define SCRUB_WORDS 64U
 #define SCRUB_MS 3600000
 
@@ -615,6 +616,30 @@ swap(struct refresh *refresh, struct amy_error *err)
 
 /* ---- the whole ---- */
 
+/* What was restored is not harmless: it goes, whatever became of the session
+ * that made it. */
+static void
+drop_fresh(struct refresh *refresh, struct amy_error *err)
+{
+    struct amy_error why = AMY_ERROR_INIT;
+    int rc = -1;
+
+    for (int i = 0; rc < 0 && i < DROP_TRIES; i++) {
+        amy__pg_close(refresh->pg);
+        refresh->pg = NULL;
+        rc = amy__pg_open(&refresh->aside, &refresh->pg, &why);
+        rc = rc < 0 ? rc : end_sessions(refresh, refresh->fresh, &why);
+        rc = rc < 0 ? rc
+                    : run(refresh, "DROP DATABASE IF EXISTS", refresh->fresh,
+                          "", &why);
+    }
+    if (rc < 0) {
+        amy__err_prefix(
+            err, "'%s' is left, with data of %s as it was: drop it (%.60s); ",
+            refresh->fresh, refresh->job->spec.lender, why.msg);
+    }
+}
+
 static int
 look(struct refresh *refresh, struct amy_error *err)
 {
@@ -671,14 +696,14 @@ amy__refresh(struct amy__job *job, struct amy_error *err)
     int rc = 0;
 
     amy__loan_init(&refresh.loan);
+    amy__tool_heed_sigterm();
     rc = go(&refresh, err);
+    if (rc < 0 && refresh.made) {
+        drop_fresh(&refresh, err);
+    }
     if (rc < 0) {
         amy__job_log(job, "not refreshed from %s: %s", job->spec.lender,
                      err == NULL ? "" : err->msg);
-        if (refresh.made) {
-            (void)end_sessions(&refresh, refresh.fresh, NULL);
-            (void)run(&refresh, "DROP DATABASE", refresh.fresh, "", NULL);
-        }
     } else {
         amy__job_log(job, "refreshed from %s, backup %s", job->spec.lender,
                      refresh.loan.manifest.name);

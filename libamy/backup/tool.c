@@ -138,9 +138,26 @@ reap(struct amy__tool *tool, struct amy_error *err)
     return rc < 0 ? rc : 0;
 }
 
-int
-amy__tool_wait(struct amy__tool *tool, bool want_in, int timeout_ms,
-               struct amy_error *err)
+static volatile sig_atomic_t told_to_end;
+
+static void
+on_sigterm(int sig)
+{
+    told_to_end = sig;
+}
+
+void
+amy__tool_heed_sigterm(void)
+{
+    const struct sigaction heed = {.sa_handler = on_sigterm,
+                                   .sa_flags = SA_RESTART};
+
+    (void)sigaction(SIGTERM, &heed, NULL);
+}
+
+static int
+look(struct amy__tool *tool, bool want_in, int timeout_ms,
+     struct amy_error *err)
 {
     struct pollfd fds[4] = {
         {.fd = want_in ? tool->in_fd : -1, .events = POLLOUT},
@@ -169,6 +186,18 @@ amy__tool_wait(struct amy__tool *tool, bool want_in, int timeout_ms,
         so |= tool->ended ? AMY__TOOL_ENDED : 0U;
     }
     return rc < 0 ? rc : (int)so;
+}
+
+int
+amy__tool_wait(struct amy__tool *tool, bool want_in, int timeout_ms,
+               struct amy_error *err)
+{
+    int rc = told_to_end != 0 ? 0 : look(tool, want_in, timeout_ms, err);
+
+    return told_to_end == 0
+               ? rc
+               : amy__err(err, AMY_ECANCELED, "%s was ended: amy-backup stops",
+                          tool->name);
 }
 
 const char *
@@ -220,9 +249,9 @@ amy__tool_stop(struct amy__tool *tool)
     amy__close(&tool->out_fd);
     if (tool->child.pidfd >= 0 && !tool->ended) {
         (void)amy__child_signal(&tool->child, SIGTERM, NULL);
-        if (amy__tool_wait(tool, false, PATIENCE_MS, NULL) <= 0) {
+        if (look(tool, false, PATIENCE_MS, NULL) <= 0) {
             (void)amy__child_signal(&tool->child, SIGKILL, NULL);
-            (void)amy__tool_wait(tool, false, PATIENCE_MS, NULL);
+            (void)look(tool, false, PATIENCE_MS, NULL);
         }
     }
     amy__close(&tool->err_fd);

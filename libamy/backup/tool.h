@@ -35,10 +35,14 @@ int amy__tool_start(struct amy__tool *tool, const char *const *argv,
                     struct amy_error *err);
 /* Wait until input can be written (if wanted), output can be read, or it has
  * ended; takes complaints meanwhile. Returns what is so (0: nothing in time),
- * or AMY_EIO. At the end of its output out_fd is readable. */
+ * AMY_EIO, or AMY_ECANCELED (amy__tool_heed_sigterm). At the end of its output
+ * out_fd is readable. */
 #define AMY__TOOL_ENDED 4U
 int amy__tool_wait(struct amy__tool *tool, bool want_in, int timeout_ms,
                    struct amy_error *err);
+/* From now on SIGTERM ends no process of ours at once: whoever waits for a
+ * program gets AMY_ECANCELED instead, and cleans up. */
+void amy__tool_heed_sigterm(void);
 /* Close its input and wait for its end, up to a deadline.
  * @return 0 (exit code 0), AMY_EIO with its name and first complaint,
  *         AMY_ECANCELED (somebody's signal ended it), AMY_ETIMEOUT */

@@ -266,14 +266,40 @@ def test_sites_user_may_not_ask(trial, shop):
     assert trial.rows() == "2|old|older"
 
 
-def test_refresh_that_is_killed_leaves_the_old_one_and_the_next_one_sweeps(trial, shop):
+def begin_endless(trial, shop):
+    """A refresh whose command does not end."""
     trial.write(scrub="SELECT pg_sleep(600)")
-    path = f"/v1/sites/{TEST}/refresh"
-    status, _ = shop.host.control("backup", "POST", path, {})
+    status, _ = shop.host.control("backup", "POST", f"/v1/sites/{TEST}/refresh", {})
     assert status == 202
     wait_for(lambda: shop.query("SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(600)%'"
                                 f" AND datname = '{trial.database}_amy_new'", "postgres") == "1",
              60, "it scrubs")
+
+
+def log_of(trial):
+    return (trial.site.directory / "logs" / "backup.log").read_text()
+
+
+def test_stop_drops_what_is_not_harmless_yet(trial, shop):
+    begin_endless(trial, shop)
+    shop.host.backup.stop()
+    try:
+        assert trial.databases() == trial.database
+        assert trial.rows() == "2|old|older"
+        assert "not refreshed" in log_of(trial).splitlines()[-1]
+    finally:
+        shop.host.start_backup()
+
+
+def test_drop_does_not_hang_on_one_session(trial, shop):
+    """The command, of the same role, ends every other session, ours too."""
+    trial.write(scrub="SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                      " WHERE pid <> pg_backend_pid() AND usename = current_user; SELECT nonsense")
+    trial.expect_refused("scrub")
+
+
+def test_refresh_that_is_killed_leaves_the_old_one_and_the_next_one_sweeps(trial, shop):
+    begin_endless(trial, shop)
     shop.host.backup.kill()
     assert trial.rows() == "2|old|older"
     shop.host.start_backup()
