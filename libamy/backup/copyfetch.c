@@ -175,5 +175,6 @@ amy__copy_borrow(struct amy__job *job, struct amy__loan *ret,
         return amy__err(err, AMY_EDENIED, "'%s' is no verified backup of %s",
                         name, site);
     }
+    amy__loan_leave_roles(&ret->manifest);
     return rc < 0 ? rc : borrow_files(job, store, ret, err);
 }

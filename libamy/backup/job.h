@@ -188,9 +188,10 @@ int amy__restore(struct amy__job *job, const struct amy__manifest *manifest,
 int amy__restore_compare(struct amy__pg *pg,
                          const struct amy__manifest *manifest,
                          struct amy_error *err);
-/* lend.c: hand a set over; rc: or that there is none, as err has it. */
-int amy__lend(struct amy__job *job, const struct amy__manifest *manifest,
-              int rc, struct amy_error *err);
+/* lend.c: hand a set over, all but its roles; rc: or that there is none, as err
+ * has it. */
+int amy__lend(struct amy__job *job, struct amy__manifest *manifest, int rc,
+              struct amy_error *err);
 /* refresh.c: what was lent, scrubbed, in the place of the site's database. */
 int amy__refresh(struct amy__job *job, struct amy_error *err);
 /* notify.c: post the body to the URL, in which nothing of DB_backups or the

@@ -4,6 +4,7 @@
 
 #include "backup/interlock.h"
 #include "backup/job.h"
+#include "backup/set.h"
 #include "core/buf.h"
 #include "core/cleanup.h"
 #include "core/digest.h"
@@ -50,13 +51,32 @@ amy__loan_seen(struct amy__loan *loan)
 }
 
 void
-amy__loan_clear(struct amy__loan *loan)
+amy__loan_close_files(struct amy__loan *loan)
 {
-    amy__loan_seen(loan);
     for (size_t i = 0; i < AMY__LOAN_FILES; i++) {
         amy__close(&loan->fds[i]);
     }
+}
+
+void
+amy__loan_clear(struct amy__loan *loan)
+{
+    amy__loan_seen(loan);
+    amy__loan_close_files(loan);
     amy__manifest_clear(&loan->manifest);
+}
+
+void
+amy__loan_leave_roles(struct amy__manifest *manifest)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < manifest->file_count; i++) {
+        if (strcmp(manifest->files[i].name, AMY__SET_ROLES) != 0) {
+            manifest->files[kept++] = manifest->files[i];
+        }
+    }
+    manifest->file_count = kept;
 }
 
 static int
@@ -183,7 +203,7 @@ open_files(const struct amy__job *job, const struct amy__manifest *manifest,
 }
 
 static int
-lend(struct amy__job *job, const struct amy__manifest *manifest,
+lend(struct amy__job *job, struct amy__manifest *manifest,
      struct amy__json *note, struct amy_error *err)
 {
     AMY_CLEANUP(amy__pg_close_p) struct amy__pg *pg = NULL;
@@ -198,6 +218,7 @@ lend(struct amy__job *job, const struct amy__manifest *manifest,
     }
     rc = mark_database(job, key, &pg, err);
     rc = rc < 0 ? rc : describe(pg, note, err);
+    amy__loan_leave_roles(manifest);
     rc = rc < 0 ? rc : open_files(job, manifest, fds, &count, err);
     if (rc == 0) {
         (void)amy__json_set(note, "key", amy__json_text(key));
@@ -212,7 +233,7 @@ lend(struct amy__job *job, const struct amy__manifest *manifest,
 }
 
 int
-amy__lend(struct amy__job *job, const struct amy__manifest *manifest, int rc,
+amy__lend(struct amy__job *job, struct amy__manifest *manifest, int rc,
           struct amy_error *err)
 {
     AMY_CLEANUP(amy__json_free_p) struct amy__json *note = amy__json_object();
@@ -305,6 +326,7 @@ take(struct amy__loan *loan, const struct amy__json *note, int *fds,
     }
     rc = read_manifest(fds[0], amy__json_get_text(note, "set", ""),
                        &loan->manifest, err);
+    amy__loan_leave_roles(&loan->manifest);
     if (rc == 0 && (strcmp(loan->manifest.site, site) != 0 ||
                     loan->manifest.file_count != count - 1)) {
         return amy__err(err, AMY_EPROTO, "what is lent is no backup of '%s'",

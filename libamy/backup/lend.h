@@ -42,6 +42,10 @@ amy__loan_clear_p(struct amy__loan *loan)
  *         AMY_ECONN, AMY_EPROTO */
 int amy__loan_take(int socket_fd, const char *site, struct amy__loan *ret,
                    struct amy_error *err);
+/* It is not needed any more: nobody who gets at this process finds it there. */
+void amy__loan_close_files(struct amy__loan *loan);
+/* Production's roles are nobody else's: they are not lent. */
+void amy__loan_leave_roles(struct amy__manifest *manifest);
 /* The lender may go. */
 void amy__loan_seen(struct amy__loan *loan);
 

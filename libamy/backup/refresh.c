@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 /* With what is put behind them, names fit PostgreSQL's 63 bytes. */
@@ -674,7 +675,9 @@ fill(struct refresh *refresh, struct amy_error *err)
     rc = rc < 0 ? rc : make_fresh(refresh, err);
     rc = rc < 0 ? rc : aim(refresh, err);
     job->loan = &refresh->loan;
-    return rc < 0 ? rc : amy__restore(job, &refresh->loan.manifest, err);
+    rc = rc < 0 ? rc : amy__restore(job, &refresh->loan.manifest, err);
+    amy__loan_close_files(&refresh->loan);
+    return rc;
 }
 
 static int
@@ -689,6 +692,20 @@ go(struct refresh *refresh, struct amy_error *err)
     return rc < 0 ? rc : swap(refresh, err);
 }
 
+/* What a command, or the server, says quotes rows: that is for who asked, and
+ * stays nowhere. */
+static void
+log_failure(const struct amy__job *job, const char *why)
+{
+    struct amy__span own = amy__own_words(why);
+
+    amy__job_log(job, "not refreshed from %s: " AMY_SPAN_FMT "%s",
+                 job->spec.lender, AMY_SPAN_ARG(own),
+                 why[own.n] == '\0' ? ""
+                                    : "; what it said may quote data, and "
+                                      "is told to who asks alone");
+}
+
 int
 amy__refresh(struct amy__job *job, struct amy_error *err)
 {
@@ -697,13 +714,15 @@ amy__refresh(struct amy__job *job, struct amy_error *err)
 
     amy__loan_init(&refresh.loan);
     amy__tool_heed_sigterm();
+    /* What we hold is not for other processes of this user, who are the test
+     * site's workers. */
+    (void)prctl(PR_SET_DUMPABLE, 0);
     rc = go(&refresh, err);
     if (rc < 0 && refresh.made) {
         drop_fresh(&refresh, err);
     }
     if (rc < 0) {
-        amy__job_log(job, "not refreshed from %s: %s", job->spec.lender,
-                     err == NULL ? "" : err->msg);
+        log_failure(job, err == NULL ? "" : err->msg);
     } else {
         amy__job_log(job, "refreshed from %s, backup %s", job->spec.lender,
                      refresh.loan.manifest.name);

@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 from backups import DOMAIN, Shop, trusting_server
@@ -288,6 +289,40 @@ def test_stop_drops_what_is_not_harmless_yet(trial, shop):
         assert trial.rows() == "2|old|older"
         assert "not refreshed" in log_of(trial).splitlines()[-1]
     finally:
+        shop.host.start_backup()
+
+
+def test_rows_are_not_quoted_in_the_log(trial, shop):
+    trial.write(scrub="ALTER TABLE item ALTER t TYPE int USING t::int")
+    said = trial.expect_refused("invalid input syntax")
+    row = said.split('integer: "')[1].split('"')[0][:8]
+    assert row and row not in log_of(trial)
+    assert "scrub failed with status" in log_of(trial).splitlines()[-1]
+
+
+THIEF = """\
+import ctypes, os, sys
+job = os.pidfd_open(int(sys.argv[1]))
+print([fd for fd in range(64) if ctypes.CDLL(None).syscall(438, job, fd, 0) >= 0])
+"""
+
+
+def job_of(shop):
+    """The process that refreshes."""
+    master = shop.host.backup.pid
+    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+    jobs = [pid for pid in children if "--job" in Path(f"/proc/{pid}/cmdline").read_text()]
+    assert len(jobs) == 1, jobs
+    return jobs[0]
+
+
+def test_others_of_the_site_get_nothing_out_of_the_job(trial, shop):
+    begin_endless(trial, shop)
+    try:
+        done = run_as(shop.host.user, ["python3", "-c", THIEF, job_of(shop)])
+        assert (done.returncode, done.stdout) == (0, "[]\n"), done
+    finally:
+        shop.host.backup.stop()
         shop.host.start_backup()
 
 
