@@ -2,6 +2,7 @@
  * made harmless there by a command of the test site's, and only then takes its
  * place. Whatever goes wrong before that leaves the old one as it is. */
 /* Not for lending the backup (lend.c) nor for asking for it: scheduler/. */
+#include "backup/alike.h"
 #include "backup/copy.h"
 #include "backup/interlock.h"
 #include "backup/job.h"
@@ -27,7 +28,7 @@
 #define NAME_SIZE 64U
 #define QUOTED_SIZE (2 * NAME_SIZE + 3)
 #define SQL_SIZE 1024U
-#define NEW "_amy_new"
+#define NEW AMY__ALIKE_SUFFIX
 #define OLD "_amy_old"
 #define MARK "made by amyctl refresh-test"
 #define IS_OURS "IS '" MARK "'"
@@ -45,7 +46,6 @@ struct refresh {
     char fresh[NAME_SIZE];       /* what becomes it */
     char old[NAME_SIZE];         /* what it is called for a moment */
     bool made;                   /* fresh is there, and ours */
-    bool open_to_all; /* everybody may connect to the test database */
 };
 
 static void
@@ -301,22 +301,11 @@ drop_leftover(struct refresh *refresh, const char *name, struct amy_error *err)
 static int
 make_fresh(struct refresh *refresh, struct amy_error *err)
 {
-    static const char words[] =
-        "SELECT 'ENCODING ' || quote_literal(pg_encoding_to_char(encoding))"
-        " || ' LC_COLLATE ' || quote_literal(datcollate)"
-        " || ' LC_CTYPE ' || quote_literal(datctype)"
-        " FROM pg_database WHERE datname = $1";
-    static const char acl[] =
-        "SELECT 1 FROM pg_database WHERE datname = $1 AND datacl IS NULL";
-    char like[256] = "";
+    char like[AMY__ALIKE_WORDS] = "";
     char sql[SQL_SIZE];
     char name[QUOTED_SIZE];
-    int rc = ask(refresh, words, refresh->name, like, sizeof(like), err);
+    int rc = amy__alike_words(refresh->pg, refresh->name, like, err);
 
-    if (rc >= 0) {
-        rc = ask(refresh, acl, refresh->name, NULL, 0, err);
-        refresh->open_to_all = rc > 0;
-    }
     if (rc >= 0) {
         (void)snprintf(sql, sizeof(sql),
                        "CREATE DATABASE %s TEMPLATE template0 %s",
@@ -569,6 +558,7 @@ rename_both(struct refresh *refresh, struct amy_error *err)
 {
     int rc = ask(refresh, "BEGIN", NULL, NULL, 0, err);
 
+    rc = rc < 0 ? rc : amy__alike_rights(refresh->pg, refresh->name, err);
     rc = rc < 0
              ? rc
              : run(refresh, "COMMENT ON DATABASE", refresh->name, IS_OURS, err);
@@ -577,10 +567,6 @@ rename_both(struct refresh *refresh, struct amy_error *err)
     rc = rc < 0 ? rc
                 : run(refresh, "COMMENT ON DATABASE", refresh->name, "IS NULL",
                       err);
-    if (rc == 0 && refresh->open_to_all) {
-        rc = run(refresh, "GRANT CONNECT, TEMPORARY ON DATABASE", refresh->name,
-                 "TO PUBLIC", err);
-    }
     rc = rc < 0 ? rc : ask(refresh, "COMMIT", NULL, NULL, 0, err);
     if (rc < 0) {
         (void)ask(refresh, "ROLLBACK", NULL, NULL, 0, NULL);
@@ -677,7 +663,8 @@ fill(struct refresh *refresh, struct amy_error *err)
     job->loan = &refresh->loan;
     rc = rc < 0 ? rc : amy__restore(job, &refresh->loan.manifest, err);
     amy__loan_close_files(&refresh->loan);
-    return rc;
+    return rc < 0 ? rc
+                  : amy__alike_settings(job, refresh->pg, refresh->name, err);
 }
 
 static int

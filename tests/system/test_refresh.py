@@ -148,6 +148,35 @@ def test_data_is_nobodys_before_it_is_harmless(trial, shop):
     assert trial.query("SELECT name, open FROM seen") == f"{trial.database}_amy_new|f"
 
 
+def properties(trial, shop):
+    """What the test database has besides its contents."""
+    return [shop.query(f"SELECT {what} FROM pg_database d WHERE datname = '{trial.database}'", "postgres") for what in (
+        "datconnlimit",
+        "(SELECT string_agg(setrole::regrole::text || ' ' || setconfig::text, ' ' ORDER BY setrole)"
+        " FROM pg_db_role_setting WHERE setdatabase = d.oid)",
+        "(SELECT string_agg(grantee::text || privilege_type || is_grantable, ' '"
+        " ORDER BY grantee, privilege_type)"
+        " FROM aclexplode(coalesce(datacl, acldefault('d', datdba))))")]
+
+
+def test_own_settings_and_rights_stay(trial, shop):
+    name, reader = trial.database, f"reader{os.getpid()}"
+    shop.query(f"CREATE ROLE {reader} LOGIN; GRANT CONNECT ON DATABASE {name} TO {reader} WITH GRANT OPTION;"
+               f"ALTER DATABASE {name} SET search_path TO \"$user\", public, \"Odd one\";"
+               f"ALTER DATABASE {name} SET timezone TO 'Asia/Tokyo'; ALTER DATABASE {name} SET app.tenant TO 'a b';"
+               f"ALTER ROLE CURRENT_USER IN DATABASE {name} SET statement_timeout TO '77s';"
+               f"ALTER DATABASE {name} CONNECTION LIMIT 7", "postgres")
+    trial.write(scrub="CREATE TABLE seen AS SELECT current_setting('timezone') AS t; UPDATE item SET t = 'scrubbed'")
+    before = properties(trial, shop)
+    trial.refresh(check=True)
+    assert properties(trial, shop) == before
+    assert trial.query("SELECT t FROM seen") == "Asia/Tokyo", "the command works with them"
+    shop.query(f"REVOKE CONNECT ON DATABASE {name} FROM PUBLIC", "postgres")
+    before = properties(trial, shop)
+    trial.refresh(check=True)
+    assert properties(trial, shop) == before
+
+
 @pytest.mark.parametrize("scrub, words", [
     ("SELECT nonsense", ["scrub"]),
     (None, ["no command makes the data harmless"])])
@@ -258,6 +287,24 @@ def test_role_that_may_not_make_databases_is_told_what_it_needs(trial, shop):
     user = url.split("//")[1].split(":")[0]
     trial.site.write_postactivate({"DATABASE_URL": url.replace(f"//{user}:", f"//{role}:")})
     trial.expect_refused("ALTER ROLE", "CREATEDB")
+
+
+def test_plain_role_that_may_make_databases_is_enough(trial, shop):
+    role, name = f"plain{os.getpid()}", trial.database
+    shop.query(f"CREATE ROLE {role} LOGIN CREATEDB; ALTER DATABASE {name} OWNER TO {role};"
+               f"ALTER DATABASE {name} SET work_mem TO '5MB'; ALTER DATABASE {name} SET log_statement TO 'ddl';"
+               f"ALTER DATABASE {name} CONNECTION LIMIT 9", "postgres")
+    trial.query(f"ALTER TABLE item OWNER TO {role}")
+    url = shop.url(database=name)
+    user = url.split("//")[1].split(":")[0]
+    trial.site.write_postactivate({"DATABASE_URL": url.replace(f"//{user}:", f"//{role}:")})
+    before = properties(trial, shop)
+    trial.refresh(check=True)
+    assert trial.rows() == "50|scrubbed|scrubbed"
+    after = properties(trial, shop)
+    assert (after[0], after[2]) == (before[0], before[2])
+    assert "work_mem=5MB" in after[1] and "log_statement" not in after[1]
+    assert "log_statement" in log_of(trial), "it is told"
 
 
 @pytest.mark.root
