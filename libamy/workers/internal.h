@@ -240,6 +240,9 @@ void amy__workers_reload_refuse(struct amy__workers_site *site,
                                 const char *reason);
 /* What is wrong with the files is mended. */
 void amy__workers_reload_forget(struct amy__workers_site *site);
+/* The one under way is not wanted any more: the old generation is completed
+ * again. One that is through is not touched. */
+void amy__workers_reload_give_up(struct amy__workers_site *site);
 /* Is there one whose outcome has not been told? */
 bool amy__workers_reload_is_open(const struct amy__workers_site *site);
 /* Shall a further one wait? Not for a first generation: there is nothing to be

@@ -291,6 +291,9 @@ on_reload_site(struct amy__control_call *call, void *user)
     if (site == NULL) {
         return;
     }
+    if (asker.proven) {
+        amy__workers_reload_give_up(site);
+    }
     later = amy__workers_reload_must_wait(site);
     if (amy__workers_ask(later ? &site->reload.later : &site->reload.askers,
                          &asker, &err) < 0) {

@@ -409,6 +409,7 @@ run(struct amy__workers_site *site, struct amy__roll_input in)
         out = amy__roll_step(&reload->roll, &in);
         outcome = out.outcome != AMY__ROLL_OPEN ? out.outcome : outcome;
         in.failed = false;
+        in.given_up = false;
         changed = apply(reload);
     }
     enter_phase(site, before);
@@ -470,6 +471,26 @@ amy__workers_reload_failed(struct amy__workers_pool *pool, uint32_t position,
     }
     note_failure(pool, position, reason);
     run(site, in);
+}
+
+void
+amy__workers_reload_give_up(struct amy__workers_site *site)
+{
+    struct amy__workers_reload *reload = &site->reload;
+
+    if (!amy__workers_reload_must_wait(site) || site->resuming ||
+        reload->roll.phase == AMY__ROLL_BACK) {
+        return;
+    }
+    amy__workers_reload_forget(site);
+    (void)snprintf(reload->reason, sizeof(reload->reason),
+                   "generation %" PRIu64
+                   " was given up for one that has served before",
+                   reload->generation);
+    amy__log(&site->borrow_workers->log, AMY_LOG_NOTICE,
+             "given up for one that has served site=%s generation=%" PRIu64,
+             site->domain, reload->generation);
+    run(site, (struct amy__roll_input){.given_up = true});
 }
 
 bool

@@ -484,7 +484,9 @@ fail(struct amy__roll *roll, const struct amy__roll_input *in)
     }
     enter(roll, AMY__ROLL_BACK, in->now_ms);
     roll->back = true;
-    roll->pools[in->failed_pool].seats[in->failed_seat].want_new = false;
+    if (in->failed) {
+        roll->pools[in->failed_pool].seats[in->failed_seat].want_new = false;
+    }
     return AMY__ROLL_OPEN;
 }
 
@@ -530,7 +532,7 @@ amy__roll_step(struct amy__roll *roll, const struct amy__roll_input *in)
     enum amy__roll_outcome outcome = AMY__ROLL_OPEN;
     bool more = true;
 
-    if (in->failed) {
+    if (in->failed || in->given_up) {
         out.outcome = fail(roll, in);
     }
     while (more) {

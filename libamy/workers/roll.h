@@ -72,8 +72,9 @@ struct amy__roll {
 
 struct amy__roll_input {
     int64_t now_ms;
-    bool unsure; /* a health check of the bake has not been answered yet */
-    bool failed; /* a new worker is no good: */
+    bool unsure;   /* a health check of the bake has not been answered yet */
+    bool given_up; /* somebody wants one that has served, instead */
+    bool failed;   /* a new worker is no good: */
     size_t failed_pool;
     uint32_t failed_seat;
 };

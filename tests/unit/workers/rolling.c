@@ -99,6 +99,12 @@ rolling_fail_seat(struct rolling *s, size_t pool, uint32_t seat)
                      .failed = true, .failed_pool = pool, .failed_seat = seat});
 }
 
+void
+rolling_give_up(struct rolling *s)
+{
+    step_with(s, (struct amy__roll_input){.given_up = true});
+}
+
 static bool
 obey_one(uint32_t *state, bool wanted)
 {

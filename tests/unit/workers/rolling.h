@@ -34,6 +34,7 @@ void rolling_begin(struct rolling *s);
 void rolling_step(struct rolling *s);
 void rolling_wait_ms(struct rolling *s, int64_t ms);
 void rolling_fail_seat(struct rolling *s, size_t pool, uint32_t seat);
+void rolling_give_up(struct rolling *s);
 /* One worker does what it is wanted to; false when all have. */
 bool rolling_obey(struct rolling *s);
 /* Until nothing moves, in this phase at the latest. */

@@ -32,6 +32,24 @@ test_a_canary_that_fails_ends_alone(void **state)
 }
 
 static void
+test_what_is_given_up_goes_back_and_blames_no_seat(void **state)
+{
+    struct rolling *s = rolling_new();
+    struct amy__roll_pool *web = rolling_add_web(s, 3, 3);
+
+    (void)state;
+    rolling_begin(s);
+    rolling_settle_in(s, AMY__ROLL_BAKE);
+    rolling_give_up(s);
+    assert_untouched(web);
+    assert_int_equal(s->told, AMY__ROLL_FAILED);
+    assert_true(s->roll.back);
+    rolling_give_up(s); /* nothing is under way */
+    assert_int_equal(s->roll.phase, AMY__ROLL_IDLE);
+    assert_int_equal(s->outcomes, 1);
+}
+
+static void
 test_the_way_back_keeps_as_many_ready(void **state)
 {
     struct rolling *s = rolling_new();
@@ -183,6 +201,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_canary_that_fails_ends_alone),
+        cmocka_unit_test(test_what_is_given_up_goes_back_and_blames_no_seat),
         cmocka_unit_test(test_the_way_back_keeps_as_many_ready),
         cmocka_unit_test(
             test_an_old_generation_that_does_not_come_back_is_not_waited_for),
