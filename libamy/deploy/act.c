@@ -259,6 +259,56 @@ reload(struct amy_deploy *deploy)
     }
 }
 
+/* ---- has a reload gone on without whoever asked for it? ---- */
+
+/* Forwards instead of backwards; "kill" is done. */
+static void
+turn_forwards(struct amy_deploy *deploy)
+{
+    deploy->journal.served = true;
+    (void)amy__deploy_journal_undone(deploy, NULL);
+    amy__deploy_plan_mend(&deploy->journal, false, &deploy->plan);
+    deploy->at = 0;
+    amy__deploy_tell(deploy, AMY_DEPLOY_MENDING,
+                     "it serves: what is left is done");
+}
+
+static void
+on_looked(struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    const struct amy__json *reload =
+        amy__json_get(amy__deploy_site_of(deploy), "reload");
+    const char *state = amy__json_get_text(reload, "state", "");
+    bool over = strcmp(state, "idle") == 0 || strcmp(state, "failed") == 0;
+
+    (void)err;
+    if (rc == 0 && over &&
+        strcmp(amy__json_get_text(reload, "release", ""),
+               deploy->release_path) == 0) {
+        turn_forwards(deploy);
+    } else {
+        amy__deploy_tell(deploy, AMY_DEPLOY_MENDING,
+                         "what was begun is undone");
+    }
+    amy__deploy_done(deploy, 0, NULL);
+}
+
+/* Who cannot be asked does not say so: then it is undone. */
+static void
+look(struct amy_deploy *deploy)
+{
+    struct amy_error err = AMY_ERROR_INIT;
+    int rc = amy__deploy_release_open(deploy, deploy->journal.target, &err);
+
+    amy__close(&deploy->release_fd);
+    rc = rc < 0 ? rc
+                : amy__deploy_ask(deploy, "workers", "GET", "/v1/status", NULL,
+                                  on_looked, &err);
+    if (rc < 0) {
+        on_looked(deploy, rc, &err);
+    }
+}
+
 /* ---- what is kept of it ---- */
 
 static void
@@ -488,6 +538,7 @@ amy__deploy_act(struct amy_deploy *deploy, const struct amy__deploy_step *step)
         [AMY__ACT_RECORD] = record,
         [AMY__ACT_CLEAN] = clean,
         [AMY__ACT_KILL] = kill_left,
+        [AMY__ACT_LOOK] = look,
         [AMY__ACT_RELOAD_BACK] = reload,
         [AMY__ACT_REMOVE] = remove_new,
     };

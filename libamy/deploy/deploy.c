@@ -214,11 +214,18 @@ finish(struct amy_deploy *deploy)
 static void
 begin_mending(struct amy_deploy *deploy)
 {
-    amy__deploy_plan_mend(&deploy->journal, &deploy->plan);
+    const struct amy__deploy_plan *plan = &deploy->plan;
+    bool looks = false;
+
+    amy__deploy_plan_mend(&deploy->journal, deploy->recovering, &deploy->plan);
+    for (size_t i = 0; i < plan->count; i++) {
+        looks = looks || plan->steps[i].act == AMY__ACT_LOOK;
+    }
     deploy->mending = true;
     deploy->at = 0;
     emit(deploy, AMY_DEPLOY_MENDING,
          deploy->journal.served ? "it serves: what is left is done"
+         : looks                ? "it ended in its reload"
                                 : "what was begun is undone");
 }
 

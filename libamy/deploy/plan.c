@@ -70,6 +70,8 @@ static const struct kind kinds[AMY__ACT_COUNT] = {
                         "releases that are not kept are removed", ""},
     [AMY__ACT_KILL] = {"kill", MINUTE, "root",
                        "what is left of its processes ends", ""},
+    [AMY__ACT_LOOK] = {"look", MINUTE, "root",
+                       "does amy-workers serve it already?", ""},
     [AMY__ACT_SWITCH_BACK] = {"switch back", MINUTE, "root",
                               "repo leads to the old release", ""},
     [AMY__ACT_CHECKOUT_BACK] = {"checkout back", 10 * MINUTE, "deployer",
@@ -267,11 +269,17 @@ amy__deploy_plan_make(const struct amy__site *site, enum amy__deploy_kind kind,
 }
 
 void
-amy__deploy_plan_mend(const struct amy__deploy_journal *journal,
+amy__deploy_plan_mend(const struct amy__deploy_journal *journal, bool killed,
                       struct amy__deploy_plan *ret_plan)
 {
+    bool back = !journal->served && journal->reloading;
+
     ret_plan->count = 0;
     add(ret_plan, AMY__ACT_KILL, NULL);
+    /* In place both are of one path: nobody could tell. */
+    if (back && killed && !journal->in_place) {
+        add(ret_plan, AMY__ACT_LOOK, NULL);
+    }
     if (journal->served) {
         add(ret_plan, AMY__ACT_RECORD, NULL);
     }
@@ -285,8 +293,7 @@ amy__deploy_plan_mend(const struct amy__deploy_journal *journal,
     }
     /* Behind a first one there is nothing that could serve again: amy-workers
      * would refuse it, now and for ever. */
-    if (!journal->served && journal->reloading &&
-        journal->previous[0] != '\0') {
+    if (back && journal->previous[0] != '\0') {
         add(ret_plan, AMY__ACT_RELOAD_BACK, NULL);
     }
     if (journal->suspended) {

@@ -31,6 +31,7 @@ enum amy__deploy_act {
     AMY__ACT_CLEAN,  /* old releases go */
     /* Undoing. */
     AMY__ACT_KILL, /* what is left of its processes */
+    AMY__ACT_LOOK, /* does it serve, and nobody has noted it? */
     AMY__ACT_SWITCH_BACK,
     AMY__ACT_CHECKOUT_BACK,
     AMY__ACT_ENVIRONMENT_BACK,
@@ -57,9 +58,9 @@ void amy__deploy_plan_make(const struct amy__site *site,
                            enum amy__deploy_kind kind, bool in_place,
                            struct amy__deploy_plan *ret_plan);
 /* What is to be done about one that ended there: backwards, or, when its
- * release serves, forwards. */
+ * release serves, forwards. killed: its reload may have gone on without it. */
 void amy__deploy_plan_mend(const struct amy__deploy_journal *journal,
-                           struct amy__deploy_plan *ret_plan);
+                           bool killed, struct amy__deploy_plan *ret_plan);
 
 /* Is the site to be closed? pending: how many migrations; negative: nobody
  * knows. */

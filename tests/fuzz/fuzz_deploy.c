@@ -20,7 +20,7 @@ try_journal(struct amy__span text)
     if (amy__deploy_journal_read(text, &journal, NULL) < 0) {
         return;
     }
-    amy__deploy_plan_mend(&journal, &plan);
+    amy__deploy_plan_mend(&journal, true, &plan);
     FUZZ_CHECK(plan.count >= 1 && plan.count < 8);
     FUZZ_CHECK(strchr(journal.release, '/') == NULL);
     amy__buf_init(&out, 2 * AMY__DEPLOY_JOURNAL_MAX);

@@ -173,6 +173,43 @@ def test_one_that_is_ended_is_undone(tiny, number):
     assert tiny.serving == before.rpartition("/")[2]
 
 
+def reload_of(made):
+    report = made.host.daemon_status("workers")
+    return next(site for site in report["sites"] if site["site"] == made.domain)["reload"]
+
+
+def test_a_bake_that_is_given_up_ends_at_once(tiny):
+    before, releases = tiny.link, tiny.releases
+    tiny.site.write_yaml(tiny.site.yaml.read_text().replace("bake: 300ms", "bake: 10m"))
+    tiny.repository.commit("second")
+    child = subprocess.Popen(tiny.host.amyctl_argv("deploy", TINY), stdout=subprocess.DEVNULL,
+                             stderr=subprocess.DEVNULL)
+    wait_for(lambda: reload_of(tiny)["state"] == "bake", SOON_S, "the canary answers visitors")
+    child.send_signal(signal.SIGINT)
+    assert child.wait(SOON_S) != 0
+    assert tiny.link == before and tiny.releases == releases and tiny.journal is None
+    wait_for(lambda: reload_of(tiny)["state"] == "idle", SOON_S, "nothing is under way")
+    assert {tiny.serving for _ in range(20)} == {before.rpartition("/")[2]}
+
+
+def test_one_that_serves_after_a_kill_is_finished(tiny):
+    """amy-workers has carried it on, and the next command finds that out."""
+    tiny.site.write_yaml(tiny.site.yaml.read_text().replace("bake: 300ms", "bake: 2s"))
+    tiny.repository.commit("second")
+    child = subprocess.Popen(tiny.host.amyctl_argv("deploy", TINY), stdout=subprocess.DEVNULL)
+    wait_for(lambda: reload_of(tiny)["state"] == "bake", SOON_S, "the canary answers visitors")
+    child.kill()
+    child.wait(SOON_S)
+    new, releases = tiny.link, tiny.releases
+    wait_for(lambda: reload_of(tiny)["state"] == "idle" and reload_of(tiny)["release"].endswith(new),
+             SOON_S, "it serves")
+    done = tiny.deploy("--recover")
+    assert "it serves" in done.stdout and "undone" not in done.stdout, done
+    assert tiny.link == new and tiny.releases == releases and tiny.journal is None
+    listed = json.loads(tiny.rollback("--list", "--json").stdout)["releases"]
+    assert listed[0]["release"] == new and listed[0]["serves"]
+
+
 def test_without_a_front_nothing_is_closed(tiny):
     """Said at once, where it is to be; and it bars no later one."""
     before, releases = tiny.link, tiny.releases

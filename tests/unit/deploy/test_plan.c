@@ -210,7 +210,35 @@ test_what_has_begun_is_undone_backwards(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct amy__deploy_plan plan;
 
-        amy__deploy_plan_mend(&cases[i].journal, &plan);
+        amy__deploy_plan_mend(&cases[i].journal, false, &plan);
+        assert_string_equal(names_of(&plan), cases[i].names);
+    }
+}
+
+/* amy-workers has perhaps carried the reload on. */
+static void
+test_after_a_kill_there_is_a_look_first(void **state)
+{
+    static const struct {
+        struct amy__deploy_journal journal;
+        const char *names;
+    } cases[] = {
+        {{.switched = true, .reloading = true, .previous = "releases/old"},
+         "kill, look, switch back, reload back"},
+        {{.switched = true, .previous = "releases/old"}, "kill, switch back"},
+        {{.switched = true, .reloading = true, .served = true}, "kill, record"},
+        {{.switched = true,
+          .reloading = true,
+          .in_place = true,
+          .previous = "repo@0123"},
+         "kill, checkout back, reload back"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct amy__deploy_plan plan;
+
+        amy__deploy_plan_mend(&cases[i].journal, true, &plan);
         assert_string_equal(names_of(&plan), cases[i].names);
     }
 }
@@ -250,6 +278,7 @@ main(void)
         cmocka_unit_test(test_in_place_the_code_comes_first),
         cmocka_unit_test(test_deadlines_are_the_steps_or_those_of_site_yaml),
         cmocka_unit_test(test_what_has_begun_is_undone_backwards),
+        cmocka_unit_test(test_after_a_kill_there_is_a_look_first),
         cmocka_unit_test(
             test_it_closes_for_what_is_pending_unless_told_otherwise),
     };
