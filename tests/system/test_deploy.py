@@ -12,7 +12,7 @@ from deploying import TINY_STEPS, Deployments, Repository, deploy_lines, make_ti
 from hosting.site import make_directory
 from hosting.users import as_user, clean_environment, is_root
 from hosting.wait import wait_for
-from support import TINY, TINY_YAML
+from support import HERE, TINY, TINY_YAML
 
 SOON_S = 60
 
@@ -320,6 +320,33 @@ def test_changes_by_hand_are_not_lost_by_going_back(classic):
     done = classic.rollback(check=False)
     assert done.returncode == 1 and "changed by hand" in done.stderr, done
     assert head(classic) == second and "a hotfix" in (classic.site.repo / "tiny.py").read_text()
+
+
+def guide_to_releases(made):
+    """What docs/guide/deploying.md says, with this site's names."""
+    guide = (HERE.parents[1] / "docs/guide/deploying.md").read_text()
+    block = guide.partition("To change to releases, once")[2].partition("```console\n")[2].partition("```")[0]
+    lines = block.replace("/webapps/example.org", str(made.site.directory))
+    lines = lines.replace("chown -R deploy:", f"chown -R {made.repository.user.name}:")
+    program = " ".join(str(word) for word in made.host.amyctl_argv())
+    return lines.replace("amyctl ", f"{program} ").replace("example.org", made.domain)
+
+
+def test_a_checkout_becomes_releases_as_the_guide_says(classic):
+    """The settings are root's and the site's group's, before and after."""
+    settings = classic.site.repo / ".venv/bin/postactivate"
+    settings.write_text("export GREETING=hello\n")
+    settings.chmod(0o640)
+    if is_root():
+        os.chown(settings, 0, classic.site.user.gid)
+    classic.site.write_yaml(classic.site.yaml.read_text().replace("steps: [{name: environment}]", TINY_STEPS))
+    was = settings.stat()
+    done = subprocess.run(["sh", "-exc", guide_to_releases(classic)], text=True, capture_output=True, check=False)
+    assert done.returncode == 0, done
+    now = (classic.site.directory / "postactivate").stat()
+    assert (now.st_mode, now.st_uid, now.st_gid) == (was.st_mode, was.st_uid, was.st_gid)
+    assert len(classic.releases) == 2 and classic.link == f"releases/{classic.releases[0]}", classic.releases
+    assert classic.journal is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
