@@ -78,6 +78,7 @@ ctl_help(void)
         "  --ref REF    deploy: a branch, tag or commit [deploy.ref]\n"
         "  --plan       deploy, rollback: only print the steps\n"
         "  --recover    deploy: only mend what a killed one left\n"
+        "  --forget     deploy: tell what cannot be mended, and leave it so\n"
         "  --if-changed deploy: nothing, where that commit serves already\n"
         "  --list       rollback: the releases that served\n"
         "  --from SITE, --set BACKUP, --scrub 'COMMAND'\n"

@@ -24,6 +24,7 @@ static struct {
     const char *to;
     bool plan;
     bool recover;
+    bool forget;
     bool if_changed;
     bool list;
 } given;
@@ -33,6 +34,7 @@ const struct ctl_option ctl_deploy_options[] = {
     {"from", 0, &given.from, NULL},
     {"plan", 0, NULL, &given.plan},
     {"recover", 0, NULL, &given.recover},
+    {"forget", 0, NULL, &given.forget},
     {"if-changed", 0, NULL, &given.if_changed},
     {NULL, 0, NULL, NULL}};
 
@@ -411,9 +413,12 @@ ctl_deploy(const struct ctl *ctl, int argc, char **argv)
     char from[PATH_MAX];
 
     (void)argc;
-    if (given.recover &&
-        (given.ref != NULL || given.from != NULL || given.plan)) {
-        return ctl_usage("--recover goes with no other option", "");
+    if ((given.recover || given.forget) &&
+        (given.ref != NULL || given.from != NULL || given.plan ||
+         given.recover == given.forget)) {
+        return ctl_usage(given.recover ? "--recover goes with no other option"
+                                       : "--forget goes with no other option",
+                         "");
     }
     if (given.ref != NULL && given.from != NULL) {
         return ctl_usage("--ref and --from exclude each other", "");
@@ -422,7 +427,9 @@ ctl_deploy(const struct ctl *ctl, int argc, char **argv)
         return ctl_usage("there is no ", given.from);
     }
     return begin(ctl, argv[0],
-                 given.recover ? AMY_DEPLOY_RECOVER : AMY_DEPLOY_RELEASE,
+                 given.recover  ? AMY_DEPLOY_RECOVER
+                 : given.forget ? AMY_DEPLOY_FORGET
+                                : AMY_DEPLOY_RELEASE,
                  given.from == NULL ? NULL : from);
 }
 

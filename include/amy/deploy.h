@@ -30,6 +30,8 @@ enum amy_deploy_kind {
     AMY_DEPLOY_RELEASE = 0,  /**< a new release */
     AMY_DEPLOY_ROLLBACK = 1, /**< one that served before */
     AMY_DEPLOY_RECOVER = 2,  /**< only mend what a killed one left */
+    AMY_DEPLOY_FORGET = 3,   /**< tell what of that is left undone, and bar no
+                                  other deployment with it any more */
 };
 
 /** What an event tells. */

@@ -164,6 +164,10 @@ switch_to(struct amy_deploy *deploy, const char *link)
         rc = amy__deploy_journal_save(deploy, &err);
     }
     rc = rc < 0 ? rc : amy__deploy_link_write(deploy, link, &err);
+    if (rc == 0 && deploy->mending) {
+        deploy->journal.switched = false;
+        rc = amy__deploy_journal_undone(deploy, &err);
+    }
     amy__deploy_done(deploy, rc, &err);
 }
 
@@ -204,7 +208,10 @@ on_reloaded(struct amy_deploy *deploy, int rc, struct amy_error *err)
                          "leads to");
         rc = 0;
     }
-    if (rc == 0 && !deploy->mending) {
+    if (rc == 0 && deploy->mending) {
+        deploy->journal.reloading = false;
+        rc = amy__deploy_journal_undone(deploy, err);
+    } else if (rc == 0) {
         deploy->journal.served = true;
         rc = amy__deploy_journal_save(deploy, err);
     }

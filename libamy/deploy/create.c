@@ -320,7 +320,7 @@ check_options(const struct amy_deploy_options *o, struct amy_error *err)
     if (o->base == NULL || o->site == NULL) {
         return amy__err(err, AMY_EINVAL, "base and site are required");
     }
-    if (o->kind > AMY_DEPLOY_RECOVER) {
+    if (o->kind > AMY_DEPLOY_FORGET) {
         return amy__err(err, AMY_EINVAL, "there is no such kind");
     }
     if (o->from != NULL && (o->from[0] != '/' || strlen(o->from) > 3000)) {
@@ -388,7 +388,7 @@ amy_deploy_create(const struct amy_deploy_options *opts,
     if (rc == 0) {
         (void)amy__deploy_link_read(deploy, deploy->now, NULL); /* or "" */
     }
-    if (rc == 0 && deploy->kind != AMY_DEPLOY_RECOVER) {
+    if (rc == 0 && !amy__deploy_only_mends(deploy)) {
         rc = amy__deploy_prepare(deploy, err);
     }
     if (rc < 0) {

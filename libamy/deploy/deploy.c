@@ -29,6 +29,13 @@ step_of(const struct amy_deploy *deploy)
                                            : NULL;
 }
 
+bool
+amy__deploy_only_mends(const struct amy_deploy *deploy)
+{
+    return deploy->kind == AMY_DEPLOY_RECOVER ||
+           deploy->kind == AMY_DEPLOY_FORGET;
+}
+
 /* ---- telling ---- */
 
 static const char *
@@ -141,10 +148,15 @@ advise(struct amy_deploy *deploy)
     if (deploy->code == 0 && !deploy->unmended) {
         return;
     }
-    if (deploy->unmended) {
+    if (deploy->kind == AMY_DEPLOY_FORGET) {
+        (void)snprintf(next, size,
+                       "what is left undone is yours to be put right; then: "
+                       "amyctl deploy %s",
+                       deploy->domain);
+    } else if (deploy->unmended) {
         (void)snprintf(next, size,
                        "see what failed above, then: amyctl deploy %s "
-                       "--recover",
+                       "--recover (or --forget, where that can never be done)",
                        deploy->domain);
     } else if (journal->served) {
         (void)snprintf(next, size,
@@ -347,11 +359,12 @@ end_plan(struct amy_deploy *deploy)
     struct amy_error err = AMY_ERROR_INIT;
     int rc = 0;
 
-    if (!deploy->mending || !deploy->unmended) {
+    if (!deploy->mending || !deploy->unmended ||
+        deploy->kind == AMY_DEPLOY_FORGET) {
         amy__deploy_journal_drop(deploy);
     }
     if (!deploy->recovering || deploy->unmended ||
-        deploy->kind == AMY_DEPLOY_RECOVER) {
+        amy__deploy_only_mends(deploy)) {
         finish(deploy);
         return;
     }
@@ -361,6 +374,36 @@ end_plan(struct amy_deploy *deploy)
         return;
     }
     amy__defer_ask(deploy->turn);
+}
+
+/* Only what asks nobody is done: everything else has failed before, and is a
+ * person's now. */
+static void
+begin_forgetting(struct amy_deploy *deploy)
+{
+    struct amy__deploy_plan *plan = &deploy->plan;
+    struct amy_error err = AMY_ERROR_INIT;
+    size_t done = deploy->journal.served ? 2 : 1; /* kill, record */
+
+    begin_mending(deploy);
+    for (deploy->at = done; deploy->at < plan->count; deploy->at++) {
+        int rc = amy__err(&err, AMY_ESTATE, "left undone: %s",
+                          amy__deploy_step_says(step_of(deploy)));
+
+        deploy->step_began_ms = now_of(deploy);
+        note_failure(deploy, rc, &err);
+    }
+    deploy->unmended = plan->count > done;
+    deploy->at = 0;
+    plan->count = done;
+}
+
+/* One that nobody can read bars all others as well. */
+static void
+forget_unread(struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    amy__deploy_journal_drop(deploy);
+    fail_early(deploy, rc, err);
 }
 
 /* What a killed one left comes first. */
@@ -373,11 +416,18 @@ begin(struct amy_deploy *deploy)
     deploy->begun = true;
     if (rc == 0) {
         deploy->recovering = true;
-        begin_mending(deploy);
+        if (deploy->kind == AMY_DEPLOY_FORGET) {
+            begin_forgetting(deploy);
+        } else {
+            begin_mending(deploy);
+        }
+    } else if (rc != AMY_ENOTFOUND && deploy->kind == AMY_DEPLOY_FORGET) {
+        forget_unread(deploy, rc, &err);
+        return;
     } else if (rc != AMY_ENOTFOUND) {
         fail_early(deploy, rc, &err);
         return;
-    } else if (deploy->kind == AMY_DEPLOY_RECOVER) {
+    } else if (amy__deploy_only_mends(deploy)) {
         deploy->plan.count = 0;
     } else {
         rc = begin_own(deploy, &err);

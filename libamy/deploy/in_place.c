@@ -263,6 +263,10 @@ next_of_back(struct amy_deploy *deploy, int rc, struct amy_error *err)
         deploy->stage++;
         rc = back_stage(deploy, err);
     }
+    if (rc > 0) {
+        deploy->journal.switched = false;
+        (void)amy__deploy_journal_undone(deploy, NULL);
+    }
     if (rc != 0) { /* 1: that was all */
         amy__deploy_done(deploy, rc < 0 ? rc : 0, err);
     }

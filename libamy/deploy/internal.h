@@ -131,6 +131,8 @@ struct amy_deploy {
 };
 
 /* ---- deploy.c: the machine ---- */
+/* It has no release of its own. */
+bool amy__deploy_only_mends(const struct amy_deploy *deploy);
 /* The step under way is over. */
 void amy__deploy_done(struct amy_deploy *deploy, int rc,
                       const struct amy_error *err);

@@ -65,6 +65,17 @@ environment_stage(struct amy_deploy *deploy, struct amy_error *err)
     return amy__deploy_run(deploy, &program, next_of_environment, err);
 }
 
+/* 1: that was all. */
+static void
+end_environment(struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    if (rc > 0 && deploy->mending) {
+        deploy->journal.installed = false;
+        (void)amy__deploy_journal_undone(deploy, NULL);
+    }
+    amy__deploy_done(deploy, rc < 0 ? rc : 0, err);
+}
+
 static void
 next_of_environment(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
@@ -72,8 +83,8 @@ next_of_environment(struct amy_deploy *deploy, int rc, struct amy_error *err)
         deploy->stage++;
         rc = environment_stage(deploy, err);
     }
-    if (rc != 0) { /* 1: that was all */
-        amy__deploy_done(deploy, rc < 0 ? rc : 0, err);
+    if (rc != 0) {
+        end_environment(deploy, rc, err);
     }
 }
 
@@ -82,8 +93,8 @@ begin_environment(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
     deploy->stage = 0;
     rc = rc < 0 ? rc : environment_stage(deploy, err);
-    if (rc != 0) { /* 1: nothing is to be done */
-        amy__deploy_done(deploy, rc < 0 ? rc : 0, err);
+    if (rc != 0) {
+        end_environment(deploy, rc, err);
     }
 }
 

@@ -96,13 +96,41 @@ on_resumed(struct amy_deploy *deploy, int rc, struct amy_error *err)
     amy__deploy_done(deploy, rc, err);
 }
 
+/* Where nothing is left to ask by, no later try finds it either. */
+static void
+leave(struct amy_deploy *deploy, const char *why)
+{
+    amy__deploy_tell(deploy, AMY_DEPLOY_WARNING,
+                     "rq goes on by itself within a day of its deadline, or at "
+                     "'rq resume': %.500s",
+                     why);
+    on_resumed(deploy, 0, NULL);
+}
+
 static void
 on_env(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
+    if (rc < 0 && deploy->mending && amy__deploy_is_first(deploy)) {
+        leave(deploy, err->msg);
+        return;
+    }
     rc = rc < 0 ? rc : run(deploy, "resume", deploy->site_fd, on_resumed, err);
     if (rc < 0) {
         amy__deploy_done(deploy, rc, err);
     }
+}
+
+/* Behind a first one repo leads nowhere: the release that goes next is the only
+ * one that knows where the queues are. */
+static int
+find_env(struct amy_deploy *deploy, struct amy_error *err)
+{
+    int rc = 0;
+
+    if (amy__deploy_is_first(deploy) && deploy->release_fd < 0) {
+        rc = amy__deploy_release_open(deploy, deploy->journal.target, err);
+    }
+    return rc < 0 ? rc : amy__deploy_env(deploy, on_env, err);
 }
 
 void
@@ -115,12 +143,12 @@ amy__deploy_resume(struct amy_deploy *deploy)
         amy__deploy_done(deploy, 0, NULL);
         return;
     }
-    if (deploy->env != NULL) {
-        on_env(deploy, 0, &err);
+    if (deploy->mending && deploy->site->redis_from == NULL) {
+        leave(deploy, "site.yaml does not say any more where the queues are");
         return;
     }
-    rc = amy__deploy_env(deploy, on_env, &err);
-    if (rc < 0) {
-        amy__deploy_done(deploy, rc, &err);
+    rc = deploy->env == NULL ? find_env(deploy, &err) : 0;
+    if (rc < 0 || deploy->env != NULL) {
+        on_env(deploy, rc, &err);
     }
 }

@@ -2,13 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import zipfile
 
 import pytest
 
-from deploying import TINY_STEPS, Deployments, Repository, deploy_lines, make_tiny
+from deploying import TINY_STEPS, Deployments, Repository, deploy_lines, make_tiny, write_settings
 from hosting.site import make_directory
 from hosting.users import as_user, clean_environment, is_root
 from hosting.wait import wait_for
@@ -70,6 +71,34 @@ def test_a_first_one_that_is_no_good_bars_no_other(new_host, django_venv):
     assert made.link is None and made.releases == [] and made.journal is None
     made.repository.undo()
     made.repository.commit("good")
+    made.deploy()
+    wait_for(lambda: made.serving, SOON_S, "the first release serves")
+
+
+def test_a_first_one_killed_while_queues_are_suspended_bars_no_other(new_host, django_venv, redis):
+    """`repo`, by which the queues are found otherwise, is not there yet."""
+    made = make_tiny(new_host(), django_venv, more="rq: {suspend: true, drain: 60s}",
+                     yaml=TINY_YAML + "redis: {{from: REDIS_URL}}\n")
+    write_settings(made.site, {"REDIS_URL": redis.url})
+    made.host.start_front()
+    made.host.start_workers(ready=False)
+    wait_for(lambda: made.host.daemon_status("workers"), SOON_S, "amy-workers answers")
+    redis.command("SADD", "rq:workers", "rq:worker:busy")
+    redis.command("HSET", "rq:worker:busy", "state", "busy")
+    try:
+        with subprocess.Popen(made.host.amyctl_argv("deploy", TINY), stdout=subprocess.DEVNULL) as child:
+            wait_for(lambda: redis.command("EXISTS", "rq:suspended").endswith("1"), SOON_S, "rq is suspended")
+            child.kill()
+        made.deploy("--recover")
+        assert redis.command("EXISTS", "rq:suspended").endswith("0") and made.journal is None
+        # With the release gone as well nobody knows where the queues are.
+        with subprocess.Popen(made.host.amyctl_argv("deploy", TINY), stdout=subprocess.DEVNULL) as child:
+            wait_for(lambda: redis.command("EXISTS", "rq:suspended").endswith("1"), SOON_S, "rq is suspended")
+            child.kill()
+        shutil.rmtree(made.site.directory / "releases")
+        assert "rq goes on by itself" in made.deploy("--recover").stdout and made.journal is None
+    finally:
+        redis.command("DEL", "rq:workers", "rq:worker:busy", "rq:suspended")
     made.deploy()
     wait_for(lambda: made.serving, SOON_S, "the first release serves")
 

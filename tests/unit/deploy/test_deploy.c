@@ -410,6 +410,24 @@ test_what_a_killed_one_left_is_mended(void **state)
 }
 
 static void
+test_what_cannot_be_mended_is_forgotten_when_told_to(void **state)
+{
+    (void)state;
+    leave_half();
+    opts.kind = AMY_DEPLOY_FORGET;
+    run_all(AMY_ESTATE);
+    assert_string_equal(end.step, "remove");
+    assert_non_null(strstr(said, "left undone"));
+    assert_int_equal(end.mended, 0);
+    assert_int_equal(count_releases(), 1);
+    run_all(0); /* nothing is left */
+    opts.kind = AMY_DEPLOY_RELEASE;
+    write_hook("before", "run: ['true']");
+    run_all(0);
+    assert_int_equal(count_releases(), 2);
+}
+
+static void
 test_a_journal_that_makes_no_sense_stops_it(void **state)
 {
     char path[200];
@@ -421,6 +439,11 @@ test_a_journal_that_makes_no_sense_stops_it(void **state)
     write_file(path, "{}");
     run_all(AMY_EPARSE);
     assert_int_equal(count_releases(), 1);
+    opts.kind = AMY_DEPLOY_FORGET;
+    run_all(AMY_EPARSE);
+    opts.kind = AMY_DEPLOY_RELEASE;
+    run_all(0);
+    assert_int_equal(count_releases(), 2);
 }
 
 /* ---- what is refused ---- */
@@ -522,6 +545,7 @@ main(void)
         TEST(test_canceled_is_undone),
         TEST(test_a_failing_hook_behind_it_is_only_told),
         TEST(test_what_a_killed_one_left_is_mended),
+        TEST(test_what_cannot_be_mended_is_forgotten_when_told_to),
         TEST(test_a_journal_that_makes_no_sense_stops_it),
         TEST(test_what_cannot_be_is_refused),
         TEST(test_a_directory_in_the_way_is_refused),
