@@ -13,6 +13,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* Encoded output: a head and a piece of a body; see exchange.c. */
 #define OUT_BYTES (256U * 1024U)
@@ -31,22 +32,35 @@ or_default(uint32_t value, uint32_t otherwise)
     return value == 0 ? otherwise : value;
 }
 
-/* What the descriptor limit allows, with an eighth (64 at least) left for
- * upstreams, spool files and logs. */
+/* The lowest free number: about as many are open. */
+static rlim_t
+open_already(void)
+{
+    int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0);
+    rlim_t n = fd < 0 ? 0 : (rlim_t)fd;
+
+    amy__close(&fd);
+    return n;
+}
+
+/* What the descriptor limit allows beside those that are open, with an eighth
+ * (64 at least) left for upstreams, spool files and logs. */
 static uint32_t
 default_connections(void)
 {
     struct rlimit limit = {0};
+    rlim_t taken = open_already();
+    rlim_t left = 0;
     rlim_t reserve = 64;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur > UINT32_MAX) {
         return 1024;
     }
+    left = limit.rlim_cur > taken ? limit.rlim_cur - taken : 0;
     if (limit.rlim_cur / 8 > reserve) {
         reserve = limit.rlim_cur / 8;
     }
-    return limit.rlim_cur > 2 * reserve ? (uint32_t)(limit.rlim_cur - reserve)
-                                        : (uint32_t)(limit.rlim_cur / 2 + 1);
+    return (uint32_t)(left > 2 * reserve ? left - reserve : left / 2 + 1);
 }
 
 static void
