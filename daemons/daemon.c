@@ -234,12 +234,18 @@ hold_signals(int how)
 }
 
 static void
+on_hold(bool on, void *user)
+{
+    (void)user;
+    hold_signals(on ? SIG_BLOCK : SIG_UNBLOCK);
+}
+
+static void
 before_jump(void *user)
 {
     struct daemon *daemon = user;
 
     daemon->jumping = true;
-    hold_signals(SIG_BLOCK);
     notify_reloading(daemon->notify);
     notify_leave(daemon->notify);
 }
@@ -252,7 +258,6 @@ on_upgrade_refused(const struct amy_error *err, void *user)
     if (daemon->jumping) {
         daemon->jumping = false;
         notify_stay(daemon->notify);
-        hold_signals(SIG_UNBLOCK);
         daemon_ready(daemon, "upgrade refused: %s", err->msg);
     } else {
         daemon_status(daemon, "upgrade refused: %s", err->msg);
@@ -270,6 +275,7 @@ begin_upgrade(struct daemon *daemon)
     }
     opts.program = daemon->program;
     opts.argv = (const char *const *)daemon->argv;
+    opts.hold = on_hold;
     opts.before = before_jump;
     opts.refused = on_upgrade_refused;
     opts.user = daemon;

@@ -18,6 +18,7 @@
 #include <amy/error.h>
 #include <amy/export.h>
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,9 +26,14 @@
 extern "C" {
 #endif
 
-/** The next thing is execve(2): set what the environment shall say, and hold
- *  back signals that the new program is not ready for. */
+/** The next thing is execve(2): set what the environment shall say. */
 typedef void (*amy_upgrade_before_fn)(void *user);
+
+/** on: hold back signals that the new program is not ready for (block them);
+ *  the loop turns once more, so that those which a handler has caught already
+ *  are dealt with, and then comes execve(2). Off: it is put off, refused, or
+ *  ended by a stop; take them again. */
+typedef void (*amy_upgrade_hold_fn)(bool on, void *user);
 
 /** It is refused, and all goes on as it is: err says why. Called once, on the
  *  loop thread, also after amy_upgrade_before_fn. */
@@ -44,12 +50,14 @@ struct amy_upgrade_options {
                            say; 0: 300000 */
     amy_upgrade_before_fn before;   /**< NULL: no callback */
     amy_upgrade_refused_fn refused; /**< NULL: no callback */
-    void *user;                     /**< handed to both */
+    void *user;                     /**< handed to all of them */
+    amy_upgrade_hold_fn hold;       /**< NULL: no callback */
 };
 
 #define AMY_UPGRADE_OPTIONS_INIT                                               \
     {                                                                          \
-        sizeof(struct amy_upgrade_options), NULL, NULL, 0, 0, NULL, NULL, NULL \
+        sizeof(struct amy_upgrade_options), NULL, NULL, 0, 0, NULL, NULL,      \
+            NULL, NULL                                                         \
     }
 
 #ifdef __cplusplus

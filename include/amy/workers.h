@@ -121,8 +121,9 @@ AMY_API AMY_MUST_USE int amy_workers_reload(struct amy_workers *workers,
  *
  * @param opts  copied; opts->refused tells how it went, unless it succeeded:
  *              then there is nobody left to tell
- * @return 0 (it is under way), AMY_EINVAL (no program, no arguments),
- * AMY_EAGAIN (one is under way), AMY_ESTATE (stopping), AMY_ENOMEM
+ * @return 0 (it is under way; where it was already, the program is tried once
+ * more), AMY_EINVAL (no program, no arguments), AMY_ESTATE (stopping),
+ * AMY_ENOMEM
  *
  * Loop: the supervisor's base.  Blocks: while the trial is started.  Since: 0.1
  */

@@ -21,6 +21,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -28,6 +29,7 @@
 #define HUSH_MS 1000 /* for those who are being answered */
 #define TRIAL_MS 15000
 #define WAIT_MS 300000
+#define HOLD_LOOKS 2  /* turns of the loop with signals held back */
 #define SAID_MAX 4096 /* of what a trial prints; its last line is told */
 #define STATE_FD 3    /* in the trial */
 #define ARGV_MAX 64
@@ -42,7 +44,11 @@ struct amy__upgrade {
     struct amy__timer *timer;
     int64_t waits_until_ms;
     bool tried;              /* the trial is over, and it was good */
+    struct stat file;        /* what was tried; all zero: nothing there */
+    bool again;              /* asked for meanwhile: another one is installed */
     int64_t hushed_until_ms; /* 0: not hushed */
+    bool held;               /* signals are held back */
+    uint32_t looks;          /* since then */
     struct amy__child child; /* the trial; pidfd -1: none runs */
     struct amy__io *ended;
     int64_t trial_until_ms;
@@ -57,12 +63,36 @@ now_of(const struct amy__upgrade *upgrade)
     return amy__mono_ms(upgrade->borrow_owner->borrow_clock);
 }
 
+static void
+hold(struct amy__upgrade *upgrade, bool on)
+{
+    if (upgrade->held != on && upgrade->opts.hold != NULL) {
+        upgrade->opts.hold(on, upgrade->opts.user);
+    }
+    upgrade->held = on;
+    upgrade->looks = 0;
+}
+
+/* Something comes first: as if the jump had not been near. */
+static void
+put_off(struct amy__upgrade *upgrade)
+{
+    const struct amy__upgrade_owner *owner = upgrade->borrow_owner;
+
+    hold(upgrade, false);
+    if (upgrade->hushed_until_ms != 0) {
+        (void)owner->hush(false, owner->user);
+    }
+    upgrade->hushed_until_ms = 0;
+}
+
 void
 amy__upgrade_free(struct amy__upgrade *upgrade)
 {
     if (upgrade == NULL) {
         return;
     }
+    hold(upgrade, false);
     amy__io_free(upgrade->ended);
     amy__child_end(&upgrade->child, true);
     amy__close(&upgrade->child.pidfd);
@@ -87,9 +117,7 @@ refuse(struct amy__upgrade *upgrade, const struct amy_error *err)
     (void)snprintf(owner->borrow_past->refusal,
                    sizeof(owner->borrow_past->refusal), "%s", err->msg);
     owner->borrow_past->wall_ms = amy__wall_ms(owner->borrow_clock);
-    if (upgrade->hushed_until_ms != 0) {
-        (void)owner->hush(false, owner->user);
-    }
+    put_off(upgrade);
     *upgrade->where = NULL;
     amy__upgrade_free(upgrade);
     if (opts.refused != NULL) {
@@ -220,8 +248,8 @@ on_trial_ended(int fd, unsigned what, void *user)
     upgrade->ended = NULL;
     amy__close(&upgrade->child.pidfd);
     amy__close(&upgrade->said_fd);
-    if (rc > 0 && how.code == 0) {
-        upgrade->tried = true;
+    upgrade->tried = rc > 0 && how.code == 0;
+    if (upgrade->tried || upgrade->again) { /* the next one may be whole */
         arm(upgrade, 0);
         return;
     }
@@ -236,13 +264,40 @@ on_trial_ended(int fd, unsigned what, void *user)
     refuse(upgrade, &err);
 }
 
+static struct stat
+file_of(const struct amy__upgrade *upgrade)
+{
+    struct stat file = {0};
+
+    (void)stat(upgrade->program, &file);
+    return file;
+}
+
+/* A package may be unpacked between the trial and the jump. */
+static bool
+is_tried(const struct amy__upgrade *upgrade)
+{
+    const struct stat *then = &upgrade->file;
+    struct stat now = file_of(upgrade);
+
+    return upgrade->tried && !upgrade->again && now.st_dev == then->st_dev &&
+           now.st_ino == then->st_ino && now.st_size == then->st_size &&
+           now.st_mtim.tv_sec == then->st_mtim.tv_sec &&
+           now.st_mtim.tv_nsec == then->st_mtim.tv_nsec;
+}
+
 static int
 try_program(struct amy__upgrade *upgrade, struct amy_error *err)
 {
     AMY_CLEANUP(amy__handover_free_p) struct amy__handover *handover = NULL;
     int state_fd = -1;
-    int rc = save(upgrade, &handover, &state_fd, err);
+    int rc = 0;
 
+    upgrade->tried = false;
+    upgrade->again = false;
+    upgrade->said_bytes = 0;
+    upgrade->file = file_of(upgrade);
+    rc = save(upgrade, &handover, &state_fd, err);
     if (rc == 0) {
         rc = spawn_trial(upgrade, state_fd, err);
     }
@@ -313,6 +368,25 @@ jump(struct amy__upgrade *upgrade, struct amy_error *err)
 
 /* ---- waiting ---- */
 
+/* Nobody is being answered, and no signal is on its way from its handler to the
+ * loop: one that was caught before they were held back has had a turn. */
+static bool
+is_quiet(struct amy__upgrade *upgrade, int64_t now_ms)
+{
+    const struct amy__upgrade_owner *owner = upgrade->borrow_owner;
+
+    if (upgrade->hushed_until_ms == 0) {
+        upgrade->hushed_until_ms = now_ms + HUSH_MS;
+    }
+    if (!owner->hush(true, owner->user) && now_ms < upgrade->hushed_until_ms) {
+        return false;
+    }
+    if (!upgrade->held) {
+        hold(upgrade, true);
+    }
+    return upgrade->looks++ >= HOLD_LOOKS;
+}
+
 static int
 go_on(struct amy__upgrade *upgrade, struct amy_error *err)
 {
@@ -333,18 +407,15 @@ go_on(struct amy__upgrade *upgrade, struct amy_error *err)
         return amy__err(err, AMY_EBUSY, "waited too long: %s", busy);
     }
     if (busy != NULL) {
+        put_off(upgrade);
+        upgrade->tried = false; /* a library may be another one by then */
         return 0;
     }
-    if (!upgrade->tried) {
+    if (!is_tried(upgrade)) {
+        put_off(upgrade);
         return try_program(upgrade, err);
     }
-    if (upgrade->hushed_until_ms == 0) {
-        upgrade->hushed_until_ms = now_ms + HUSH_MS;
-    }
-    if (!owner->hush(true, owner->user) && now_ms < upgrade->hushed_until_ms) {
-        return 0;
-    }
-    return jump(upgrade, err);
+    return is_quiet(upgrade, now_ms) ? jump(upgrade, err) : 0;
 }
 
 static void
@@ -357,7 +428,7 @@ on_timer(void *user)
         refuse(upgrade, &err);
         return;
     }
-    arm(upgrade, LOOK_MS);
+    arm(upgrade, upgrade->held ? 0 : LOOK_MS);
 }
 
 static void
@@ -429,7 +500,10 @@ amy__upgrade_start(const struct amy__upgrade_owner *borrow_owner,
     int rc = 0;
 
     if (*upgrade != NULL) {
-        return amy__err(err, AMY_EAGAIN, "an upgrade is under way");
+        (*upgrade)->again = true;
+        (*upgrade)->waits_until_ms =
+            now_of(*upgrade) + (*upgrade)->opts.wait_ms;
+        return 0;
     }
     made = amy__calloc(1, sizeof(*made));
     if (made == NULL) {

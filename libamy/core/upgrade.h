@@ -45,13 +45,15 @@ struct amy__upgrade_owner {
     void *user;
 };
 
-/* AMY_EINVAL (no program, no arguments), AMY_EAGAIN (*upgrade is not NULL: one
- * is under way), AMY_ENOMEM. *upgrade is NULL again when it was refused; opts
- * are copied, and owner must outlive it. */
+/* AMY_EINVAL (no program, no arguments), AMY_ENOMEM. *upgrade is NULL again
+ * when it was refused; opts are copied, and owner must outlive it. Where one is
+ * under way (*upgrade is not NULL) the program is tried once more, with its
+ * opts. */
 int amy__upgrade_start(const struct amy__upgrade_owner *borrow_owner,
                        const struct amy_upgrade_options *opts,
                        struct amy__upgrade **upgrade, struct amy_error *err);
-void amy__upgrade_free(struct amy__upgrade *upgrade); /* tells nobody */
+/* Nobody is told of a refusal. */
+void amy__upgrade_free(struct amy__upgrade *upgrade);
 
 /* In the new program: open what the old one left, note that, and end children
  * of it that are not listed. Takes fd over. */

@@ -47,6 +47,9 @@ struct scene {
     int64_t pid;   /* of its worker, as restored */
     int exit_code; /* of this supervisor */
     uint32_t exits;
+    struct event *hup;
+    struct amy_upgrade_options opts;
+    uint32_t saves;
 };
 static struct scene scene;
 
@@ -105,10 +108,18 @@ busy(void *user)
 }
 
 static bool
+is_set(const char *variable)
+{
+    return getenv(variable) != NULL;
+}
+
+static bool
 hush(bool on, void *user)
 {
-    (void)on;
     (void)user;
+    if (on && is_set("HUP_AT_LAST_TURN")) {
+        (void)raise(SIGHUP);
+    }
     return true;
 }
 
@@ -117,6 +128,15 @@ save(struct amy__handover *handover, void *user, struct amy_error *err)
 {
     (void)user;
     (void)err;
+    scene.saves++;
+    if (scene.saves == 1 && is_set("TWICE") &&
+        amy__upgrade_start(&scene.owner, &scene.opts, &scene.upgrade, NULL) <
+            0) {
+        end(12);
+    }
+    if (scene.saves == 2 && is_set("HUP_AT_JUMP")) {
+        (void)raise(SIGHUP);
+    }
     (void)amy__json_set(amy__handover_root(handover), "pool",
                         amy__pool_save(scene.pool, handover));
     return 0;
@@ -159,6 +179,34 @@ on_refused(const struct amy_error *err, void *user)
     end(scene.past.refusal[0] != '\0' && scene.upgrade == NULL ? 40 : 41);
 }
 
+static void
+on_hup(int number, short what, void *user)
+{
+    (void)number;
+    (void)what;
+    (void)user;
+    end(42);
+}
+
+static void
+on_hold(bool on, void *user)
+{
+    sigset_t set;
+
+    (void)user;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGHUP);
+    (void)sigprocmask(on ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
+}
+
+static bool
+is_held_back(void)
+{
+    sigset_t set;
+
+    return sigpending(&set) == 0 && sigismember(&set, SIGHUP) == 1;
+}
+
 static int
 supervise(const char *program)
 {
@@ -168,7 +216,7 @@ supervise(const char *program)
     const struct amy__spawn_plan plan = {
         .argv = sleeper, .envp = none, .cwd_fd = -1, .new_session = true};
     const char *argv[] = {"test", "resume", NULL};
-    struct amy_upgrade_options opts = AMY_UPGRADE_OPTIONS_INIT;
+    struct amy_upgrade_options *opts = &scene.opts;
     struct amy__child helper = {.pidfd = -1};
     char pid[32] = "";
 
@@ -177,23 +225,32 @@ supervise(const char *program)
     }
     (void)snprintf(pid, sizeof(pid), "%d", (int)helper.pid);
     (void)setenv("HELPER", pid, 1);
-    opts.program = program;
-    opts.argv = argv;
-    opts.trial_ms = 2000;
-    opts.refused = on_refused;
-    if (amy_pool_start_position(scene.pool, 1, NULL) < 0 ||
-        amy__upgrade_start(&scene.owner, &opts, &scene.upgrade, NULL) < 0 ||
-        amy__upgrade_start(&scene.owner, &opts, &scene.upgrade, NULL) !=
-            AMY_EAGAIN) {
+    *opts = (struct amy_upgrade_options)AMY_UPGRADE_OPTIONS_INIT;
+    opts->program = program;
+    opts->argv = argv;
+    opts->trial_ms = 2000;
+    opts->refused = on_refused;
+    opts->hold = on_hold;
+    scene.hup = evsignal_new(scene.base, SIGHUP, on_hup, NULL);
+    if (event_add(scene.hup, NULL) != 0 ||
+        amy_pool_start_position(scene.pool, 1, NULL) < 0 ||
+        amy__upgrade_start(&scene.owner, opts, &scene.upgrade, NULL) < 0) {
         return 11;
     }
     (void)event_base_dispatch(scene.base);
+    amy__upgrade_free(scene.upgrade);
     amy_pool_free(scene.pool);
     amy__child_end(&helper, true);
     return scene.exit_code;
 }
 
 /* ---- the second ---- */
+
+static void
+make_file(const char *name)
+{
+    (void)close(open(name, O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+}
 
 static int
 check_state(const char *number)
@@ -203,12 +260,17 @@ check_state(const char *number)
     int rc = amy__handover_read(atoi(number), "test", &root, &err);
 
     amy__json_free(root);
-    if (getenv("REFUSE") != NULL) {
+    if (is_set("REFUSE") || (is_set("REFUSE_ONCE") && !exists("tried"))) {
+        make_file("tried");
         (void)printf("first\nthis release refuses\n\n");
         return 1;
     }
-    if (getenv("HANG") != NULL) {
+    if (is_set("HANG")) {
         (void)pause();
+    }
+    if (is_set("REPLACE")) {
+        (void)symlink("/bin/false", "new");
+        (void)rename("new", "program");
     }
     return rc == 0 ? 0 : 1;
 }
@@ -242,7 +304,10 @@ resume(void)
         view.state != AMY_WORKER_STOPPED) {
         return 23;
     }
-    (void)close(open("go", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    if (is_set("HUP_AT_JUMP") != is_held_back()) {
+        return 24;
+    }
+    make_file("go");
     (void)event_base_dispatch(scene.base);
     amy_pool_free(scene.pool);
     return scene.exit_code;
@@ -265,7 +330,7 @@ make_dir(void **state)
 static int
 remove_dir(void **state)
 {
-    static const char *const names[] = {"begun", "go", "broken"};
+    static const char *const names[] = {"begun", "go", "tried", "program"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -277,10 +342,10 @@ remove_dir(void **state)
 
 /* The exit code of the whole. */
 static int
-run(const char *program, const char *variable)
+run_with(const char *program, const char *variable, const char *another)
 {
     const char *argv[] = {"/proc/self/exe", "supervise", program, NULL};
-    const char *envp[] = {"PATH=/usr/bin:/bin", variable, NULL};
+    const char *envp[] = {"PATH=/usr/bin:/bin", variable, another, NULL};
     const struct amy__spawn_plan plan = {
         .argv = argv, .envp = envp, .cwd_fd = dir_fd, .new_session = true};
     struct amy__child child = {.pidfd = -1};
@@ -294,6 +359,12 @@ run(const char *program, const char *variable)
     assert_int_equal(amy__child_reap(&child, &how, &err), 1);
     amy__close(&child.pidfd);
     return how.code;
+}
+
+static int
+run(const char *program, const char *variable)
+{
+    return run_with(program, variable, NULL);
 }
 
 static size_t
@@ -343,6 +414,39 @@ test_program_that_is_none_leaves_the_old_one(void **state)
 }
 
 static void
+test_program_that_was_replaced_is_tried_itself(void **state)
+{
+    char self[4096] = "";
+
+    (void)state;
+    assert_true(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+    assert_int_equal(symlinkat(self, dir_fd, "program"), 0);
+    assert_int_equal(run("./program", "REPLACE=1"), 40);
+}
+
+static void
+test_asked_twice_is_tried_twice(void **state)
+{
+    (void)state;
+    assert_int_equal(run_with("/proc/self/exe", "REFUSE_ONCE=1", "TWICE=1"), 0);
+    assert_int_equal(lines_begun(), 1);
+}
+
+static void
+test_signal_before_the_jump_is_dealt_with(void **state)
+{
+    (void)state;
+    assert_int_equal(run("/proc/self/exe", "HUP_AT_LAST_TURN=1"), 42);
+}
+
+static void
+test_signal_at_the_jump_is_the_next_ones(void **state)
+{
+    (void)state;
+    assert_int_equal(run("/proc/self/exe", "HUP_AT_JUMP=1"), 0);
+}
+
+static void
 test_states_that_are_none_are_refused(void **state)
 {
     static const char *const bad[] = {
@@ -386,6 +490,15 @@ main(int argc, char **argv)
             test_program_that_hangs_leaves_the_old_one, make_dir, remove_dir),
         cmocka_unit_test_setup_teardown(
             test_program_that_is_none_leaves_the_old_one, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            test_program_that_was_replaced_is_tried_itself, make_dir,
+            remove_dir),
+        cmocka_unit_test_setup_teardown(test_asked_twice_is_tried_twice,
+                                        make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            test_signal_before_the_jump_is_dealt_with, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(
+            test_signal_at_the_jump_is_the_next_ones, make_dir, remove_dir),
         cmocka_unit_test(test_states_that_are_none_are_refused),
     };
 
