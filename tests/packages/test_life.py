@@ -130,7 +130,7 @@ case "$*" in
     *is-enabled*) [ -L "/etc/systemd/system/multi-user.target.wants/$4" ] && echo enabled ;;
     'show --property=MainPID'*) cat "/run/main/$4" 2>/dev/null || echo 0 ;;
     *is-active*) exit 3 ;;
-    'kill --kill-whom=main --signal=USR2'*) kill -s USR2 "$(cat "/run/main/$4")" ;;
+    'kill --kill-who=main --signal=USR2'*) kill -s USR2 "$(cat "/run/main/$4")" ;;
 esac
 case "$*" in
     *is-*|show*) ;;
@@ -190,7 +190,7 @@ def test_an_upgrade_asks_main_processes_that_know_how_to_take_over(box, packages
     wait_for(box.path("/tmp/amy-front.asked").exists, 30, "SIGUSR2")
     assert "amy-workers.service goes on as the version before" in said
     assert front.poll() is None and workers.poll() is None
-    assert asked(box) == ["daemon-reload", "kill --kill-whom=main --signal=USR2 amy-front.service"]
+    assert asked(box) == ["daemon-reload", "kill --kill-who=main --signal=USR2 amy-front.service"]
 
 
 def test_needrestart_has_a_main_process_take_over_and_restarts_nothing(box, packages):
@@ -199,7 +199,18 @@ def test_needrestart_has_a_main_process_take_over_and_restarts_nothing(box, pack
     start_main(box, "amy-front.service", "takes-over")
     box.run("/etc/needrestart/restart.d/amy-front.service")
     wait_for(box.path("/tmp/amy-front.asked").exists, 30, "SIGUSR2")
-    assert asked(box) == ["kill --kill-whom=main --signal=USR2 amy-front.service"]
+    assert asked(box) == ["kill --kill-who=main --signal=USR2 amy-front.service"]
+
+
+def test_needrestart_has_all_workers_renewed_and_waits_for_none(box, packages):
+    box.install(*packages.host)
+    boot(box)
+    for unit in ("amy-workers.service", "amy-backup.service"):
+        start_main(box, unit, "takes-over")
+        box.run(f"/etc/needrestart/restart.d/{unit}")
+    assert asked(box) == ["reload --no-block amy-workers.service",
+                          "kill --kill-who=main --signal=USR2 amy-workers.service",
+                          "kill --kill-who=main --signal=USR2 amy-backup.service"]
 
 
 def program_of(box, pid):
