@@ -42,6 +42,8 @@ struct amy__user_facts {
 };
 void amy__judge_user(const struct amy__user_facts *facts,
                      struct amy__findings *findings);
+void amy__judge_front_user(const char *name, const char *shell,
+                           struct amy__findings *findings);
 
 /* ---- Redis ---- */
 

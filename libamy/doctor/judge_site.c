@@ -2,6 +2,7 @@
 /* Not for looking: modes.c, users.c. */
 #include "doctor/judge.h"
 
+#include <string.h>
 #include <sys/stat.h>
 
 void
@@ -60,6 +61,25 @@ amy__judge_code(const struct amy__piece_facts *facts, bool is_code,
         amy__finding_tell(findings, AMY_DOCTOR_INFO, "mode-code",
                           "let another user deploy: chown -R root: %s",
                           facts->path);
+    }
+}
+
+void
+amy__judge_front_user(const char *name, const char *shell,
+                      struct amy__findings *findings)
+{
+    const char *slash = strrchr(shell, '/');
+    const char *last = slash == NULL ? shell : slash + 1;
+
+    if (strcmp(last, "nologin") != 0 && strcmp(last, "false") != 0) {
+        amy__finding_is(findings,
+                        "somebody can log in as '%s', the user of the front "
+                        "processes (shell '%s')",
+                        name, shell);
+        amy__finding_tell(findings, AMY_DOCTOR_ERROR, "user-person",
+                          "name another one (`front.user` of amy.yaml), or "
+                          "usermod --shell /usr/sbin/nologin %s",
+                          name);
     }
 }
 

@@ -48,14 +48,19 @@ amy__doctor_users(struct amy__doctor *doctor, const struct amy__site *site)
 void
 amy__doctor_front_user(struct amy__doctor *doctor)
 {
+    AMY_CLEANUP(amy__user_clear) struct amy__user user = {0};
     struct amy_error err = AMY_ERROR_INIT;
 
-    /* Started by a person, everything runs as that person. */
-    if (geteuid() == 0 && amy__settings_front_user(doctor->settings, NULL, NULL,
-                                                   NULL, &err) < 0) {
+    if (geteuid() != 0) {
+        return; /* started by a person, everything runs as that person */
+    }
+    if (amy__settings_front_user(doctor->settings, NULL, NULL, &user, &err) <
+        0) {
         amy__finding_is(&doctor->findings, "%s", err.msg);
         amy__finding_tell(&doctor->findings, AMY_DOCTOR_ERROR, "user-missing",
                           "make it, or name another one (`front.user` of "
                           "amy.yaml)");
+        return;
     }
+    amy__judge_front_user(user.name, user.shell, &doctor->findings);
 }

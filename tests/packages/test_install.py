@@ -45,6 +45,16 @@ def test_users_are_made_and_nobody_can_be_them(box, packages):
     assert box.run("getent", "group", "amy-admin").strip().endswith(":")
 
 
+def test_an_account_of_a_person_is_not_taken(box, packages):
+    box.shell("useradd --shell /bin/bash amy")
+    directory = box.bring(*packages.host)
+    code, said = box.run("dpkg", "-i", *[f"{directory}/{deb.name}" for deb in packages.host], check=False)
+    assert code != 0 and "somebody can log in with" in said and "/bin/bash" in said
+    assert not box.path("/usr/sbin/amy-front").exists() and not box.path("/usr/bin/amy-front").exists()
+    box.shell("usermod --shell /usr/sbin/nologin amy; groupadd amy-admin; gpasswd --add amy amy-admin")
+    assert "amyctl on every site: amy" in box.install(*packages.host)
+
+
 def test_directories_are_made_as_the_daemons_expect_them(box, packages):
     box.install(*packages.host)
     for path in ("/webapps", "/run/amy", "/var/lib/amy", "/etc/amy"):

@@ -105,14 +105,26 @@ test_user(void **state)
     expect_finding("warning user-shared", "site 'other.org'");
 }
 
+static void
+test_front_user(void **state)
+{
+    (void)state;
+    amy__judge_front_user("amy", "/usr/sbin/nologin", recorded_begin());
+    amy__judge_front_user("amy", "/bin/false", recorded_begin());
+    expect_nothing();
+    amy__judge_front_user("amy", "/bin/bash", recorded_begin());
+    expect_finding("error user-person", "/bin/bash");
+    amy__judge_front_user("amy", "", recorded_begin()); /* /bin/sh */
+    expect_finding("error user-person", "front.user");
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_own_directory),
-        cmocka_unit_test(test_secret),
-        cmocka_unit_test(test_code),
-        cmocka_unit_test(test_user),
+        cmocka_unit_test(test_own_directory), cmocka_unit_test(test_secret),
+        cmocka_unit_test(test_code),          cmocka_unit_test(test_user),
+        cmocka_unit_test(test_front_user),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
