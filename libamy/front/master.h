@@ -309,8 +309,8 @@ int amy__front_users_read(struct amy_front *front,
 /* Once a site has users. */
 int amy__front_checker_start(struct amy_front *front, struct amy_error *err);
 void amy__front_checker_free(struct amy_front *front);
-/* Does somebody wait for a verdict? */
-bool amy__front_checker_is_busy(const struct amy_front *front);
+/* Whoever waits for a verdict may ask again, and a checker to come. */
+void amy__front_checker_let_go(struct amy_front *front);
 /* CHECK came. */
 void amy__front_check(struct amy__front_process *process,
                       struct amy__json *json);

@@ -180,15 +180,21 @@ settle(struct amy__front_checker *checker, size_t place, const char *verdict)
 }
 
 static void
-lose_all(struct amy__front_checker *checker)
+settle_all(struct amy__front_checker *checker)
 {
-    amy__wire_free(checker->wire);
-    checker->wire = NULL;
     for (size_t i = 0; i < AMY__FRONT_ASKS; i++) {
         if (checker->asks[i].number != 0) {
             settle(checker, i, "none");
         }
     }
+}
+
+static void
+lose_all(struct amy__front_checker *checker)
+{
+    amy__wire_free(checker->wire);
+    checker->wire = NULL;
+    settle_all(checker);
 }
 
 static void
@@ -278,15 +284,10 @@ amy__front_checker_free(struct amy_front *front)
     front->checker.wire = NULL;
 }
 
-bool
-amy__front_checker_is_busy(const struct amy_front *front)
+void
+amy__front_checker_let_go(struct amy_front *front)
 {
-    for (size_t i = 0; i < AMY__FRONT_ASKS; i++) {
-        if (front->checker.asks[i].number != 0) {
-            return true;
-        }
-    }
-    return false;
+    settle_all(&front->checker);
 }
 
 void

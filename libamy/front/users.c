@@ -13,6 +13,11 @@
 #define BCRYPT_MIN 4U
 #define BCRYPT_CHARS 60U
 #define ROUNDS_MAX 1000000U
+/* yescrypt and scrypt: a hash of 64 MiB, a quarter of a second or so. Digits
+ * are those of crypt(3), of 6 bits. */
+#define YESCRYPT_LOG2_MAX 14U
+#define SCRYPT_LOG2_MAX 14U
+#define SCRYPT_R_MAX 32U
 
 struct amy__users {
     size_t count;
@@ -79,8 +84,49 @@ sha_fault(struct amy__span hash)
     return parts == 2 && part.n >= 43 ? NULL : "is no whole hash";
 }
 
+static unsigned
+digit_of(char c)
+{
+    static const char digits[] =
+        "./0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    const char *at = memchr(digits, c, sizeof(digits) - 1);
+
+    return at == NULL ? 64U : (unsigned)(at - digits);
+}
+
+/* "$y$j9T$salt$hash": how, log2(N) - 1, and r - 1, a digit each: what writes
+ * more of them has another time or parallelism than crypt_gensalt(3). */
 static const char *
-hash_fault(struct amy__span hash)
+yescrypt_fault(struct amy__span hash)
+{
+    const char *params = memchr(hash.p + 1, '$', hash.n - 1);
+
+    if (hash.n < 60 || params == NULL || params[1] != 'j' || params[4] != '$') {
+        return "is no whole hash of yescrypt";
+    }
+    return digit_of(params[2]) + 1 > YESCRYPT_LOG2_MAX ||
+                   digit_of(params[3]) + 1 > SCRYPT_R_MAX
+               ? "has a cost of yescrypt that is more than 7"
+               : NULL;
+}
+
+/* "$7$CU..../....salt$hash": log2(N), then r and p of five digits, the lowest
+ * first. */
+static const char *
+scrypt_fault(struct amy__span hash)
+{
+    if (hash.n < 60) {
+        return "is no whole hash of scrypt";
+    }
+    return digit_of(hash.p[3]) > SCRYPT_LOG2_MAX ||
+                   digit_of(hash.p[4]) > SCRYPT_R_MAX ||
+                   memcmp(hash.p + 5, "..../....", 9) != 0
+               ? "has a cost of scrypt that is more than N=16384, r=32, p=1"
+               : NULL;
+}
+
+const char *
+amy__hash_fault(struct amy__span hash)
 {
     if (!is_printed_hash(hash)) {
         return "has no hash of crypt(3) behind the name";
@@ -95,9 +141,11 @@ hash_fault(struct amy__span hash)
         return sha_fault(hash);
     }
     if (amy__span_starts(hash, AMY_SPAN("$y$")) ||
-        amy__span_starts(hash, AMY_SPAN("$gy$")) ||
-        amy__span_starts(hash, AMY_SPAN("$7$"))) {
-        return hash.n >= 60 ? NULL : "is no whole hash";
+        amy__span_starts(hash, AMY_SPAN("$gy$"))) {
+        return yescrypt_fault(hash);
+    }
+    if (amy__span_starts(hash, AMY_SPAN("$7$"))) {
+        return scrypt_fault(hash);
     }
     if (amy__span_starts(hash, AMY_SPAN("$apr1$")) ||
         amy__span_starts(hash, AMY_SPAN("$1$"))) {
@@ -139,7 +187,7 @@ take_line(struct amy__users *users, char *line, size_t n)
         return fault;
     }
     hash = (struct amy__span){colon + 1, n - name.n - 1};
-    fault = hash_fault(hash);
+    fault = amy__hash_fault(hash);
     if (fault != NULL) {
         return fault;
     }

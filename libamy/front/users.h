@@ -17,6 +17,10 @@
 
 struct amy__users;
 
+/* NULL: a hash of a kind, and of a cost, that is good here. Said behind "has".
+ */
+const char *amy__hash_fault(struct amy__span hash);
+
 /* A line that is no user's; fault names nothing of it. */
 typedef void (*amy__users_fn)(uint32_t line, const char *fault, void *user);
 

@@ -14,8 +14,10 @@
 #define SHA512_ROUNDS                                                          \
     "$6$rounds=5000$salt$qFmFH.bQmmtXzyBY0s9v7Oicd2z4XSIecDzlB5KiA2/"          \
     "jctKu9YterLp8wwnSq.qc.eoxqOmSuNp2xS0ktL3nh/"
-#define YESCRYPT                                                               \
-    "$y$j9T$saltsaltsaltsalt$abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+#define YESCRYPT_REST                                                          \
+    "$saltsaltsaltsalt$abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
+#define YESCRYPT "$y$j9T" YESCRYPT_REST
+#define SCRYPT_REST "saltsaltsalt$abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 
 struct faults {
     unsigned count;
@@ -52,12 +54,15 @@ test_users_are_found_by_name(void **state)
     struct amy__users *users = parse("# testers\n\nanna:" BCRYPT "\n"
                                      "b\xc3\xa9n:" SHA512 "\r\n"
                                      "carl:" SHA512_ROUNDS "\n"
-                                     "dora:" YESCRYPT,
+                                     "dora:" YESCRYPT "\n"
+                                     "emil:$y$jBT" YESCRYPT_REST "\n"
+                                     "fay:$gy$j9T" YESCRYPT_REST "\n"
+                                     "gus:$7$CU..../...." SCRYPT_REST,
                                      &faults);
 
     (void)state;
     assert_int_equal(faults.count, 0);
-    assert_int_equal(amy__users_count(users), 4);
+    assert_int_equal(amy__users_count(users), 7);
     assert_string_equal(amy__users_find(users, AMY_SPAN("anna"))->hash, BCRYPT);
     assert_string_equal(amy__users_find(users, AMY_SPAN("b\xc3\xa9n"))->hash,
                         SHA512);
@@ -96,6 +101,15 @@ test_bad_lines_are_told_by_number_and_left_out(void **state)
         {"anna:$6$rounds=1000001$salt$abc", "rounds"},
         {"anna:$6$salt$short", "whole hash"},
         {"anna:$y$j9T$salt$short", "whole hash"},
+        {"anna:$y$jCT" YESCRYPT_REST, "cost"},
+        {"anna:$y$j9U" YESCRYPT_REST, "cost"},
+        {"anna:$y$j9T1" YESCRYPT_REST, "whole hash"},
+        {"anna:$gy$jCT" YESCRYPT_REST, "cost"},
+        {"anna:$7$DU..../...." SCRYPT_REST, "cost"},
+        {"anna:$7$CV..../...." SCRYPT_REST, "cost"},
+        {"anna:$7$CU...//...." SCRYPT_REST, "cost"},
+        {"anna:$7$CU..../...1" SCRYPT_REST, "cost"},
+        {"anna:$7$CU..../....", "whole hash"},
         {"ben:" SHA512, "earlier line"},
         {"anna:" BCRYPT ":more", "no hash"},
     };
