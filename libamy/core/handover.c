@@ -31,6 +31,7 @@ struct amy__handover {
     struct amy__json *children; /* of root, while it is filled */
     bool coming;                /* opened: its descriptors are ours */
     bool failed;                /* a maker was out of memory */
+    uint64_t lost_before;       /* amy__json_lost() then */
     int *fds;                   /* named; -1: taken */
     size_t fd_count;
     int *own; /* made by bytes and seal */
@@ -64,6 +65,7 @@ amy__handover_create(const char *daemon, struct amy__handover **ret,
 
     if (handover != NULL) {
         (void)snprintf(handover->daemon, DAEMON_BYTES, "%s", daemon);
+        handover->lost_before = amy__json_lost();
         handover->root = amy__json_object();
         handover->children = amy__json_array();
     }
@@ -122,7 +124,8 @@ write_lists(struct amy__handover *handover)
 {
     struct amy__json *list = amy__json_array();
     struct amy__json *children = handover->children;
-    int rc = handover->failed ? AMY_ENOMEM : 0;
+    bool lost = amy__json_lost() != handover->lost_before;
+    int rc = handover->failed || lost ? AMY_ENOMEM : 0;
 
     for (size_t i = 0; rc == 0 && i < handover->fd_count; i++) {
         rc = amy__json_add(list, amy__json_int(handover->fds[i]));

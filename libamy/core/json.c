@@ -211,22 +211,34 @@ amy__json_copy(const struct amy__json *json)
     return theirs(json_deep_copy(peek(json)));
 }
 
+static _Thread_local uint64_t lost;
+
+uint64_t
+amy__json_lost(void)
+{
+    return lost;
+}
+
+static int
+note_loss(int failed)
+{
+    lost += failed != 0;
+    return failed == 0 ? 0 : AMY_ENOMEM;
+}
+
 int
 amy__json_set(struct amy__json *object, const char *key,
               struct amy__json *value)
 {
     /* Both set_new calls take the value over, also when they fail, and fail
      * for a NULL value or container. */
-    return json_object_set_new(ours(object), key, ours(value)) == 0
-               ? 0
-               : AMY_ENOMEM;
+    return note_loss(json_object_set_new(ours(object), key, ours(value)));
 }
 
 int
 amy__json_add(struct amy__json *array, struct amy__json *value)
 {
-    return json_array_append_new(ours(array), ours(value)) == 0 ? 0
-                                                                : AMY_ENOMEM;
+    return note_loss(json_array_append_new(ours(array), ours(value)));
 }
 
 const struct amy__json *

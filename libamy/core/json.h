@@ -42,6 +42,9 @@ struct amy__json *amy__json_copy(const struct amy__json *json);
 int amy__json_set(struct amy__json *object, const char *key,
                   struct amy__json *value);
 int amy__json_add(struct amy__json *array, struct amy__json *value);
+/* How often either has failed in this thread, ever: for whoever makes a whole
+ * that may not lack anything, and compares before and after. */
+uint64_t amy__json_lost(void);
 
 /* Readers; borrowed results, valid while the root lives. A missing key or
  * another type gives the fallback. */

@@ -43,15 +43,18 @@ env_json(const struct amy__env *env, struct amy__handover *handover)
 {
     struct amy__json *json = amy__json_object();
     struct amy__buf vars = {0};
+    int rc = 0;
 
     amy__buf_init(&vars, ENV_MAX);
-    for (char **var = env->vars; *var != NULL; var++) {
-        (void)amy__buf_append(&vars, *var, strlen(*var) + 1);
+    for (char **var = env->vars; rc == 0 && *var != NULL; var++) {
+        rc = amy__buf_append(&vars, *var, strlen(*var) + 1);
     }
     (void)amy__json_set(json, "repo", amy__json_text(env->repo_path));
     (void)amy__json_set(json, "venv", amy__json_text(env->venv_path));
-    (void)amy__json_set(json, "vars_fd",
-                        amy__handover_bytes(handover, vars.data, vars.len));
+    (void)amy__json_set(
+        json, "vars_fd",
+        rc < 0 ? NULL /* the seal fails for it */
+               : amy__handover_bytes(handover, vars.data, vars.len));
     amy__buf_clear(&vars);
     return json;
 }

@@ -253,6 +253,24 @@ test_without_memory_there_is_an_error(void **state)
     close(fd);
 }
 
+static void
+test_member_that_is_lost_is_an_error_of_the_seal(void **state)
+{
+    struct amy__handover *handover = NULL;
+    struct amy__json *one = amy__json_object();
+    int fd = -1;
+
+    (void)state;
+    assert_int_equal(amy__handover_create("front", &handover, NULL), 0);
+    (void)amy__json_set(one, "name", NULL); /* there was no memory for it */
+    (void)amy__json_set(amy__handover_root(handover), "one", one);
+    assert_int_equal(amy__handover_seal(handover, &fd, NULL), AMY_ENOMEM);
+    amy__handover_free(handover);
+    assert_int_equal(amy__handover_create("front", &handover, NULL), 0);
+    assert_int_equal(amy__handover_seal(handover, &fd, NULL), 0);
+    amy__handover_free(handover);
+}
+
 int
 main(void)
 {
@@ -265,6 +283,7 @@ main(void)
         cmocka_unit_test(test_longer_header_of_a_later_release_is_read),
         cmocka_unit_test(test_descriptor_that_is_not_there_is_refused),
         cmocka_unit_test(test_without_memory_there_is_an_error),
+        cmocka_unit_test(test_member_that_is_lost_is_an_error_of_the_seal),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
