@@ -458,6 +458,7 @@ finish_round(struct amy_front *front, bool reload)
 {
     uint64_t bundle = front->round.bundle;
     bool certs_only = reload && front->staged->certs_only;
+    bool first = false; /* the start is over */
 
     for (uint32_t i = 0; i < AMY__PROCESSES_MAX; i++) {
         if ((front->round.late & amy__front_bit(i)) != 0) {
@@ -477,14 +478,15 @@ finish_round(struct amy_front *front, bool reload)
                  (unsigned long long)bundle,
                  front->current->bundle->site_count);
     }
+    first = !front->announced && behind(front) == 0 &&
+            amy__front_is_complete(front);
+    front->announced = front->announced || first;
     if (reload && !certs_only) {
         front->reloads++;
         front->refusal[0] = '\0';
         amy__front_reload_over(front, 0, "");
-        announce(front, 0, "");
-    } else if (!front->announced && behind(front) == 0 &&
-               amy__front_is_complete(front)) {
-        front->announced = true;
+    }
+    if (first || (reload && !certs_only)) {
         announce(front, 0, "");
     }
 }
