@@ -2,6 +2,8 @@
 process. Nobody who asks meanwhile notices; downgrades go the same way."""
 
 import asyncio
+import base64
+import contextlib
 import os
 import shutil
 import signal
@@ -15,7 +17,7 @@ import pytest
 import websocket
 from hosting import walk
 from hosting.load import PlainLoad, TlsLoad, fnv1a
-from hosting.rawhttp import Connection, client_context
+from hosting.rawhttp import Broken, Connection, client_context
 from hosting.services import free_port
 from hosting.site import copy_file
 from hosting.wait import wait_for
@@ -311,6 +313,75 @@ def test_service_manager_is_told(own):
         for wanted in ("RELOADING=1", "READY=1", "WATCHDOG=1", "WATCHDOG=1"):
             heard(wanted)
         assert version(own, "front") == "0.1.1"
+
+
+# ---- what may not hold it up
+
+
+def test_reload_before_the_start_is_over_does_not_bar_it(own):
+    """One front process comes up late, and a reload meanwhile is the first that all serve."""
+    signs = own.root / "signs"
+    signs.mkdir()
+    signs.chmod(0o777)  # a front process makes one, too
+    whole, held, go = own.installed.bin / "amy-front.whole", signs / "held", signs / "go"
+    copy_file(own.installed.bin / "amy-front", whole)
+    whole.chmod(0o755)
+    script = f"""#!/bin/bash
+PATH=/usr/bin:/bin
+if [ "$1" = --front-process ] && mkdir {held} 2>/dev/null; then
+    until [ -e {go} ]; do sleep 0.02; done
+fi
+exec -a "$0" {whole} "$@"
+"""
+    own.installed.break_program("amy-front", script.encode())
+    own.start_workers()
+    own.start_front(ready=False)
+    wait_for(lambda: "ready position=" in own.front.output() and held.exists(), SOON_S,
+             "one serves, one is held up")
+    own.front.send(signal.SIGHUP)
+    wait_for(lambda: "serving bundle=2" in own.front.output(), SOON_S, "the reload is over")
+    go.touch()
+    wait_for(own.front_is_ready, SOON_S, "both serve")
+    own.installed.install(NEW)
+    assert upgrade(own, own.front, "front")["refusal"] == ""
+
+
+CLOSED = "closed.localhost"
+
+
+def test_passwords_that_are_always_being_checked_do_not_bar_it(running_own, django_venv):
+    """A stranger with many addresses sees to it that the checker never rests."""
+    host = running_own
+    site = deploy_tiny(host, CLOSED, django_venv, TINY_YAML.replace(
+        "http: serve\n", "http: serve\naccess: {{users: testers}}\n"))
+    users = site.directory / "testers"
+    users.write_text("anna:$2y$12$" + "a" * 53 + "\n")
+    users.chmod(0o600)
+    host.amyctl("reload")
+    stop = threading.Event()
+
+    def ask(first):
+        for i in range(first, 60000, 16):
+            if stop.is_set():
+                return
+            with contextlib.suppress(OSError, Broken):
+                raw = socket.create_connection(("127.0.0.1", host.http), timeout=SOON_S,
+                                               source_address=(f"127.1.{i >> 8}.{i & 255}", 0))
+                with Connection(raw) as connection:
+                    connection.request("GET", "/", {
+                        "Host": CLOSED, "Connection": "close", "Authorization":
+                        "Basic " + base64.b64encode(f"anna:{i}".encode()).decode()})
+                    assert connection.read_response().status in {401, 503}
+
+    threads = [threading.Thread(target=ask, args=(first,)) for first in range(16)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert upgrade_front(host)["refusal"] == ""
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(SOON_S)
 
 
 # ---- WebSockets
