@@ -314,6 +314,19 @@ make_parts(struct amy_deploy *deploy, struct amy_error *err)
     return rc;
 }
 
+/* It goes to git, and into the journal. */
+static bool
+is_ref(const char *ref)
+{
+    for (size_t i = 0; ref[i] != '\0'; i++) {
+        if ((unsigned char)ref[i] <= ' ' || ref[i] == '\x7f') {
+            return false;
+        }
+    }
+    return ref[0] != '-' && strlen(ref) < AMY__DEPLOY_REF_SIZE &&
+           ref[strcspn(ref, "~^:?*[\\")] == '\0';
+}
+
 static int
 check_options(const struct amy_deploy_options *o, struct amy_error *err)
 {
@@ -326,10 +339,7 @@ check_options(const struct amy_deploy_options *o, struct amy_error *err)
     if (o->from != NULL && (o->from[0] != '/' || strlen(o->from) > 3000)) {
         return amy__err(err, AMY_EINVAL, "from is no absolute path");
     }
-    /* It goes to git. */
-    if (o->ref != NULL &&
-        (o->ref[0] == '-' || strlen(o->ref) >= AMY__DEPLOY_REF_SIZE ||
-         o->ref[strcspn(o->ref, " \n\t~^:?*[\\")] != '\0')) {
+    if (o->ref != NULL && !is_ref(o->ref)) {
         return amy__err(err, AMY_EINVAL, "'%.100s' is no branch, tag or commit",
                         o->ref);
     }

@@ -59,6 +59,18 @@ is_printable(const char *text)
     return true;
 }
 
+/* Of people, in any language. */
+static bool
+is_text(const char *text)
+{
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        if ((unsigned char)text[i] < ' ' || text[i] == '\x7f') {
+            return false;
+        }
+    }
+    return true;
+}
+
 bool
 amy__deploy_is_name(const char *name)
 {
@@ -90,9 +102,9 @@ amy__deploy_is_migration(const char *name)
     }
 static const struct text texts[] = {
     TEXT(id, is_id, true),
-    TEXT(step, is_printable, false),
+    TEXT(step, is_text, false),
     TEXT(release, amy__deploy_is_name, false),
-    TEXT(ref, is_printable, false),
+    TEXT(ref, is_text, false),
     TEXT(commit, is_hex, false),
     TEXT(target, amy__deploy_is_link, false),
     TEXT(previous, amy__deploy_is_link, false),

@@ -483,6 +483,10 @@ test_what_cannot_be_is_refused(void **state)
     expect_refused(AMY_EINVAL, "no branch");
     opts.ref = "a b";
     expect_refused(AMY_EINVAL, "no branch");
+    opts.ref = "a\rb";
+    expect_refused(AMY_EINVAL, "no branch");
+    opts.ref = "a\x7f";
+    expect_refused(AMY_EINVAL, "no branch");
     opts.ref = NULL;
     opts.kind = AMY_DEPLOY_ROLLBACK;
     expect_refused(AMY_ENOTFOUND, "served before");

@@ -71,6 +71,38 @@ test_what_is_written_is_read_again(void **state)
     amy__deploy_journal_clear(&again);
 }
 
+/* Whatever a ref or a hook may be called: a journal that cannot be read bars
+ * every later deployment. */
+static void
+test_names_of_people_are_read_again(void **state)
+{
+    static const char *const names[] = {"gr\xc3\xb6\xc3\x9f"
+                                        "e",
+                                        "gr\xf6\xdf"
+                                        "e",
+                                        "cut off \xc3"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        struct amy__deploy_journal journal;
+        struct amy__deploy_journal again;
+        struct amy__buf text;
+
+        fill(&journal);
+        (void)snprintf(journal.ref, sizeof(journal.ref), "%s", names[i]);
+        (void)snprintf(journal.step, sizeof(journal.step), "%s", names[i]);
+        amy__buf_init(&text, AMY__DEPLOY_JOURNAL_MAX);
+        assert_int_equal(amy__deploy_journal_write(&journal, &text), 0);
+        assert_int_equal(
+            amy__deploy_journal_read(amy__buf_span(&text), &again, NULL), 0);
+        assert_int_equal(strncmp(again.ref, names[i], 2), 0);
+        assert_string_equal(again.step, again.ref);
+        amy__buf_clear(&text);
+        amy__deploy_journal_clear(&journal);
+        amy__deploy_journal_clear(&again);
+    }
+}
+
 static void
 test_what_nobody_wrote_so_is_refused(void **state)
 {
@@ -131,6 +163,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_written_is_read_again),
+        cmocka_unit_test(test_names_of_people_are_read_again),
         cmocka_unit_test(test_what_nobody_wrote_so_is_refused),
         cmocka_unit_test(test_the_least_is_enough),
     };
