@@ -74,7 +74,8 @@ struct amy_deploy_result {
     const char *step;     /**< that failed; "" for none */
     const char *reason;   /**< "" for none */
     const char *next;     /**< what a person should do; "" for nothing */
-    const char *release;  /**< "releases/20261127T033000Z-1a2b3c4d5e6f" */
+    const char *release;  /**< "releases/20261127T033000Z-1a2b3c4d5e6f"; of one
+                               that was undone by RECOVER: what serves again */
     const char *previous; /**< what served before; "" for nothing */
     const char *commit;   /**< of git; "" for none */
     const char *backup;   /**< the set made before; "" for none */

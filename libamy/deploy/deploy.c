@@ -182,9 +182,20 @@ advise(struct amy_deploy *deploy)
     }
 }
 
+/* One that was only undone has brought back the one before. */
+static const char *
+what_serves(const struct amy_deploy *deploy)
+{
+    bool undone = deploy->kind == AMY_DEPLOY_RECOVER && deploy->code == 0 &&
+                  !deploy->journal.served;
+
+    return undone ? deploy->journal.previous : deploy->journal.target;
+}
+
 static void
 finish(struct amy_deploy *deploy)
 {
+    const char *serves = what_serves(deploy);
     struct amy_deploy_result result = {
         .struct_size = sizeof(result),
         .code = deploy->code,
@@ -194,7 +205,7 @@ finish(struct amy_deploy *deploy)
         .step = deploy->failed_step,
         .reason = deploy->reason,
         .next = deploy->next,
-        .release = deploy->journal.target,
+        .release = serves,
         .previous = deploy->journal.previous,
         .commit = deploy->journal.commit,
         .backup = deploy->journal.backup,
@@ -205,9 +216,7 @@ finish(struct amy_deploy *deploy)
     advise(deploy);
     if (deploy->code == 0) {
         (void)snprintf(text, sizeof(text), "%s serves",
-                       deploy->journal.target[0] == '\0'
-                           ? "what repo leads to"
-                           : deploy->journal.target);
+                       serves[0] == '\0' ? "what repo leads to" : serves);
     } else {
         (void)snprintf(text, sizeof(text), "FAILED at %s: %s",
                        deploy->failed_step, deploy->reason);

@@ -197,7 +197,8 @@ def test_one_that_is_ended_is_undone(tiny, number):
     if number == signal.SIGKILL:
         assert tiny.journal is not None and tiny.releases != releases
         done = tiny.deploy("--recover")
-        assert "undone" in done.stdout
+        assert "undone" in done.stdout and f"{before}  " in done.stdout, done
+        assert f"{before} serves" in tiny.log.splitlines()[-1]
     assert tiny.journal is None and tiny.releases == releases and tiny.link == before
     assert tiny.serving == before.rpartition("/")[2]
 
