@@ -277,7 +277,7 @@ amy__deploy_plan_mend(const struct amy__deploy_journal *journal, bool killed,
     ret_plan->count = 0;
     add(ret_plan, AMY__ACT_KILL, NULL);
     /* In place both are of one path: nobody could tell. */
-    if (back && killed && !journal->in_place) {
+    if (back && killed && journal->switched && !journal->in_place) {
         add(ret_plan, AMY__ACT_LOOK, NULL);
     }
     if (journal->served) {
