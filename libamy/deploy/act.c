@@ -99,6 +99,35 @@ on_closed(struct amy_deploy *deploy, int rc, struct amy_error *err)
     amy__deploy_done(deploy, rc, err);
 }
 
+/* Asked just before it is set: building takes long, and somebody may have
+ * closed it meanwhile. */
+static void
+on_gate(struct amy_deploy *deploy, int rc, struct amy_error *err)
+{
+    const struct amy__json *site = amy__deploy_site_of(deploy);
+    const char *state =
+        amy__json_get_text(amy__json_get(site, "gate"), "state", "");
+    bool closed = strcmp(state, "closed") == 0;
+
+    if (rc == 0 && (closed || state[0] == '\0')) {
+        amy__deploy_tell(deploy, AMY_DEPLOY_NOTE, "%s",
+                         closed ? "it was closed before, and stays so"
+                                : "amy-front has no such site yet: nobody gets "
+                                  "in");
+        amy__deploy_done(deploy, 0, NULL);
+        return;
+    }
+    if (rc == 0) {
+        deploy->journal.closed = true;
+        rc = amy__deploy_journal_save(deploy, err);
+    }
+    if (rc < 0) {
+        amy__deploy_done(deploy, rc, err);
+        return;
+    }
+    set_gate(deploy, true, on_closed);
+}
+
 static void
 close_gate(struct amy_deploy *deploy)
 {
@@ -110,25 +139,11 @@ close_gate(struct amy_deploy *deploy)
         amy__deploy_done(deploy, 0, NULL);
         return;
     }
-    if (deploy->facts.closed) {
-        amy__deploy_tell(deploy, AMY_DEPLOY_NOTE,
-                         "it was closed before, and stays so");
-        amy__deploy_done(deploy, 0, NULL);
-        return;
-    }
-    if (!deploy->facts.gated) {
-        amy__deploy_tell(deploy, AMY_DEPLOY_NOTE,
-                         "amy-front has no such site yet: nobody gets in");
-        amy__deploy_done(deploy, 0, NULL);
-        return;
-    }
-    deploy->journal.closed = true;
-    rc = amy__deploy_journal_save(deploy, &err);
+    rc = amy__deploy_ask(deploy, "front", "GET", "/v1/status", NULL, on_gate,
+                         &err);
     if (rc < 0) {
         amy__deploy_done(deploy, rc, &err);
-        return;
     }
-    set_gate(deploy, true, on_closed);
 }
 
 static void

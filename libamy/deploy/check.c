@@ -179,16 +179,9 @@ amy__deploy_check_gate(const struct amy_deploy *deploy, struct amy_error *err)
 static void
 on_front(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
-    const struct amy__json *site = NULL;
-    const char *state = NULL;
-
     deploy->facts.front = rc == 0;
     if (rc == 0) {
-        site = amy__deploy_site_of(deploy);
-        state = amy__json_get_text(amy__json_get(site, "gate"), "state", "");
-        deploy->facts.gated = state[0] != '\0';
-        deploy->facts.closed = strcmp(state, "closed") == 0;
-        look_at_certificates(deploy, site);
+        look_at_certificates(deploy, amy__deploy_site_of(deploy));
     }
     rc = rc == AMY_ECONN ? 0 : rc;
     if (rc == 0 && is_release(deploy)) {

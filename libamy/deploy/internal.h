@@ -58,8 +58,6 @@ typedef void (*amy__deploy_then_fn)(struct amy_deploy *deploy, int rc,
 /* What the checks found. */
 struct amy__deploy_facts {
     bool front;  /* amy-front answers */
-    bool gated;  /* it has a gate for this site */
-    bool closed; /* and that was closed before we came */
     int pending; /* migrations; -1: nobody knows */
 };
 

@@ -240,6 +240,22 @@ def test_one_that_serves_after_a_kill_is_finished(tiny):
     assert listed[0]["release"] == new and listed[0]["serves"]
 
 
+def test_what_is_closed_while_it_is_built_stays_closed(tiny):
+    fifo = tiny.host.root / "fifo"
+    os.mkfifo(fifo, 0o666)
+    fifo.chmod(0o666)
+    tiny.site.write_yaml(tiny.site.yaml.read_text().replace(
+        "deploy: {", f"deploy: {{gate: closed, before: [{{name: hold, run: [cat, {fifo}]}}], "))
+    tiny.repository.commit("second")
+    child = subprocess.Popen(tiny.host.amyctl_argv("deploy", TINY), stdout=subprocess.PIPE, text=True)
+    wait_for(lambda: (tiny.journal or {}).get("step") == "hold", SOON_S, "it is at its hook")
+    tiny.run("maintenance", "on", TINY)
+    fifo.write_text("go on\n")
+    said = child.communicate(timeout=SOON_S)[0]
+    assert child.returncode == 0 and "it was closed before" in said, said
+    assert tiny.host.get(TINY, "/", tls=False).status == 503
+
+
 def test_without_a_front_nothing_is_closed(tiny):
     """Said at once, where it is to be; and it bars no later one."""
     before, releases = tiny.link, tiny.releases
