@@ -271,6 +271,8 @@ run_list(struct amy__job *job, struct amy_error *err)
                         amy__json_int((int64_t)job->sets.foreign));
     (void)amy__json_set(job->result, "partial",
                         amy__json_int((int64_t)job->sets.partial));
+    (void)amy__json_set(job->result, "refreshing",
+                        amy__json_bool(job->sets.refreshing));
     return amy__copy_tell(job, err);
 }
 
@@ -444,6 +446,7 @@ run_on_set(struct amy__job *job, struct amy_error *err)
     case AMY__JOB_FETCH:
     case AMY__JOB_LEND:
     case AMY__JOB_REFRESH:
+    case AMY__JOB_SWEEP:
         break;
     }
     amy__job_tell_set(job, &manifest);
@@ -591,6 +594,8 @@ run(struct amy__job *job, struct amy_error *err)
         return run_lend(job, err);
     case AMY__JOB_REFRESH:
         return amy__refresh(job, err);
+    case AMY__JOB_SWEEP:
+        return amy__refresh_sweep(job, err);
     }
     return run_on_set(job, err);
 }

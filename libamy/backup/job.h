@@ -39,6 +39,7 @@ enum amy__job_action {
     AMY__JOB_FETCH,       /* bring one back into DB_backups */
     AMY__JOB_LEND,    /* hand one to a test site's job: the scheduler asks */
     AMY__JOB_REFRESH, /* another site's into the test database, scrubbed */
+    AMY__JOB_SWEEP,   /* what a refresh that was killed has left */
 };
 
 /* Where copies go; a directory, or a bucket. "": not said. */
@@ -194,6 +195,8 @@ int amy__lend(struct amy__job *job, struct amy__manifest *manifest, int rc,
               struct amy_error *err);
 /* refresh.c: what was lent, scrubbed, in the place of the site's database. */
 int amy__refresh(struct amy__job *job, struct amy_error *err);
+/* Drop what one that was killed left beside the database. */
+int amy__refresh_sweep(struct amy__job *job, struct amy_error *err);
 /* notify.c: post the body to the URL, in which nothing of DB_backups or the
  * database has a part. AMY_EIO: it answered, and not with 2xx. */
 int amy__notify(const struct amy__job *job, struct amy_error *err);

@@ -46,6 +46,7 @@ struct refresh {
     char fresh[NAME_SIZE];       /* what becomes it */
     char old[NAME_SIZE];         /* what it is called for a moment */
     bool made;                   /* fresh is there, and ours */
+    bool noted; /* in DB_backups, that there is something to undo */
 };
 
 static void
@@ -296,6 +297,27 @@ drop_leftover(struct refresh *refresh, const char *name, struct amy_error *err)
     }
     rc = rc < 0 ? rc : end_sessions(refresh, name, err);
     return rc < 0 ? rc : run(refresh, "DROP DATABASE", name, "", err);
+}
+
+/* Who is killed cannot clean up: amy-backup sees the file, and sweeps. */
+static int
+note_it(const struct amy__job *job, struct amy_error *err)
+{
+    AMY_CLEANUP(amy__close_p)
+    int fd = openat(job->sets_fd, AMY__SETS_REFRESHING,
+                    O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+
+    return fd < 0 || fsync(fd) != 0 || fsync(job->sets_fd) != 0
+               ? amy__err_sys(err, errno, "making " AMY__SETS_REFRESHING)
+               : 0;
+}
+
+static int
+drop_leftovers(struct refresh *refresh, struct amy_error *err)
+{
+    int rc = drop_leftover(refresh, refresh->fresh, err);
+
+    return rc < 0 ? rc : drop_leftover(refresh, refresh->old, err);
 }
 
 static int
@@ -605,7 +627,7 @@ swap(struct refresh *refresh, struct amy_error *err)
 
 /* What was restored is not harmless: it goes, whatever became of the session
  * that made it. */
-static void
+static int
 drop_fresh(struct refresh *refresh, struct amy_error *err)
 {
     struct amy_error why = AMY_ERROR_INIT;
@@ -625,6 +647,7 @@ drop_fresh(struct refresh *refresh, struct amy_error *err)
             err, "'%s' is left, with data of %s as it was: drop it (%.60s); ",
             refresh->fresh, refresh->job->spec.lender, why.msg);
     }
+    return rc;
 }
 
 static int
@@ -655,9 +678,10 @@ static int
 fill(struct refresh *refresh, struct amy_error *err)
 {
     struct amy__job *job = refresh->job;
-    int rc = drop_leftover(refresh, refresh->fresh, err);
+    int rc = drop_leftovers(refresh, err);
 
-    rc = rc < 0 ? rc : drop_leftover(refresh, refresh->old, err);
+    rc = rc < 0 ? rc : note_it(job, err);
+    refresh->noted = rc == 0;
     rc = rc < 0 ? rc : make_fresh(refresh, err);
     rc = rc < 0 ? rc : aim(refresh, err);
     job->loan = &refresh->loan;
@@ -698,6 +722,7 @@ amy__refresh(struct amy__job *job, struct amy_error *err)
 {
     struct refresh refresh = {.job = job};
     int rc = 0;
+    int left = 0;
 
     amy__loan_init(&refresh.loan);
     amy__tool_heed_sigterm();
@@ -706,7 +731,7 @@ amy__refresh(struct amy__job *job, struct amy_error *err)
     (void)prctl(PR_SET_DUMPABLE, 0);
     rc = go(&refresh, err);
     if (rc < 0 && refresh.made) {
-        drop_fresh(&refresh, err);
+        left = drop_fresh(&refresh, err);
     }
     if (rc < 0) {
         log_failure(job, err == NULL ? "" : err->msg);
@@ -716,8 +741,33 @@ amy__refresh(struct amy__job *job, struct amy_error *err)
         (void)amy__json_set(job->result, "database",
                             amy__json_text(refresh.name));
         amy__job_tell_set(job, &refresh.loan.manifest);
-        /* Else the next refresh does it. */
-        (void)run(&refresh, "DROP DATABASE", refresh.old, "", NULL);
+        left = run(&refresh, "DROP DATABASE", refresh.old, "", NULL);
+    }
+    if (refresh.noted && left == 0) {
+        (void)unlinkat(job->sets_fd, AMY__SETS_REFRESHING, 0);
+    }
+    clear(&refresh);
+    return rc;
+}
+
+int
+amy__refresh_sweep(struct amy__job *job, struct amy_error *err)
+{
+    struct refresh refresh = {.job = job};
+    AMY_CLEANUP(amy__pg_close_p) struct amy__pg *pg = NULL;
+    int rc = amy__job_connect(job, &pg, err);
+
+    amy__loan_init(&refresh.loan);
+    rc = rc < 0 ? rc : name_databases(&refresh, pg, err);
+    rc = rc < 0 ? rc : connect_aside(&refresh, err);
+    rc = rc < 0 ? rc : amy__pg_lift_limits(refresh.pg, err);
+    rc = rc < 0 ? rc : drop_leftovers(&refresh, err);
+    if (rc == 0) {
+        (void)unlinkat(job->sets_fd, AMY__SETS_REFRESHING, 0);
+        amy__job_log(job, "a refresh was killed: what it left is dropped");
+    } else {
+        amy__job_log(job, "a refresh was killed: what it left stays: %s",
+                     err == NULL ? "" : err->msg);
     }
     clear(&refresh);
     return rc;

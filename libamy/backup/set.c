@@ -195,8 +195,12 @@ read_entry(const char *entry, void *user, struct amy_error *err)
         bool ours =
             is_partial(entry, name) || strcmp(entry, AMY__SETS_SCRATCH) == 0;
 
+        bool refreshing = strcmp(entry, AMY__SETS_REFRESHING) == 0;
+
         sets->partial += ours;
-        sets->foreign += !ours && strcmp(entry, AMY__SETS_COPIES) != 0;
+        sets->refreshing = sets->refreshing || refreshing;
+        sets->foreign +=
+            !ours && !refreshing && strcmp(entry, AMY__SETS_COPIES) != 0;
         return 0;
     }
     if (sets->count == AMY__SETS_MAX) {

@@ -19,6 +19,7 @@
 #define AMY__SET_DATA "data.dump.zst"
 #define AMY__SET_ROLES "roles.sql"
 #define AMY__SETS_SCRATCH ".scratch" /* a throw-away cluster (scratch.c) */
+#define AMY__SETS_REFRESHING ".refreshing" /* while it makes a database */
 #define AMY__SETS_COPIES                                                       \
     ".copies" /* what is known of copies (copyrecord.h)                        \
                */
@@ -32,8 +33,9 @@ struct amy__set {
 struct amy__sets {
     struct amy__set *items; /* newest first */
     size_t count;
-    size_t foreign; /* other entries */
-    size_t partial; /* being made, or left over */
+    size_t foreign;  /* other entries */
+    size_t partial;  /* being made, or left over */
+    bool refreshing; /* a refresh has begun, and has not cleaned up yet */
 };
 
 /* Open it beneath the site's directory: a directory, no link, ours alone

@@ -13,7 +13,7 @@
 static const char *const actions[] = {
     "dump",        "verify", "drill",  "restore", "list",   "show",
     "pin",         "unpin",  "accept", "prune",   "notify", "copy",
-    "verify-copy", "fetch",  "lend",   "refresh"};
+    "verify-copy", "fetch",  "lend",   "refresh", "sweep"};
 #define ACTION_COUNT (sizeof(actions) / sizeof(actions[0]))
 
 const char *

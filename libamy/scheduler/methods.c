@@ -218,7 +218,8 @@ read_request(const struct amy__scheduler_site *site,
     rc = rc < 0 ? rc : amy__job_spec_read(amy__buf_span(&text), &asked, NULL);
     amy__buf_clear(&text);
     if (rc < 0 || asked.action == AMY__JOB_NOTIFY ||
-        asked.action == AMY__JOB_LEND || asked.action == AMY__JOB_REFRESH) {
+        asked.action == AMY__JOB_LEND || asked.action == AMY__JOB_REFRESH ||
+        asked.action == AMY__JOB_SWEEP) {
         return false;
     }
     amy__scheduler_spec(site, asked.action, ret);

@@ -424,6 +424,20 @@ finish_newest(struct amy__scheduler_site *site)
     memcpy(site->retry.set, site->facts.newest_name, sizeof(site->retry.set));
 }
 
+/* A refresh was killed: production's data may be there as it was. */
+static void
+sweep_refresh(struct amy__scheduler_site *site)
+{
+    struct amy__job_spec spec;
+
+    if (site->site == NULL || site->borrow_scheduler->stopping ||
+        amy__run_of_site(site) != NULL) {
+        return; /* it is under way, or the next look will find it */
+    }
+    amy__scheduler_spec(site, AMY__JOB_SWEEP, &spec);
+    (void)amy__scheduler_begin(site, &spec);
+}
+
 static void
 list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
 {
@@ -433,6 +447,9 @@ list_ended(struct amy__scheduler_site *site, const struct amy__run *run)
         amy__scheduler_copies_read(site, run->result);
         finish_newest(site);
         begin_schedule(site);
+        if (amy__json_get_bool(run->result, "refreshing", false)) {
+            sweep_refresh(site);
+        }
     } else {
         look_failed(site, run->message);
     }
@@ -477,7 +494,8 @@ amy__scheduler_site_ended(struct amy__scheduler_site *site,
         return;
     }
     log_end(site, run);
-    if (run->spec.action == AMY__JOB_SHOW) {
+    if (run->spec.action == AMY__JOB_SHOW ||
+        run->spec.action == AMY__JOB_SWEEP) {
         return;
     }
     if (run->spec.action == AMY__JOB_LIST) {

@@ -5,6 +5,7 @@ where anybody looks, and nothing at all when anything fails.
 import itertools
 import os
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -337,6 +338,20 @@ def test_stop_drops_what_is_not_harmless_yet(trial, shop):
         assert "not refreshed" in log_of(trial).splitlines()[-1]
     finally:
         shop.host.start_backup()
+
+
+def test_what_a_killed_job_leaves_is_swept(trial, shop):
+    """Nobody has to refresh again for that."""
+    begin_endless(trial, shop)
+    os.kill(int(job_of(shop)), signal.SIGKILL)
+    wait_for(lambda: trial.databases() == trial.database, 60, "it is dropped")
+    wait_for(lambda: "what it left is dropped" in log_of(trial), 30, "the log says so")
+    assert trial.rows() == "2|old|older"
+    note = trial.site.directory / "DB_backups" / ".refreshing"
+    wait_for(lambda: not note.exists(), 30, "that is all")
+    trial.write(scrub=HARMLESS)
+    wait_for(lambda: trial.refresh().returncode == 0, 60, "no job is in the way")
+    assert not note.exists()
 
 
 def test_rows_are_not_quoted_in_the_log(trial, shop):
