@@ -107,8 +107,7 @@ ctl_help(void)
         "  --root DIR   doctor: where etc/nginx, etc/cron.d ... are looked for [/]\n"
         "  --help       show this\n"
         "  --version    show the version\n\n"
-        "--config and --state are taken, so that one set of options\n"
-        "fits all programs.\n\n"
+        "--config FILE and --state DIR are as those of the daemons.\n\n"
         "exit: 0 done, 1 refused or failed, 2 not understood;\n"
         "of run: the command's, or 125 no site to run it in, 126 may not be run,\n"
         "127 no such command\n");

@@ -2,6 +2,7 @@
 /* Not for what a command does: each has its own ctl_*.c. */
 #include "ctl.h"
 
+#include <amy/error.h>
 #include <amy/version.h>
 
 #include <getopt.h>
@@ -53,6 +54,27 @@ ctl_no_such_site(const char *site)
 {
     (void)fprintf(stderr, "amyctl: there is no site '%s'\n", site);
     return EXIT_FAILURE;
+}
+
+void
+ctl_show_problem(const struct amy_problem *problem, void *user)
+{
+    unsigned *errors = user;
+
+    if (problem->severity == AMY_SEVERITY_WARNING) {
+        return;
+    }
+    (*errors)++;
+    (void)fprintf(stderr, "amyctl: %s", problem->file);
+    if (problem->line > 0) {
+        (void)fprintf(stderr, ":%u:%u", problem->line, problem->column);
+    }
+    (void)fprintf(stderr, ": %s%s%s", problem->key == NULL ? "" : problem->key,
+                  problem->key == NULL ? "" : ": ", problem->message);
+    if (problem->allowed != NULL) {
+        (void)fprintf(stderr, " (allowed: %s)", problem->allowed);
+    }
+    (void)fprintf(stderr, "\n");
 }
 
 bool

@@ -47,6 +47,12 @@ int ctl_run(const struct ctl_command *command, struct ctl *ctl, int argc,
  * arguments they were. */
 int ctl_read_common(struct ctl *ctl, int argc, char **argv, int *ret_used);
 
+struct amy_problem;
+
+/* An amy_problem_fn: the errors of a site.yaml, a line on stderr each; warnings
+ * are what reload and status tell. `user` counts them, an unsigned. */
+void ctl_show_problem(const struct amy_problem *problem, void *user);
+
 /* Lines to stderr; the exit codes that go with them. */
 int ctl_usage(const char *what, const char *value);
 int ctl_fail(const char *what);

@@ -210,13 +210,15 @@ on_interrupt(evutil_socket_t sig, short what, void *user)
 }
 
 static int
-complain(const struct work *work, const struct amy_error *err)
+complain(const struct work *work, const struct amy_error *err, bool say)
 {
     if (work->ctl->json) {
         print_json(json_pack("{s:s, s:b, s:i, s:s}", "event", "done", "good", 0,
                              "code", err->code, "reason", err->msg));
     }
-    (void)fprintf(stderr, "amyctl: %s: %s\n", work->site, err->msg);
+    if (say) {
+        (void)fprintf(stderr, "amyctl: %s: %s\n", work->site, err->msg);
+    }
     return EXIT_FAILURE;
 }
 
@@ -238,7 +240,7 @@ run(struct work *work)
     (void)signal(SIGPIPE, SIG_IGN);
     work->code = EXIT_FAILURE;
     if (amy_deploy_start(work->deploy, on_done, work, &err) < 0) {
-        work->code = complain(work, &err);
+        work->code = complain(work, &err, true);
     } else {
         (void)event_base_dispatch(work->base);
     }
@@ -341,21 +343,12 @@ print_plan(const struct work *work)
 
 /* ---- */
 
-static void
-on_problem(const struct amy_problem *problem, void *user)
-{
-    (void)user;
-    (void)fprintf(stderr, "amyctl: %s:%u:%u: %s: %s\n",
-                  problem->file == NULL ? "" : problem->file, problem->line,
-                  problem->column, problem->key == NULL ? "" : problem->key,
-                  problem->message);
-}
-
 static int
 deploy(struct work *work, uint32_t kind, const char *from)
 {
     struct amy_deploy_options opts = AMY_DEPLOY_OPTIONS_INIT;
     struct amy_error err = AMY_ERROR_INIT;
+    unsigned errors = 0; /* of site.yaml, told one by one */
     int code = EXIT_SUCCESS;
 
     opts.base = work->base;
@@ -371,8 +364,9 @@ deploy(struct work *work, uint32_t kind, const char *from)
     opts.if_changed = given.if_changed;
     opts.on_event = on_event;
     opts.user = work;
-    if (amy_deploy_create(&opts, on_problem, NULL, &work->deploy, &err) < 0) {
-        return complain(work, &err);
+    if (amy_deploy_create(&opts, ctl_show_problem, &errors, &work->deploy,
+                          &err) < 0) {
+        return complain(work, &err, errors == 0);
     }
     if (given.list) {
         show_served(work);

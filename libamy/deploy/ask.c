@@ -4,12 +4,33 @@
 #include "core/error.h"
 #include "deploy/internal.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 /* A reload takes as long as workers take to start; the step's own deadline ends
  * the wait. */
 #define ASK_MS 86400000U
+
+static void
+tell_problem(struct amy_deploy *deploy, const struct amy__json *problem)
+{
+    const char *key = amy__json_get_text(problem, "key", "");
+    const char *allowed = amy__json_get_text(problem, "allowed", "");
+    int64_t line = amy__json_get_int(problem, "line", 0);
+    char place[48] = "";
+
+    if (line > 0) {
+        (void)snprintf(place, sizeof(place), ":%" PRId64 ":%" PRId64, line,
+                       amy__json_get_int(problem, "column", 0));
+    }
+    amy__deploy_tell(deploy, AMY_DEPLOY_OUTPUT, "%s%s: %s%s%s%s%s%s",
+                     amy__json_get_text(problem, "file", ""), place, key,
+                     key[0] == '\0' ? "" : ": ",
+                     amy__json_get_text(problem, "message", ""),
+                     allowed[0] == '\0' ? "" : " (allowed: ", allowed,
+                     allowed[0] == '\0' ? "" : ")");
+}
 
 /* What a refusal says, with the last lines of the worker that it is about. */
 static int
@@ -22,13 +43,7 @@ refusal(struct amy_deploy *deploy, const char *daemon, struct amy_error *err)
         amy__json_get_text(deploy->answer, "detail", "no reason given");
 
     for (size_t i = 0; i < amy__json_count(problems); i++) {
-        const struct amy__json *one = amy__json_at(problems, i);
-
-        amy__deploy_tell(deploy, AMY_DEPLOY_OUTPUT, "%s:%lld: %s: %s",
-                         amy__json_get_text(one, "file", ""),
-                         (long long)amy__json_get_int(one, "line", 0),
-                         amy__json_get_text(one, "key", ""),
-                         amy__json_get_text(one, "message", ""));
+        tell_problem(deploy, amy__json_at(problems, i));
     }
     for (size_t i = 0; i < amy__json_count(lines); i++) {
         amy__deploy_tell(deploy, AMY_DEPLOY_OUTPUT, "%s",

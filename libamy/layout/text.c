@@ -58,11 +58,19 @@ static const char data[] =
     "# Variables of postactivate that say where the data are, and what is done "
     "about them.\n"
     "#database: {from: DATABASE_URL}\n"
+    "#redis: {from: AMY_REDIS_URL}    # amyctl status tells of it, and of rq\n";
+
+/* Their defaults go by the stage (libamy/site/spec.c). */
+static const char kept[] =
     "#backup: {every: 30m, keep: 48, before_deploy: true}    # into "
     "DB_backups/\n"
-    "#redis: {from: AMY_REDIS_URL}    # amyctl status tells of it, and of rq\n"
     "#logs: {size: 50MiB, every: daily, keep: 1000, max_age: 30d, total: "
     "2GiB, compress: gzip}\n";
+static const char kept_by_test[] =
+    "#backup: {every: 1d, keep: 8, before_deploy: true}    # into "
+    "DB_backups/\n"
+    "#logs: {size: 50MiB, every: daily, keep: 1000, max_age: 7d, total: "
+    "256MiB, compress: gzip}\n";
 
 static const char releases[] =
     "\n"
@@ -113,6 +121,9 @@ amy__layout_text(const struct amy__layout_text *text, struct amy__buf *out)
     }
     if (rc == 0) {
         rc = amy__buf_append_text(out, data);
+    }
+    if (rc == 0) {
+        rc = amy__buf_append_text(out, text->stage_test ? kept_by_test : kept);
     }
     return rc < 0 ? rc : amy__buf_append_text(out, releases);
 }

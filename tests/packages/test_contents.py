@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from conftest import TOP, run
+from conftest import TOP
 
 
 def listed(deb):
@@ -72,7 +72,7 @@ def digests(directory):
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_a_second_build_is_the_same_to_the_last_bit(packages, tmp_path):
-    run(TOP / "packaging/build", tmp_path)
+    subprocess.run([TOP / "packaging/build", tmp_path], check=True)
     assert digests(tmp_path) == digests(packages.directory)
 
 

@@ -113,6 +113,19 @@ test_text_with_what_was_asked_for(void **state)
     amy__site_unref(site);
 }
 
+static void
+expect_same_kept(const struct amy__site *shown, const struct amy__site *plain)
+{
+    assert_int_equal(shown->backup_keep, plain->backup_keep);
+    assert_int_equal(shown->backup_before_deploy, plain->backup_before_deploy);
+    assert_int_equal(shown->logs_size_bytes, plain->logs_size_bytes);
+    assert_int_equal(shown->logs_every, plain->logs_every);
+    assert_int_equal(shown->logs_keep, plain->logs_keep);
+    assert_int_equal(shown->logs_max_age_ms, plain->logs_max_age_ms);
+    assert_int_equal(shown->logs_total_bytes, plain->logs_total_bytes);
+    assert_int_equal(shown->logs_packing, plain->logs_packing);
+}
+
 /* What a comment shows as the default is the default. */
 static void
 test_comments_show_defaults(void **state)
@@ -146,14 +159,31 @@ test_comments_show_defaults(void **state)
                      plain->workers[0].stop_signal);
     assert_int_equal(shown->workers[0].stop_patience_ms,
                      plain->workers[0].stop_patience_ms);
-    assert_int_equal(shown->backup_keep, plain->backup_keep);
-    assert_int_equal(shown->backup_before_deploy, plain->backup_before_deploy);
-    assert_int_equal(shown->logs_size_bytes, plain->logs_size_bytes);
-    assert_int_equal(shown->logs_every, plain->logs_every);
-    assert_int_equal(shown->logs_keep, plain->logs_keep);
-    assert_int_equal(shown->logs_max_age_ms, plain->logs_max_age_ms);
-    assert_int_equal(shown->logs_total_bytes, plain->logs_total_bytes);
-    assert_int_equal(shown->logs_packing, plain->logs_packing);
+    expect_same_kept(shown, plain);
+    amy__site_unref(plain);
+    amy__site_unref(shown);
+}
+
+/* A test site keeps less. */
+static void
+test_comments_show_defaults_of_the_stage(void **state)
+{
+    const char *const aliases[] = {NULL};
+    const struct amy__layout_text text = {.domain = "example.org",
+                                          .user = "amy-test",
+                                          .wsgi = "shop.wsgi:app",
+                                          .aliases = aliases,
+                                          .stage_test = true};
+    struct amy__site *plain = NULL;
+    struct amy__site *shown = NULL;
+
+    (void)state;
+    assert_int_equal(amy__layout_text(&text, &yaml), 0);
+    plain = parse(amy__buf_span(&yaml));
+    uncomment(&yaml);
+    shown = parse(amy__buf_span(&yaml));
+    assert_true(shown->stage_test);
+    expect_same_kept(shown, plain);
     amy__site_unref(plain);
     amy__site_unref(shown);
 }
@@ -186,6 +216,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_text_is_a_site, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_text_with_what_was_asked_for,
                                         set_up, tear_down),
+        cmocka_unit_test_setup_teardown(
+            test_comments_show_defaults_of_the_stage, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_comments_show_defaults, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_comments_can_be_taken_as_they_are,
