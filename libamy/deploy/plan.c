@@ -190,11 +190,12 @@ add_change(struct amy__deploy_plan *plan, const struct amy__site *site)
     if (site->database_from != NULL && site->backup_before_deploy) {
         add(plan, AMY__ACT_BACKUP, NULL);
     }
-    if (may_close(&site->deploy)) {
-        add(plan, AMY__ACT_CLOSE, NULL);
-    }
+    /* Visitors need not see the page while jobs come to their end. */
     if (site->deploy.rq_suspend) {
         add(plan, AMY__ACT_SUSPEND, NULL);
+    }
+    if (may_close(&site->deploy)) {
+        add(plan, AMY__ACT_CLOSE, NULL);
     }
 }
 

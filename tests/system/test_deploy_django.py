@@ -156,7 +156,7 @@ def test_queues_are_suspended_and_go_on(demo, redis):
     demo.repository.commit("with queues")
     done = demo.deploy("--json")
     steps = [event["step"] for event in demo.events(done) if event["event"] == "finished"]
-    assert steps.index("suspend") < steps.index("migrate") < steps.index("reload") < steps.index("resume")
+    assert steps.index("suspend") < steps.index("close") < steps.index("migrate") < steps.index("reload") < steps.index("resume")
     assert "suspended: 0" in done.stdout
     # What a person has suspended stays so.
     redis.command("SET", "rq:suspended", "1")

@@ -111,7 +111,7 @@ class Noticed:
     def __exit__(self, kind, *_):
         self.report = self.load.stop()
         if kind is None:
-            assert self.report.answered > 5, self.report
+            assert self.report.answered > 0, self.report
             assert self.report.lost == 0 and set(self.report.by_status) == {200}, self.report
 
     def expect_as_before(self):
@@ -195,13 +195,23 @@ def test_no_room(site):
 @pytest.mark.root
 def test_disk_that_is_full_meanwhile(site, tmp_path):
     """releases/ on a disk of its own, too small for what the release brings."""
-    site.repository.write("large", "x" * (3 << 20))
+    releases = site.made.site.directory / "releases"
+    (tmp_path / "saved").mkdir()
+    mounts = f"""
+        set -e
+        mount --bind {releases} {tmp_path}/saved
+        mount -t tmpfs -o size=2m,mode=755,uid={site.repository.user.uid} none {releases}
+        mkdir {releases.parent / site.made.link}
+        mount --bind {tmp_path}/saved/{site.made.serving} {releases.parent / site.made.link}
+        exec "$@"
+    """
+    site.repository.write("large", os.urandom(3 << 20).hex())
     site.repository.commit("large")
     with Noticed(site) as noticed:
         done = subprocess.run(
-            ["prlimit", f"--fsize={1 << 20}", *map(str, site.host.amyctl_argv("deploy", TINY))],
+            ["unshare", "--mount", "sh", "-c", mounts, "sh", *map(str, site.host.amyctl_argv("deploy", TINY))],
             capture_output=True, text=True, check=False)
-    assert done.returncode == 1 and "fetch" in done.stderr, done
+    assert done.returncode == 1 and "fetch" in done.stderr and "No space left" in done.stdout + done.stderr, done
     noticed.expect_as_before()
 
 

@@ -28,7 +28,9 @@ class Installed:
         self.install(version)
 
     def library(self):
-        return next(path for path in (self.source.parent / "libamy").glob("libamy.so.?.?"))
+        """Of a build, or of a copy that others may enter."""
+        return next(path for directory in ("libamy", "lib")
+                    for path in (self.source.parent / directory).glob("libamy.so.?.?"))
 
     def put(self, path, data, mode=0o755):
         """As dpkg does: whoever runs the old one has it still."""

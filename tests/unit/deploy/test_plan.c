@@ -56,7 +56,7 @@ test_a_plain_site_has_the_steps_of_django(void **state)
                 "pending, close, migrate, switch, reload, record, open, clean");
     expect_plan(FULL "deploy: {rq: {suspend: true}}\n", AMY__DEPLOY_RELEASE,
                 "checks, fetch, environment, variables, collectstatic, "
-                "pending, backup, close, suspend, migrate, switch, reload, "
+                "pending, backup, suspend, close, migrate, switch, reload, "
                 "record, resume, open, clean");
     expect_plan(FULL "backup: {before_deploy: false}\ndeploy: {gate: none}\n",
                 AMY__DEPLOY_RELEASE,

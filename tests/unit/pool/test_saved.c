@@ -228,7 +228,7 @@ supervise(const char *program)
     *opts = (struct amy_upgrade_options)AMY_UPGRADE_OPTIONS_INIT;
     opts->program = program;
     opts->argv = argv;
-    opts->trial_ms = 2000;
+    opts->trial_ms = getenv("HANG") != NULL ? 2000 : 15000;
     opts->refused = on_refused;
     opts->hold = on_hold;
     scene.hup = evsignal_new(scene.base, SIGHUP, on_hup, NULL);
