@@ -34,7 +34,8 @@ is_plain_rest(struct amy__span rest)
 }
 
 bool
-amy__access_excepts(const struct amy__site *site, struct amy__span path)
+amy__access_excepts(const struct amy__site *site, enum amy__method method,
+                    struct amy__span path)
 {
     for (size_t i = 0; site->access_except[i] != NULL; i++) {
         struct amy__span listed = amy__span_of(site->access_except[i]);
@@ -48,8 +49,11 @@ amy__access_excepts(const struct amy__site *site, struct amy__span path)
             return true;
         }
     }
-    /* A load balancer asks for it by address, and has no password. */
+    /* A load balancer asks for it by address, and has no password. The home
+     * page is no such path: it is health.path only where none is given. */
     return site->health_any_host &&
+           (method == AMY__METHOD_GET || method == AMY__METHOD_HEAD) &&
+           !amy__span_eq(path, AMY_SPAN("/")) &&
            amy__span_eq(path, amy__span_of(site->health_path));
 }
 
@@ -107,24 +111,55 @@ put(struct cache_text *to, struct amy__span piece)
     to->n += piece.n;
 }
 
+/* Up to a comma that is not in a quoted string; what has half a string says
+ * nothing that could be trusted. */
+static bool
+split_directive(struct cache_text *to, struct amy__span *value,
+                struct amy__span *directive)
+{
+    bool quoted = false;
+    size_t n = 0;
+
+    while (n < value->n && (quoted || value->p[n] != ',')) {
+        quoted = quoted != (value->p[n] == '"');
+        n += quoted && value->p[n] == '\\' && n + 1 < value->n ? 2 : 1;
+    }
+    to->full = to->full || quoted;
+    *directive = amy__span_trim((struct amy__span){value->p, n});
+    if (n < value->n) {
+        *value = (struct amy__span){value->p + n + 1, value->n - n - 1};
+        return true;
+    }
+    *value = (struct amy__span){value->p + n, 0};
+    return n > 0;
+}
+
 static void
 put_directives(struct cache_text *to, struct amy__span value)
 {
     struct amy__span directive = {0};
 
-    while (amy__span_split(&value, ',', &directive)) {
-        directive = amy__span_trim(directive);
+    while (split_directive(to, &value, &directive)) {
         if (!is_of_shared(directive)) {
             put(to, directive);
         }
     }
 }
 
+/* RFC 9213: "CDN-Cache-Control", and those with the name of one CDN before it;
+ * they outweigh Cache-Control. */
 static bool
 is_for_a_cdn(const struct amy__field *field)
 {
-    return amy__span_eq_nocase(field->name, AMY_SPAN("CDN-Cache-Control")) ||
-           amy__span_eq_nocase(field->name, AMY_SPAN("Surrogate-Control"));
+    const struct amy__span cdn = AMY_SPAN("CDN-Cache-Control");
+    struct amy__span name = field->name;
+
+    if (name.n > cdn.n) {
+        name = (struct amy__span){name.p + name.n - cdn.n, cdn.n};
+    }
+    return amy__span_eq_nocase(name, cdn) ||
+           amy__span_eq_nocase(field->name, AMY_SPAN("Surrogate-Control")) ||
+           amy__span_eq_nocase(field->name, AMY_SPAN("Edge-Control"));
 }
 
 void

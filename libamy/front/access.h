@@ -14,8 +14,9 @@
 /* Is this path one that strangers may ask for? "/hooks/" is itself and what is
  * beneath it, "/healthz" only itself. What another server could take for
  * another path (dot segments, empty ones, encoded slashes) is beneath nothing.
- */
-bool amy__access_excepts(const struct amy__site *site, struct amy__span path);
+ * health.path with health.any_host is to be looked at, unless it is "/". */
+bool amy__access_excepts(const struct amy__site *site, enum amy__method method,
+                         struct amy__span path);
 
 /* Does this client need no password? */
 bool amy__access_allows(const struct amy__site *site,

@@ -302,7 +302,7 @@ amy__door_keeps(struct amy__visit *v, const struct amy__request_head *head,
 {
     const struct amy__site *site = v->vhost->site;
 
-    if (amy__access_excepts(site, head->path)) {
+    if (amy__access_excepts(site, head->method, head->path)) {
         return false;
     }
     v->screened = true;

@@ -2,6 +2,7 @@
  * route; and what is left when it is over. Not for the answers of workers and
  * files: proxy.c, static.c. */
 #include "core/clock.h"
+#include "front/access.h"
 #include "front/state.h"
 #include "front/users.h"
 #include "net/tls.h"
@@ -243,10 +244,22 @@ redirect(struct amy__visit *v, const struct amy__request_head *head)
     amy__exchange_reply(v->x, answer, (struct amy__span){0}, false);
 }
 
-/* Some paths, and some who connect, are served over plain HTTP nonetheless. Who
- * connects, and not whom they speak for: what a field says decides nothing. */
+/* Is a password asked for? */
 static bool
-may_be_plain(const struct amy__visit *v, const struct amy__request_head *head)
+is_asked(const struct amy__site *site, const struct amy__request_head *head,
+         const struct amy__address *client)
+{
+    return site->access_users != NULL &&
+           !amy__access_excepts(site, head->method, head->path) &&
+           !amy__access_allows(site, client);
+}
+
+/* Some paths, and some who connect, are served over plain HTTP nonetheless. Who
+ * connects, and not whom they speak for: what a field says decides nothing. A
+ * path where a password is asked for is none of them. */
+static bool
+may_be_plain(const struct amy__visit *v, const struct amy__request_head *head,
+             const struct amy__address *client)
 {
     const struct amy__site *site = v->vhost->site;
     const struct amy__address *peer = amy__exchange_peer(v->x);
@@ -256,19 +269,21 @@ may_be_plain(const struct amy__visit *v, const struct amy__request_head *head)
             return true;
         }
     }
-    return is_listed((const char *const *)site->http_except, head->path) ||
-           (site->health_any_host &&
-            amy__span_eq(amy__span_of(site->health_path), head->path));
+    return !is_asked(site, head, client) &&
+           (is_listed((const char *const *)site->http_except, head->path) ||
+            (site->health_any_host &&
+             amy__span_eq(amy__span_of(site->health_path), head->path)));
 }
 
 /* True: answered, since plain HTTP is not for this site. */
 static bool
-secure(struct amy__visit *v, const struct amy__request_head *head)
+secure(struct amy__visit *v, const struct amy__request_head *head,
+       const struct amy__address *client)
 {
     const struct amy__site *site = v->vhost->site;
 
     if (site->http == AMY__HTTP_SERVE || v->front->https_port == 0 ||
-        is_secure(v, head) || may_be_plain(v, head)) {
+        is_secure(v, head) || may_be_plain(v, head, client)) {
         return false;
     }
     if (site->http == AMY__HTTP_OFF) {
@@ -309,7 +324,7 @@ keep_out(struct amy__visit *v, const struct amy__request_head *head,
 {
     return v->vhost->site->closed &&
            !amy__span_starts(head->path, AMY_SPAN(CHALLENGES)) &&
-           (tell_robots(v, head) || secure(v, head) ||
+           (tell_robots(v, head) || secure(v, head, client) ||
             amy__door_keeps(v, head, client));
 }
 
@@ -365,7 +380,7 @@ go_site(struct amy__visit *v, const struct amy__request_head *head,
         amy__static_serve(
             v, v->vhost->dir_fd, "acme",
             (struct amy__span){head->path.p + 1, head->path.n - 1});
-    } else if (!secure(v, head)) {
+    } else if (!secure(v, head, client)) {
         go_route(v, head);
     }
 }

@@ -192,6 +192,13 @@ check_access(const struct amy__rules *rules, const struct amy__node *root)
             "lets nobody in: the site would be closed to everybody but for "
             "access.except");
     }
+    if (site->closed && site->health_any_host &&
+        strcmp(site->health_path, "/") == 0) {
+        place = amy__rules_place(root, "health", "health.any_host");
+        place.allowed = "with a health.path that is not /";
+        amy__report_warning(rules->report, &place,
+                            "does not open the home page of a closed site");
+    }
     if (site->access_users != NULL && site->http == AMY__HTTP_SERVE) {
         place = amy__rules_place(root, "http", "http.mode");
         place.allowed = "redirect or off";

@@ -18,7 +18,25 @@ excepts(const char *path, bool any_host)
                              .health_path = health,
                              .health_any_host = any_host};
 
-    return amy__access_excepts(&site, amy__span_of(path));
+    return amy__access_excepts(&site, AMY__METHOD_POST, amy__span_of(path)) ||
+           amy__access_excepts(&site, AMY__METHOD_GET, amy__span_of(path));
+}
+
+static void
+test_health_is_looked_at_and_is_no_home_page(void **state)
+{
+    static char home[] = "/";
+    static char *none[] = {NULL};
+    struct amy__site site = {
+        .access_except = none, .health_path = health, .health_any_host = true};
+    const struct amy__span path = AMY_SPAN("/healthz");
+
+    (void)state;
+    assert_true(amy__access_excepts(&site, AMY__METHOD_GET, path));
+    assert_true(amy__access_excepts(&site, AMY__METHOD_HEAD, path));
+    assert_false(amy__access_excepts(&site, AMY__METHOD_POST, path));
+    site.health_path = home;
+    assert_false(amy__access_excepts(&site, AMY__METHOD_GET, AMY_SPAN("/")));
 }
 
 static void
@@ -117,6 +135,9 @@ expect_private(const char *first, const char *second, const char *want)
     }
     amy__answer_field(&head, AMY_SPAN("CDN-Cache-Control"), AMY_SPAN("a"));
     amy__answer_field(&head, AMY_SPAN("Surrogate-Control"), AMY_SPAN("b"));
+    amy__answer_field(&head, AMY_SPAN("Cloudflare-cdn-Cache-Control"),
+                      AMY_SPAN("c"));
+    amy__answer_field(&head, AMY_SPAN("Edge-control"), AMY_SPAN("d"));
     amy__access_make_private(&head, text);
     assert_int_equal(head.field_count, 2);
     assert_true(amy__answer_has(&head, AMY_SPAN("ETag")));
@@ -141,6 +162,11 @@ test_answers_are_no_shared_caches(void **state)
                    "private, max-age=31536000, immutable");
     expect_private("private=\"x\", no-cache", "no-store,,public",
                    "private, no-cache, no-store");
+    expect_private("max-age=5, private=\"set-cookie, x-public\", no-cache",
+                   NULL, "private, max-age=5, no-cache");
+    expect_private("no-cache=\"a\\\", public\", max-age=1", NULL,
+                   "private, no-cache=\"a\\\", public\", max-age=1");
+    expect_private("private=\"a, max-age=1", NULL, "no-store");
     expect_private("publication=1", NULL, "private, publication=1");
     memset(many, 'x', sizeof(many) - 1);
     many[sizeof(many) - 1] = '\0';
@@ -153,6 +179,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_listed_paths_are_for_everybody),
         cmocka_unit_test(test_no_other_path_is),
+        cmocka_unit_test(test_health_is_looked_at_and_is_no_home_page),
         cmocka_unit_test(test_addresses_need_no_password),
         cmocka_unit_test(test_answers_are_no_shared_caches),
     };
