@@ -23,6 +23,7 @@ keep_out(struct amy__visit *v, unsigned status, struct amy__span name,
          struct amy__span value)
 {
     v->screened = true;
+    v->as = NULL; /* a name without its password is nobody's */
     amy__visit_refuse_with(v, status, name, value);
 }
 
@@ -195,7 +196,7 @@ static const struct amy__users_entry *
 entry_of(struct amy__visit *v, struct amy__span name)
 {
     v->as = amy__users_find(v->vhost->users, name);
-    return v->as != NULL ? v->as : amy__users_any(v->vhost->users);
+    return v->as != NULL ? v->as : amy__users_any(v->vhost->users, name);
 }
 
 static enum amy__verdict

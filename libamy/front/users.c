@@ -3,6 +3,7 @@
 #include "front/users.h"
 
 #include "core/alloc.h"
+#include "core/digest.h"
 #include "core/error.h"
 #include "http/basic.h"
 
@@ -18,11 +19,13 @@
 #define YESCRYPT_LOG2_MAX 14U
 #define SCRYPT_LOG2_MAX 14U
 #define SCRYPT_R_MAX 32U
+#define DIGEST 32U
 
 struct amy__users {
     size_t count;
     struct amy__users_entry *entries;
-    char *text; /* that they point into */
+    char *text;          /* that they point into */
+    uint8_t key[DIGEST]; /* of the file, which is nobody's to read */
 };
 
 /* ---- hashes ---- */
@@ -247,6 +250,10 @@ amy__users_parse(struct amy__span text, amy__users_fn on_fault, void *user,
     if (text.n > 0) {
         memcpy(users->text, text.p, text.n);
     }
+    if (amy__sha256(text.p, text.n, users->key, err) < 0) {
+        amy__users_free(users);
+        return AMY_ENOMEM;
+    }
     take_lines(users, text.n, on_fault, user);
     *ret_users = users;
     return 0;
@@ -280,7 +287,23 @@ amy__users_find(const struct amy__users *users, struct amy__span name)
 }
 
 const struct amy__users_entry *
-amy__users_any(const struct amy__users *users)
+amy__users_any(const struct amy__users *users, struct amy__span name)
 {
-    return amy__users_count(users) == 0 ? NULL : &users->entries[0];
+    uint8_t text[DIGEST + AMY__BASIC_NAME_MAX];
+    uint8_t digest[DIGEST] = {0};
+    uint64_t number = 0;
+
+    if (amy__users_count(users) == 0) {
+        return NULL;
+    }
+    if (name.n > AMY__BASIC_NAME_MAX) {
+        name.n = AMY__BASIC_NAME_MAX;
+    }
+    memcpy(text, users->key, DIGEST);
+    if (name.n > 0) {
+        memcpy(text + DIGEST, name.p, name.n);
+    }
+    (void)amy__sha256(text, DIGEST + name.n, digest, NULL);
+    memcpy(&number, digest, sizeof(number));
+    return &users->entries[number % users->count];
 }

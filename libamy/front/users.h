@@ -39,7 +39,9 @@ struct amy__users_entry {
 const struct amy__users_entry *amy__users_find(const struct amy__users *users,
                                                struct amy__span name);
 /* Somebody, whose hash an unknown user's password is compared with as well: so
- * that it takes as long. NULL: there is nobody at all. */
-const struct amy__users_entry *amy__users_any(const struct amy__users *users);
+ * that it takes as long as somebody's, and for one name always as long. Who
+ * does not know the file cannot tell whose. NULL: there is nobody at all. */
+const struct amy__users_entry *amy__users_any(const struct amy__users *users,
+                                              struct amy__span name);
 
 #endif

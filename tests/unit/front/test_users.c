@@ -71,7 +71,33 @@ test_users_are_found_by_name(void **state)
     assert_null(amy__users_find(users, AMY_SPAN("ann")));
     assert_null(amy__users_find(users, AMY_SPAN("")));
     assert_null(amy__users_find(users, AMY_SPAN("# testers")));
-    assert_non_null(amy__users_any(users));
+    amy__users_free(users);
+}
+
+/* Each unknown name has its own hash of the file's, and always that one. */
+static void
+test_unknown_names_take_as_long_as_known_ones(void **state)
+{
+    struct faults faults;
+    struct amy__users *users = parse("anna:" BCRYPT "\nben:" SHA512 "\n"
+                                     "carl:" SHA512_ROUNDS "\n"
+                                     "dora:" YESCRYPT "\n",
+                                     &faults);
+    unsigned chosen[4] = {0};
+
+    (void)state;
+    for (unsigned i = 0; i < 400; i++) {
+        char name[16];
+        const struct amy__users_entry *any = NULL;
+
+        (void)snprintf(name, sizeof(name), "nobody%u", i);
+        any = amy__users_any(users, amy__span_of(name));
+        assert_ptr_equal(any, amy__users_any(users, amy__span_of(name)));
+        chosen[any->name[0] - 'a']++;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        assert_in_range(chosen[i], 50, 150);
+    }
     amy__users_free(users);
 }
 
@@ -146,7 +172,7 @@ test_nul_ends_nothing(void **state)
         0);
     assert_int_equal(faults.count, 2);
     assert_int_equal(amy__users_count(users), 0);
-    assert_null(amy__users_any(users));
+    assert_null(amy__users_any(users, AMY_SPAN("an")));
     amy__users_free(users);
 }
 
@@ -172,6 +198,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_users_are_found_by_name),
+        cmocka_unit_test(test_unknown_names_take_as_long_as_known_ones),
         cmocka_unit_test(test_bad_lines_are_told_by_number_and_left_out),
         cmocka_unit_test(test_nul_ends_nothing),
         cmocka_unit_test(test_memory_that_is_out_is_told),
