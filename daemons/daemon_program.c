@@ -16,7 +16,7 @@ static char *
 from_argument(const char *argv0)
 {
     char directory[PATH_MAX] = "";
-    char path[2 * PATH_MAX] = "";
+    char *path = NULL;
 
     if (argv0[0] == '/') {
         return strdup(argv0);
@@ -25,8 +25,7 @@ from_argument(const char *argv0)
         getcwd(directory, sizeof(directory)) == NULL) {
         return NULL;
     }
-    (void)snprintf(path, sizeof(path), "%s/%s", directory, argv0);
-    return strdup(path);
+    return asprintf(&path, "%s/%s", directory, argv0) < 0 ? NULL : path;
 }
 
 char *

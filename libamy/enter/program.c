@@ -44,9 +44,9 @@ amy__enter_find(const char *name, const char *path, char ret[PATH_MAX],
     int code = AMY_ENOTFOUND;
 
     if (strchr(name, '/') != NULL) {
-        int rc = strlen(name) < PATH_MAX ? judge(name) : AMY_ENOTFOUND;
+        int n = snprintf(ret, PATH_MAX, "%s", name);
+        int rc = n < PATH_MAX ? judge(name) : AMY_ENOTFOUND;
 
-        (void)snprintf(ret, PATH_MAX, "%s", name);
         return rc == 0 ? 0 : refuse(rc, name, err);
     }
     while (name[0] != '\0' && amy__span_split(&rest, ':', &dir)) {
