@@ -245,6 +245,19 @@ amy__workers_foreign_end(struct amy__workers_site *site)
     }
 }
 
+/* Not waited for: a site's user could see to it that one always runs. */
+struct amy__json *
+amy__workers_foreign_save(const struct amy__workers_site *site)
+{
+    struct amy__json *names = amy__json_array();
+
+    for (const struct amy__workers_hook *hook = site->hooks; hook != NULL;
+         hook = hook->next) {
+        (void)amy__json_add(names, amy__json_text(hook->name));
+    }
+    return names;
+}
+
 /* ---- who is told ---- */
 
 static int
@@ -279,5 +292,15 @@ amy__workers_foreign_rotated(struct amy__workers_site *site, const char *name)
                      "file=%s",
                      err.msg, site->domain, name);
         }
+    }
+}
+
+void
+amy__workers_foreign_restore(struct amy__workers_site *site,
+                             const struct amy__json *names)
+{
+    for (size_t i = 0; site->site != NULL && i < amy__json_count(names); i++) {
+        amy__workers_foreign_rotated(
+            site, amy__json_as_text(amy__json_at(names, i), ""));
     }
 }

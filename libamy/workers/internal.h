@@ -405,5 +405,10 @@ void amy__workers_foreign_rotated(struct amy__workers_site *site,
                                   const char *name);
 /* Commands that still do so are killed. */
 void amy__workers_foreign_end(struct amy__workers_site *site);
+/* From program to program: commands under way are begun again. */
+struct amy__json *
+amy__workers_foreign_save(const struct amy__workers_site *site);
+void amy__workers_foreign_restore(struct amy__workers_site *site,
+                                  const struct amy__json *names);
 
 #endif

@@ -225,6 +225,7 @@ amy__workers_site_save(struct amy__workers_site *site,
     (void)amy__json_set(json, "shared",
                         amy__workers_shared_save(site, handover));
     (void)amy__json_set(json, "reload", reload_json(site));
+    (void)amy__json_set(json, "hooks", amy__workers_foreign_save(site));
     save_pools(json, site, handover);
     return json;
 }
@@ -486,6 +487,7 @@ amy__workers_site_restore(struct amy_workers *workers,
         amy__workers_site_free(reading.site);
         return rc;
     }
+    amy__workers_foreign_restore(reading.site, amy__json_get(json, "hooks"));
     if (reading.site->pools != NULL) {
         amy__workers_redis_begin(reading.site, reading.site->pools->env);
     } else if (reading.site->site != NULL && !reading.site->leaving) {

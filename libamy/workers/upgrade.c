@@ -40,7 +40,7 @@ site_busy(const struct amy__workers_site *site)
         (site->reload.again && !site->resuming)) {
         return "a reload is under way";
     }
-    return site->hooks != NULL ? "a command after a rotation runs" : NULL;
+    return NULL;
 }
 
 static const char *

@@ -484,6 +484,25 @@ def test_pool_that_fails_goes_on_failing_where_it_was(host, django_venv):
     host.amyctl("reload")
 
 
+def test_command_after_a_rotation_does_not_bar_it_and_is_begun_again(own, django_venv):
+    """A site's user decides how long it takes, and how often."""
+    command = "echo begun >>logs/told; until [ -e logs/go ]; do sleep 0.02; done; echo done >>logs/told"
+    site = deploy_tiny(own, TINY, django_venv, TINY_YAML + f"""\
+logs:
+  size: 64KiB
+  files: [{{{{path: app.log, command: [/bin/sh, -c, "{command}"]}}}}]
+""")
+    told = site.logs / "told"
+    (site.logs / "app.log").write_bytes(b"a line\n" * 20000)
+    os.chown(site.logs / "app.log", own.user.uid, own.user.gid)
+    own.start_workers()
+    wait_for(told.exists, SOON_S, "it runs")
+    assert upgrade_workers(own)["refusal"] == ""
+    wait_for(lambda: told.read_text() == "begun\nbegun\n", SOON_S, "it runs anew")
+    (site.logs / "go").touch()
+    wait_for(lambda: told.read_text() == "begun\nbegun\ndone\n", SOON_S, "to its end, once")
+
+
 def test_workers_taken_over_are_supervised(host):
     upgrade_workers(host)
     victim = pools(host)[0]["workers"][0]
