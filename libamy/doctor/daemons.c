@@ -50,6 +50,21 @@ look_at_limits(struct amy__doctor *doctor, const char *daemon, pid_t pid)
     }
 }
 
+/* A package was installed, and it did not become the new program. */
+static bool
+is_replaced(pid_t pid)
+{
+    static const char deleted[] = " (deleted)";
+    char path[48];
+    char program[PATH_MAX] = "";
+    ssize_t n = 0;
+
+    (void)snprintf(path, sizeof(path), "/proc/%d/exe", (int)pid);
+    n = readlink(path, program, sizeof(program) - 1);
+    return n >= (ssize_t)sizeof(deleted) &&
+           strcmp(program + n - (sizeof(deleted) - 1), deleted) == 0;
+}
+
 static bool
 is_wanted(const struct amy__doctor *doctor, const char *daemon)
 {
@@ -86,6 +101,7 @@ look_at(struct amy__doctor *doctor, int run_fd, const char *daemon)
     }
     facts.is_wanted = is_wanted(doctor, daemon);
     facts.runs = pid > 0;
+    facts.is_replaced = facts.runs && is_replaced(pid);
     facts.mode = facts.runs ? (unsigned)st.st_mode & 07777U : 0;
     facts.error = sys_errno == EACCES ? strerror(sys_errno) : NULL;
     amy__judge_daemon(&facts, &doctor->findings);

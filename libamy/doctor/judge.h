@@ -134,6 +134,7 @@ struct amy__daemon_facts {
     const char *name; /* "amy-front" */
     bool is_wanted;   /* by what the sites say */
     bool runs;
+    bool is_replaced;  /* what it runs is not what is installed any more */
     const char *error; /* why it could not be asked; NULL: it could */
     const char *path;  /* its socket */
     unsigned mode;     /* of that; 0: unknown */

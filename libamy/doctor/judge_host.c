@@ -158,6 +158,16 @@ amy__judge_daemon(const struct amy__daemon_facts *facts,
                           "why it stopped",
                           facts->name, facts->name);
     }
+    if (facts->runs && facts->is_replaced) {
+        amy__finding_is(findings,
+                        "%s runs a program that has been replaced since: the "
+                        "upgrade is under way, or was refused",
+                        facts->name);
+        amy__finding_tell(findings, AMY_DOCTOR_WARNING, "socket-program",
+                          "amyctl status says why; then systemctl kill "
+                          "--kill-who=main --signal=USR2 %s",
+                          facts->name);
+    }
     if (facts->mode != 0 && (facts->mode & 0666U) != 0666U) {
         amy__finding_is(findings, "%s has mode %04o: not everybody may ask %s",
                         facts->path, facts->mode & 07777U, facts->name);

@@ -19,6 +19,7 @@ from hosting.users import as_user, clean_environment
 from hosting.wait import wait_for
 from people import everybody
 from support import TINY, TINY_YAML, deploy_tiny
+from upgrading import NEW, Installed, upgrade
 
 # Of the machine that the tests run on, and no business of a test.
 MACHINE = "clock,disk,dns,limits-somaxconn,limits-overcommit"
@@ -336,6 +337,24 @@ def test_the_fronts_user_is_missing(clinic):
         assert clinic.heavy() == ["user-missing"]
     finally:
         clinic.host.settings.write_text(before)
+
+
+def test_a_daemon_that_did_not_become_the_new_program(new_host, django_venv):
+    host = new_host()
+    installed = Installed(host.root).use_for(host)
+    deploy_tiny(host, TINY, django_venv)
+    host.start_workers()
+    host.start_front()
+
+    def replaced():
+        report = json.loads(host.amyctl("doctor", "--json", check=False).stdout)
+        return [one["what"].split()[0] for one in report["findings"] if one["check"] == "socket-program"]
+
+    assert replaced() == []
+    installed.install(NEW)
+    assert replaced() == ["amy-front", "amy-workers"]
+    assert upgrade(host, host.front, "front")["refusal"] == ""
+    assert replaced() == ["amy-workers"]
 
 
 def test_daemons_and_ports(clinic):

@@ -130,6 +130,10 @@ test_daemon(void **state)
     facts.mode = 0666;
     amy__judge_daemon(&facts, recorded_begin());
     expect_nothing();
+    facts.is_replaced = true;
+    amy__judge_daemon(&facts, recorded_begin());
+    expect_finding("warning socket-program", "--signal=USR2 amy-front");
+    facts.is_replaced = false;
     facts.mode = 0600;
     amy__judge_daemon(&facts, recorded_begin());
     expect_finding("warning socket-mode", "chmod 0666 /run/amy/front.sock");
