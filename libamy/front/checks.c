@@ -236,12 +236,16 @@ amy__checks_judge(struct amy__checks *checks, const struct amy__check *check,
     uint64_t address = address_of(check->client);
     struct culprit *culprit = NULL;
     struct pending *place = NULL;
+    struct known *right = NULL;
     int64_t over_ms = 0;
 
     if (!digest_of(checks, check, digest)) {
         return AMY__VERDICT_BUSY;
     }
-    if (find(checks->right, digest, now_ms) != NULL) {
+    right = find(checks->right, digest, now_ms);
+    if (right !=
+        NULL) { /* who is in is not asked again by a stranger's doing */
+        right->until_ms = now_ms + AMY__CHECKS_RIGHT_MS;
         return AMY__VERDICT_RIGHT;
     }
     if (find(checks->wrong, digest, now_ms) != NULL) {

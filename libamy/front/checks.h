@@ -22,8 +22,9 @@
 /* An address may be wrong so often at once, and once more each so often. */
 #define AMY__CHECKS_BURST 10
 #define AMY__CHECKS_EVERY_MS 10000
-/* A right password counts so long, and a wrong one is known as wrong. */
-#define AMY__CHECKS_RIGHT_MS (15 * 60000)
+/* A right password counts so long since it was used (and no longer than its
+ * hash is in the file), and a wrong one is known as wrong. */
+#define AMY__CHECKS_RIGHT_MS (12 * 3600000)
 #define AMY__CHECKS_WRONG_MS 60000
 /* A check that nobody answers. */
 #define AMY__CHECKS_LATE_MS 15000

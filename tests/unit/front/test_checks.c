@@ -88,6 +88,29 @@ test_same_password_is_checked_once(void **state)
     assert_int_equal(judge(f, "right"), AMY__VERDICT_ASK);
 }
 
+/* However long he is in, and however often others of his address are wrong. */
+static void
+test_who_is_in_stays_in(void **state)
+{
+    struct fixture *f = *state;
+
+    assert_int_equal(judge(f, "right"), AMY__VERDICT_ASK);
+    settle(f, AMY__VERDICT_RIGHT);
+    for (unsigned hour = 0; hour < 48; hour++) {
+        f->now_ms += 3600 * SECOND;
+        for (unsigned i = 0; i <= AMY__CHECKS_BURST; i++) {
+            char wrong[32];
+
+            (void)snprintf(wrong, sizeof(wrong), "wrong %u %u", hour, i);
+            if (judge(f, wrong) == AMY__VERDICT_ASK) {
+                settle(f, AMY__VERDICT_WRONG);
+            }
+        }
+        assert_int_equal(judge(f, "wrong"), AMY__VERDICT_OFTEN);
+        assert_int_equal(judge(f, "right"), AMY__VERDICT_RIGHT);
+    }
+}
+
 static void
 test_wrong_one_is_known_for_a_while(void **state)
 {
@@ -242,6 +265,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_same_password_is_checked_once),
+        T(test_who_is_in_stays_in),
         T(test_wrong_one_is_known_for_a_while),
         T(test_answer_is_of_that_hash_name_and_password_alone),
         T(test_who_is_wrong_too_often_waits),
