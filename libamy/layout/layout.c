@@ -224,6 +224,12 @@ make_yaml(struct amy__layout *layout, struct amy_error *err)
 
 /* ---- the directory itself ---- */
 
+static const char *
+webapps_of(const struct amy__layout *layout)
+{
+    return layout->opts.webapps == NULL ? "/webapps" : layout->opts.webapps;
+}
+
 static int
 check_chain(const struct amy__layout *layout, int fd, struct amy_error *err)
 {
@@ -234,28 +240,64 @@ check_chain(const struct amy__layout *layout, int fd, struct amy_error *err)
     return amy__report_finish(&report, AMY_EDENIED, NULL, NULL, err);
 }
 
+/* The directory that it would be made in, or one above that. */
+static int
+check_above(const struct amy__layout *layout, const char *webapps,
+            struct amy_error *err)
+{
+    AMY_CLEANUP(amy__close_p) int fd = -1;
+    char above[PATH_MAX] = "";
+    char *slash = NULL;
+
+    if (!amy__span_copy(amy__span_of(webapps), above, sizeof(above))) {
+        return amy__err_sys(err, ENAMETOOLONG, "opening '%s'", webapps);
+    }
+    do {
+        slash = strrchr(above, '/');
+        if (slash == NULL || slash == above) {
+            (void)snprintf(above, sizeof(above), slash == NULL ? "." : "/");
+            slash = NULL;
+        } else {
+            *slash = '\0';
+        }
+        fd = open(above, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    } while (fd < 0 && errno == ENOENT && slash != NULL);
+    return fd < 0 ? amy__err_sys(err, errno, "opening '%s'", above)
+                  : check_chain(layout, fd, err);
+}
+
+/* Where it is not there yet it is made later, when nothing is refused. */
 static int
 open_webapps(struct amy__layout *layout, const char *webapps,
              struct amy_error *err)
 {
-    int rc = 0;
-
     layout->webapps_fd = open(webapps, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (layout->webapps_fd < 0 && errno == ENOENT) {
-        tell(layout, AMY_LAYOUT_ADDED, webapps, "");
-        if (layout->opts.dry_run) {
-            return 0;
-        }
-        rc = amy__make_dirs(webapps, 0755, err);
-        if (rc < 0) {
-            return rc;
-        }
-        layout->webapps_fd = open(webapps, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        return check_above(layout, webapps, err);
     }
     if (layout->webapps_fd < 0) {
         return amy__err_sys(err, errno, "opening '%s'", webapps);
     }
     return check_chain(layout, layout->webapps_fd, err);
+}
+
+static int
+make_webapps(struct amy__layout *layout, struct amy_error *err)
+{
+    const char *webapps = webapps_of(layout);
+    int rc = 0;
+
+    if (layout->webapps_fd >= 0) {
+        return 0;
+    }
+    if (!layout->opts.dry_run) {
+        rc = amy__make_dirs(webapps, 0755, err);
+    }
+    if (rc == 0) {
+        tell(layout, AMY_LAYOUT_ADDED, webapps, "");
+    }
+    return rc < 0 || layout->opts.dry_run ? rc
+                                          : open_webapps(layout, webapps, err);
 }
 
 /* It may be there, and is ours then, as all above it. */
@@ -317,6 +359,9 @@ make_all(struct amy__layout *layout, struct owners *owners,
         rc = make_user(layout, owners, err);
     }
     if (rc == 0) {
+        rc = make_webapps(layout, err);
+    }
+    if (rc == 0) {
         rc = make_directory(layout, err);
     }
     if (rc == 0) {
@@ -332,8 +377,7 @@ static int
 lay_out(struct amy__layout *layout, struct amy_error *err)
 {
     AMY_CLEANUP(clear_owners) struct owners owners = {.media_gid = 0};
-    const char *webapps =
-        layout->opts.webapps == NULL ? "/webapps" : layout->opts.webapps;
+    const char *webapps = webapps_of(layout);
     int rc = 0;
 
     layout->rules = (struct amy__site_rules){

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -255,6 +256,27 @@ test_directory_that_others_write_is_refused(void **state)
 }
 
 static void
+test_webapps_is_not_made_when_something_is_refused(void **state)
+{
+    char deep[PATH_MAX];
+
+    (void)state;
+    (void)snprintf(deep, sizeof(deep), "%s/others/a/b", tree.path);
+    tree_dir(&tree, "others");
+    opts.webapps = deep;
+    opts.deployer = "amy-no-such-user";
+    expect_refused(AMY_ENOTFOUND, "amy-no-such-user");
+    assert_int_equal(access(tree_path(&tree, "others/a"), F_OK), -1);
+    opts.deployer = NULL;
+    assert_int_equal(chmod(tree_path(&tree, "others"), 0777), 0);
+    expect_refused(AMY_EDENIED, "can be written by anybody");
+    assert_int_equal(access(tree_path(&tree, "others/a"), F_OK), -1);
+    assert_int_equal(chmod(tree_path(&tree, "others"), 0755), 0);
+    assert_int_equal(make(), 0);
+    expect_mode("others/a/b/example.org/site.yaml", 0644, geteuid());
+}
+
+static void
 test_unknown_deployer_is_refused(void **state)
 {
     (void)state;
@@ -313,6 +335,7 @@ main(void)
         TEST(test_bad_site_yaml_is_told_and_left),
         TEST(test_other_user_than_that_of_site_yaml_is_refused),
         TEST(test_directory_that_others_write_is_refused),
+        TEST(test_webapps_is_not_made_when_something_is_refused),
         TEST(test_unknown_deployer_is_refused),
         TEST(test_user_is_named_by_the_domain_and_is_nobody_elses),
     };
