@@ -58,6 +58,23 @@ struct work {
 static const char *const event_names[] = {
     "begun", "output", "note", "warning", "finished", "failed", "mending"};
 
+/* A line is never missing: whoever reads waits for the one that says "done". */
+static json_t *
+text_of(const char *text)
+{
+    json_t *json = json_string(text);
+    char *copy = json == NULL ? strdup(text) : NULL;
+
+    for (char *at = copy; at != NULL && *at != '\0'; at++) {
+        *at = (unsigned char)*at < 0x80 ? *at : '?';
+    }
+    if (copy != NULL) {
+        json = json_string(copy);
+    }
+    free(copy);
+    return json == NULL ? json_null() : json;
+}
+
 static void
 print_json(json_t *json)
 {
@@ -133,9 +150,10 @@ on_event(struct amy_deploy *deploy, const struct amy_deploy_event *event,
         show_event(work, event);
         return;
     }
-    print_json(json_pack("{s:s, s:s, s:s, s:b, s:I, s:i, s:i}", "event",
-                         event_names[event->kind], "step", event->step, "text",
-                         event->text, "mending", (int)event->mending, "took_ms",
+    print_json(json_pack("{s:s, s:o, s:o, s:b, s:I, s:i, s:i}", "event",
+                         event_names[event->kind], "step", text_of(event->step),
+                         "text", text_of(event->text), "mending",
+                         (int)event->mending, "took_ms",
                          (json_int_t)event->took_ms, "number",
                          (int)event->number, "of", (int)event->of));
 }
@@ -175,12 +193,12 @@ on_done(struct amy_deploy *deploy, const struct amy_deploy_result *result,
     work->code = result->code == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
     if (work->ctl->json) {
         print_json(json_pack(
-            "{s:s, s:b, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, "
+            "{s:s, s:b, s:i, s:o, s:o, s:o, s:s, s:s, s:s, s:s, s:b, s:b, "
             "s:b, s:I}",
             "event", "done", "good", result->code == 0, "code", result->code,
-            "step", result->step, "reason", result->reason, "next",
-            result->next, "release", result->release, "previous",
-            result->previous, "commit", result->commit, "backup",
+            "step", text_of(result->step), "reason", text_of(result->reason),
+            "next", text_of(result->next), "release", result->release,
+            "previous", result->previous, "commit", result->commit, "backup",
             result->backup, "served", (int)result->served, "mended",
             (int)result->mended, "unchanged", (int)result->unchanged, "took_ms",
             (json_int_t)result->took_ms));
@@ -213,8 +231,8 @@ static int
 complain(const struct work *work, const struct amy_error *err, bool say)
 {
     if (work->ctl->json) {
-        print_json(json_pack("{s:s, s:b, s:i, s:s}", "event", "done", "good", 0,
-                             "code", err->code, "reason", err->msg));
+        print_json(json_pack("{s:s, s:b, s:i, s:o}", "event", "done", "good", 0,
+                             "code", err->code, "reason", text_of(err->msg)));
     }
     if (say) {
         (void)fprintf(stderr, "amyctl: %s: %s\n", work->site, err->msg);

@@ -53,7 +53,7 @@ struct amy_deploy_event {
     uint32_t kind;    /**< enum amy_deploy_event_kind */
     uint32_t mending; /**< 1: of a step that undoes */
     const char *step; /**< "migrate" */
-    const char *text; /**< "" for none; any bytes but NUL and newline */
+    const char *text; /**< "" for none; UTF-8, without newline */
     int64_t took_ms;  /**< FINISHED, FAILED */
     uint32_t number;  /**< of the step, from 1 */
     uint32_t of;      /**< how many there are */

@@ -106,46 +106,13 @@ amy__json_array(void)
     return theirs(json_array());
 }
 
-/* Length of the UTF-8 sequence at p (RFC 3629), 0 when there is none. */
-static size_t
-utf8_length(const unsigned char *p, size_t n)
-{
-    size_t want = 0;
-    unsigned char low = 0x80;
-    unsigned char high = 0xbf;
-
-    if (p[0] < 0x80) {
-        return p[0] != 0; /* NUL has no place in our texts */
-    }
-    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-        want = 2;
-    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-        want = 3;
-        low = p[0] == 0xe0 ? 0xa0 : low;   /* no overlong form */
-        high = p[0] == 0xed ? 0x9f : high; /* no surrogate */
-    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-        want = 4;
-        low = p[0] == 0xf0 ? 0x90 : low;
-        high = p[0] == 0xf4 ? 0x8f : high; /* up to U+10FFFF */
-    }
-    if (want == 0 || n < want || p[1] < low || p[1] > high) {
-        return 0;
-    }
-    for (size_t i = 2; i < want; i++) {
-        if ((p[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return want;
-}
-
 static void
 repair_utf8(char *text, size_t n)
 {
     size_t i = 0;
 
     while (i < n) {
-        size_t step = utf8_length((unsigned char *)text + i, n - i);
+        size_t step = amy__utf8_length(text + i, n - i);
 
         if (step == 0) {
             text[i] = '?';

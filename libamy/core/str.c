@@ -181,3 +181,69 @@ amy__hash(struct amy__span s, uint64_t seed)
     }
     return hash;
 }
+
+size_t
+amy__utf8_length(const char *text, size_t n)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    size_t want = 0;
+    unsigned char low = 0x80;
+    unsigned char high = 0xbf;
+
+    if (p[0] < 0x80) {
+        return p[0] != 0; /* NUL has no place in our texts */
+    }
+    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+        want = 2;
+    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
+        want = 3;
+        low = p[0] == 0xe0 ? 0xa0 : low;   /* no overlong form */
+        high = p[0] == 0xed ? 0x9f : high; /* no surrogate */
+    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+        want = 4;
+        low = p[0] == 0xf0 ? 0x90 : low;
+        high = p[0] == 0xf4 ? 0x8f : high; /* up to U+10FFFF */
+    }
+    if (want == 0 || n < want || p[1] < low || p[1] > high) {
+        return 0;
+    }
+    for (size_t i = 2; i < want; i++) {
+        if ((p[i] & 0xc0) != 0x80) {
+            return 0;
+        }
+    }
+    return want;
+}
+
+/* A letter begins there, and the text ends within it: with 0xa0, which may
+ * stand second in nearly each, it would be one. */
+static bool
+is_cut_off(const char *text)
+{
+    size_t n = strlen(text);
+    char whole[4] = {0};
+
+    if (n == 0 || n >= sizeof(whole)) {
+        return false;
+    }
+    for (size_t i = 0; i < sizeof(whole); i++) {
+        whole[i] = i < n ? text[i] : '\xa0';
+    }
+    return amy__utf8_length(whole, sizeof(whole)) > n;
+}
+
+void
+amy__utf8_mend(char *text)
+{
+    char *at = text;
+
+    while (*at != '\0' && !is_cut_off(at)) {
+        size_t n = amy__utf8_length(at, strlen(at));
+
+        if (n == 0) {
+            *at = '?';
+        }
+        at += n == 0 ? 1 : n;
+    }
+    *at = '\0';
+}

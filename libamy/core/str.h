@@ -48,6 +48,11 @@ int amy__format_size(uint64_t bytes, char *buf, size_t size);
  * the length written, never more than size - 1; always NUL-terminated. */
 size_t amy__escape(struct amy__span s, char *buf, size_t size);
 
+/* Length of the UTF-8 sequence at text (RFC 3629), 0 when there is none. */
+size_t amy__utf8_length(const char *text, size_t n);
+/* What is no UTF-8 becomes '?'; a letter that was cut off at the end goes. */
+void amy__utf8_mend(char *text);
+
 bool amy__add_size(size_t a, size_t b, size_t *ret); /* false: overflow */
 bool amy__mul_size(size_t a, size_t b, size_t *ret);
 

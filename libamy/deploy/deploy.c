@@ -95,6 +95,7 @@ amy__deploy_tell(struct amy_deploy *deploy, uint32_t kind, const char *fmt, ...)
     (void)vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
     text[strcspn(text, "\n")] = '\0';
+    amy__utf8_mend(text); /* it may be cut, and programs say what they like */
     emit(deploy, kind, text);
 }
 
@@ -254,14 +255,16 @@ static void
 note_failure(struct amy_deploy *deploy, int rc, const struct amy_error *err)
 {
     const struct amy__deploy_step *step = step_of(deploy);
+    char why[sizeof(deploy->reason)];
 
-    emit(deploy, AMY_DEPLOY_FAILED, err == NULL ? "" : err->msg);
+    (void)snprintf(why, sizeof(why), "%s", err == NULL ? "" : err->msg);
+    amy__utf8_mend(why);
+    emit(deploy, AMY_DEPLOY_FAILED, why);
     if (deploy->code == 0) { /* the first one counts */
         deploy->code = rc;
         (void)snprintf(deploy->failed_step, sizeof(deploy->failed_step), "%s",
                        step == NULL ? "" : step->name);
-        (void)snprintf(deploy->reason, sizeof(deploy->reason), "%s",
-                       err == NULL ? "" : err->msg);
+        memcpy(deploy->reason, why, sizeof(why));
     }
 }
 
@@ -424,7 +427,7 @@ begin(struct amy_deploy *deploy)
 
     deploy->begun = true;
     if (rc == 0) {
-        deploy->recovering = true;
+        deploy->recovering = deploy->kind != AMY_DEPLOY_FORGET;
         if (deploy->kind == AMY_DEPLOY_FORGET) {
             begin_forgetting(deploy);
         } else {

@@ -155,6 +155,16 @@ def test_what_serves_already_is_not_deployed_again(tiny):
     assert "gone back from" in tiny.rollback("--list").stdout
 
 
+def test_each_line_for_programs_is_json(tiny):
+    """Whatever the site's programs say: Latin-1, and a letter where a line is cut."""
+    hook = ("before: [{name: look, run: [python, -c, \"import sys; sys.stdout.buffer.write(b'caf\\\\xe9 !\\\\n' + b'x' * 149 "
+            "+ b'\\\\xc3\\\\xbc' * 10); sys.exit(3)\"]}]")
+    tiny.site.write_yaml(tiny.site.yaml.read_text().replace(TINY_STEPS, f"{TINY_STEPS}, {hook}"))
+    events = tiny.events(tiny.deploy("--json", check=False))
+    assert "caf? !" in [event.get("text") for event in events], events
+    assert events[-1]["event"] == "done" and events[-1]["reason"].endswith("xxx"), events[-1]
+
+
 def test_plan_touches_nothing(tiny):
     tree = sorted(os.walk(tiny.site.directory))
     tiny.repository.commit("second")

@@ -144,6 +144,36 @@ test_hash_depends_on_text_and_seed(void **state)
     assert_true(amy__hash(span("ab"), 1) != amy__hash(span("ba"), 1));
 }
 
+static void
+expect_mended(const char *text, const char *mended)
+{
+    char copy[64];
+
+    assert_true(strlen(text) < sizeof(copy));
+    strcpy(copy, text);
+    amy__utf8_mend(copy);
+    assert_string_equal(copy, mended);
+}
+
+static void
+test_what_is_no_utf8_is_mended(void **state)
+{
+    (void)state;
+    expect_mended("", "");
+    expect_mended("gr\xc3\xb6\xc3\x9f"
+                  "e",
+                  "gr\xc3\xb6\xc3\x9f"
+                  "e");
+    expect_mended("caf\xe9 au lait", "caf? au lait");
+    expect_mended("\xc0\xaf\x80", "???");
+    /* Cut off within its last letter, after one byte, two or three. */
+    expect_mended("a\xc3", "a");
+    expect_mended("a\xe2\x82", "a");
+    expect_mended("a\xf0\x9f\x98", "a");
+    expect_mended("a\xf0", "a");
+    expect_mended("a\xff", "a?");
+}
+
 int
 main(void)
 {
@@ -157,6 +187,7 @@ main(void)
         cmocka_unit_test(test_escape_never_cuts_an_escape_in_two),
         cmocka_unit_test(test_checked_sums_tell_overflow),
         cmocka_unit_test(test_hash_depends_on_text_and_seed),
+        cmocka_unit_test(test_what_is_no_utf8_is_mended),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

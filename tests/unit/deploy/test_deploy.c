@@ -409,6 +409,21 @@ test_what_a_killed_one_left_is_mended(void **state)
     assert_string_equal(link_of(), end.release);
 }
 
+/* A letter of two bytes where a line is cut, and one of Latin-1. */
+static void
+test_what_programs_say_is_told_as_utf8(void **state)
+{
+    (void)state;
+    write_hook("before",
+               "run: [python3, -c, \"import sys; o = sys.stdout.buffer; "
+               "o.write(b'caf\\\\xe9 !\\\\n' + b'x' * 149 + "
+               "b'\\\\xc3\\\\xbc' * 10); o.flush(); sys.exit(3)\"]");
+    run_all(AMY_EIO);
+    assert_non_null(strstr(said, "caf? !\n"));
+    assert_non_null(strstr(said, "xx\xc3\xbc"));
+    assert_string_equal(end.reason + strlen(end.reason) - 3, "xxx");
+}
+
 static void
 test_what_cannot_be_mended_is_forgotten_when_told_to(void **state)
 {
@@ -549,6 +564,7 @@ main(void)
         TEST(test_canceled_is_undone),
         TEST(test_a_failing_hook_behind_it_is_only_told),
         TEST(test_what_a_killed_one_left_is_mended),
+        TEST(test_what_programs_say_is_told_as_utf8),
         TEST(test_what_cannot_be_mended_is_forgotten_when_told_to),
         TEST(test_a_journal_that_makes_no_sense_stops_it),
         TEST(test_what_cannot_be_is_refused),
