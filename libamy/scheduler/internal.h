@@ -268,7 +268,7 @@ int64_t amy__alarm_wait_ms(uint32_t tries);
 /* refresh.c: begin to put another site's backup into a test site's database.
  * body: what was asked. AMY_EDENIED (no test site), AMY_EINVAL (whose, and
  * scrubbed how?), AMY_ENOTFOUND, AMY_EBUSY ... */
-int amy__scheduler_refresh(struct amy__scheduler_site *site,
+int amy__scheduler_refresh(struct amy__scheduler_site *site, bool by_root,
                            const struct amy__json *body,
                            struct amy__run **ret_run, struct amy_error *err);
 

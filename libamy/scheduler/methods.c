@@ -324,15 +324,17 @@ on_refresh(struct amy__control_call *call, void *user)
     struct amy__scheduler_site *site = allowed_site(call, scheduler);
     struct amy_error err = AMY_ERROR_INIT;
     struct amy__run *run = NULL;
+    bool by_root = false;
     int rc = 0;
 
     if (site == NULL || !amy__control_require(call, AMY__CONTROL_ADMINS)) {
         return;
     }
-    rc =
-        scheduler->stopping
-            ? amy__err(&err, AMY_ESTATE, "amy-backup is stopping")
-            : amy__scheduler_refresh(site, amy__control_body(call), &run, &err);
+    by_root = amy__control_uid(call) == 0 || scheduler->as_person;
+    rc = scheduler->stopping
+             ? amy__err(&err, AMY_ESTATE, "amy-backup is stopping")
+             : amy__scheduler_refresh(site, by_root, amy__control_body(call),
+                                      &run, &err);
     if (rc < 0) {
         amy__control_refuse(call, status_of(rc), "%s", err.msg);
         return;

@@ -147,6 +147,27 @@ refuse_busy(const struct amy__scheduler_site *site,
                           lender_busy ? lender->domain : site->domain);
 }
 
+/* The command runs as the site's user and sees another site's data: who may
+ * only have done what root has written into site.yaml names neither. */
+static int
+refuse_wish(const struct amy__site *says, const struct amy__json *body,
+            struct amy_error *err)
+{
+    const char *from = amy__json_get_text(body, "lender", "");
+    bool other_site =
+        from[0] != '\0' &&
+        (says->refresh_from == NULL || strcmp(from, says->refresh_from) != 0);
+
+    return !other_site && amy__json_count(amy__json_get(body, "scrub")) == 0
+               ? 0
+               : amy__err(err, AMY_EDENIED,
+                          "only root may name %s: 'refresh: {from: ..., scrub: "
+                          "[...]}' in site.yaml of '%s' is for everybody who "
+                          "may refresh",
+                          other_site ? "another site" : "another command",
+                          says->domain);
+}
+
 /* What is asked for, and what site.yaml says else. */
 static int
 read_wish(const struct amy__scheduler_site *site, const struct amy__json *body,
@@ -172,7 +193,7 @@ read_wish(const struct amy__scheduler_site *site, const struct amy__json *body,
 }
 
 int
-amy__scheduler_refresh(struct amy__scheduler_site *site,
+amy__scheduler_refresh(struct amy__scheduler_site *site, bool by_root,
                        const struct amy__json *body, struct amy__run **ret_run,
                        struct amy_error *err)
 {
@@ -180,6 +201,7 @@ amy__scheduler_refresh(struct amy__scheduler_site *site,
     struct amy__job_spec spec;
     int rc = refuse_target(site, err);
 
+    rc = rc < 0 || by_root ? rc : refuse_wish(site->site, body, err);
     rc = rc < 0 ? rc : read_wish(site, body, &spec, err);
     rc = rc < 0 ? rc : find_lender(site, &spec, &lender, err);
     rc = rc < 0 ? rc : refuse_busy(site, lender, err);
