@@ -479,7 +479,8 @@ run_command(struct refresh *refresh, const struct scrub *scrub,
     struct amy__job *job = refresh->job;
     int64_t limit_ms = job->spec.scrub_ms > 0 ? job->spec.scrub_ms : SCRUB_MS;
     int64_t until_ms = amy__mono_ms(job->borrow_clock) + limit_ms;
-    int rc = amy__tool_start(&tool, scrub->argv, scrub->environment, 0, err);
+    int rc = amy__tool_start(&tool, scrub->argv, scrub->environment,
+                             AMY__TOOL_GROUP, err);
 
     while (rc == 0 && !tool.ended) {
         int so = amy__tool_wait(&tool, false, 250, err);

@@ -17,6 +17,8 @@
 #define NICE 10
 #define PIPE_BYTES 1048576
 #define PATIENCE_MS 5000 /* from SIGTERM to SIGKILL */
+/* So much less than a job has that it can clean up after that. */
+#define GROUP_PATIENCE_MS 2000
 
 struct pipe {
     int ours;
@@ -63,6 +65,7 @@ spawn(struct amy__tool *tool, const char *const *argv, char *const *environment,
         .fds = fds,
         .no_new_privs = true,
         .parent_death_signal = SIGTERM,
+        .new_session = tool->group,
         .umask_plus_one = 077 + 1,
         .nice_by = NICE,
         .no_core = true,
@@ -85,6 +88,7 @@ amy__tool_start(struct amy__tool *tool, const char *const *argv,
 
     *tool = (struct amy__tool)AMY__TOOL_NONE;
     (void)snprintf(tool->name, sizeof(tool->name), "%s", last_part(argv[0]));
+    tool->group = (pipes & AMY__TOOL_GROUP) != 0;
     if ((pipes & AMY__TOOL_IN) != 0) {
         rc = open_pipe(&ends[0], 1, err);
     }
@@ -129,10 +133,26 @@ take_complaints(struct amy__tool *tool)
     }
 }
 
+static void
+send_signal(struct amy__tool *tool, int sig)
+{
+    if (tool->group) {
+        (void)amy__child_signal_group(&tool->child, sig, NULL);
+    } else {
+        (void)amy__child_signal(&tool->child, sig, NULL);
+    }
+}
+
+/* Its number is nobody else's before it is reaped: whom it left goes first. */
 static int
 reap(struct amy__tool *tool, struct amy_error *err)
 {
-    int rc = tool->ended ? 1 : amy__child_reap(&tool->child, &tool->exit, err);
+    int rc = 0;
+
+    if (tool->group && !tool->ended) {
+        send_signal(tool, SIGKILL);
+    }
+    rc = tool->ended ? 1 : amy__child_reap(&tool->child, &tool->exit, err);
 
     tool->ended = tool->ended || rc > 0;
     return rc < 0 ? rc : 0;
@@ -248,9 +268,11 @@ amy__tool_stop(struct amy__tool *tool)
     amy__close(&tool->in_fd);
     amy__close(&tool->out_fd);
     if (tool->child.pidfd >= 0 && !tool->ended) {
-        (void)amy__child_signal(&tool->child, SIGTERM, NULL);
-        if (look(tool, false, PATIENCE_MS, NULL) <= 0) {
-            (void)amy__child_signal(&tool->child, SIGKILL, NULL);
+        int patience_ms = tool->group ? GROUP_PATIENCE_MS : PATIENCE_MS;
+
+        send_signal(tool, SIGTERM);
+        if (look(tool, false, patience_ms, NULL) <= 0) {
+            send_signal(tool, SIGKILL);
             (void)look(tool, false, PATIENCE_MS, NULL);
         }
     }

@@ -14,6 +14,7 @@
 struct amy__tool {
     struct amy__child child;
     bool ended;
+    bool group; /* it leads one, which ends with it */
     struct amy__child_exit exit;
     char name[32]; /* for messages: the last part of argv[0] */
     int in_fd;     /* its standard input; -1: none, or closed */
@@ -22,8 +23,9 @@ struct amy__tool {
     struct amy__chatter chatter; /* what it says besides */
 };
 
-#define AMY__TOOL_IN 1U  /* has a pipe for input */
-#define AMY__TOOL_OUT 2U /* has a pipe for output */
+#define AMY__TOOL_IN 1U    /* has a pipe for input */
+#define AMY__TOOL_OUT 2U   /* has a pipe for output */
+#define AMY__TOOL_GROUP 8U /* what it starts ends with it */
 #define AMY__TOOL_NONE                                                         \
     {                                                                          \
         .child = {.pidfd = -1}, .in_fd = -1, .out_fd = -1, .err_fd = -1        \

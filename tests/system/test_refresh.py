@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 from backups import DOMAIN, Shop, trusting_server
-from hosting import venv
+from hosting import users, venv
 from hosting.services import run_as
 from hosting.site import make_directory
 from hosting.wait import wait_for
+from people import OPERATOR_USER, create_users
 
 TEST = "test.localhost"
 NUMBERS = itertools.count(1)
@@ -352,6 +353,39 @@ def test_what_a_killed_job_leaves_is_swept(trial, shop):
     trial.write(scrub=HARMLESS)
     wait_for(lambda: trial.refresh().returncode == 0, 60, "no job is in the way")
     assert not note.exists()
+
+
+@pytest.mark.parametrize("end", ["exit 0", "exit 3", "wait"])
+def test_what_the_command_started_ends_with_it(trial, shop, end):
+    """It has production's rows, and would meet the next refresh's database."""
+    trial.write(scrub=HARMLESS, more="" if end != "wait" else ", timeout: 3s")
+    marks = shop.host.root / f"marks{next(NUMBERS)}"
+    make_directory(marks, 0o700, shop.host.user)
+    mark = marks / "started"
+    trial.script.write_text(f'#!/bin/sh\nsleep 600 & echo $! > {mark}\n'
+                            f'psql -X -q -d "$DATABASE_URL" -c "$1"\n{end}\n')
+    try:
+        assert trial.refresh().returncode == (0 if end == "exit 0" else 1)
+        pid = int(mark.read_text())
+        wait_for(lambda: not Path(f"/proc/{pid}").exists(), 30, "it has ended")
+    finally:
+        trial.script.write_text(SCRUB)
+
+
+@pytest.mark.root
+def test_group_of_admins_may_refresh_as_root_wrote_it_down(trial, shop):
+    create_users()
+    operator = users.User.named(OPERATOR_USER)
+
+    def refresh(*options):
+        return shop.host.amyctl("refresh-test", TEST, "--yes", *options, user=operator, check=False)
+
+    for options in (["--scrub", "id"], ["--from", "other.localhost"]):
+        done = refresh(*options)
+        assert done.returncode == 1 and "only root may name another" in done.stderr, done
+    assert trial.rows() == "2|old|older"
+    assert refresh("--from", DOMAIN).returncode == 0
+    assert trial.rows() == "50|scrubbed|scrubbed"
 
 
 def test_rows_are_not_quoted_in_the_log(trial, shop):
