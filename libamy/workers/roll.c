@@ -395,10 +395,14 @@ is_late(const struct amy__roll *roll, int64_t after_ms, int64_t now_ms)
     return now_ms - roll->since_ms >= after_ms;
 }
 
-/* For what finishes its last job; whoever does not wait for one has settled. */
+/* For what finishes its last job; whoever does not wait for one has settled.
+ * What has served before is known to come up behind it. */
 static int64_t
 drain_ms(const struct amy__roll *roll)
 {
+    if (roll->proven) {
+        return 0;
+    }
     return roll->bake_ms > AMY__ROLL_DRAIN_MS ? roll->bake_ms
                                               : AMY__ROLL_DRAIN_MS;
 }

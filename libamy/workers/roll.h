@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 /* How long a deployment waits for what only finishes its last job; not less
- * than a bake. */
+ * than a bake. Who goes back does not. */
 #define AMY__ROLL_DRAIN_MS 10000
 /* How long it waits for the old generation to be complete again. */
 #define AMY__ROLL_BACK_MS 30000

@@ -312,6 +312,36 @@ test_a_long_job_does_not_hold_up_a_deployment(void **state)
     assert_int_equal(s->outcomes, 1);
 }
 
+static void
+test_who_goes_back_waits_for_no_job_at_all(void **state)
+{
+    struct rolling *s = rolling_new();
+    struct amy__roll_pool *web = rolling_add_web(s, 1, 1);
+    struct amy__roll_pool *rq = rolling_add(s, 1, 1);
+
+    (void)state;
+    rq->stop_first = true;
+    s->roll.proven = true;
+    s->roll.bake_ms = 0;
+    rolling_begin(s);
+    rq->seats[0].old_state = AMY_WORKER_DRAIN;
+    rolling_step(s);
+    assert_int_equal(s->outcomes, 0); /* but for what visitors see */
+    web->seats[0].new_state = AMY_WORKER_READY;
+    rolling_step(s);
+    web->seats[0].old_state = AMY_WORKER_STOPPED;
+    rolling_step(s);
+    assert_int_equal(s->told, AMY__ROLL_DONE);
+    assert_int_equal(s->roll.phase, AMY__ROLL_STOP_FIRST);
+    rq->seats[0].old_state = AMY_WORKER_STOPPED;
+    rolling_step(s);
+    assert_true(rq->seats[0].want_new);
+    rq->seats[0].new_state = AMY_WORKER_READY;
+    rolling_step(s);
+    assert_int_equal(s->roll.phase, AMY__ROLL_IDLE);
+    assert_int_equal(s->outcomes, 1);
+}
+
 /* What boots is not a job that ends some day. */
 static void
 test_a_booting_scheduler_is_waited_for(void **state)
@@ -501,6 +531,7 @@ main(void)
         cmocka_unit_test(test_what_is_away_when_it_has_settled_is_waited_for),
         cmocka_unit_test(test_a_long_bake_is_longer_than_the_wait_for_jobs),
         cmocka_unit_test(test_a_long_job_does_not_hold_up_a_deployment),
+        cmocka_unit_test(test_who_goes_back_waits_for_no_job_at_all),
         cmocka_unit_test(test_a_booting_scheduler_is_waited_for),
         cmocka_unit_test(test_a_pool_that_is_no_more_ends_last),
         cmocka_unit_test(test_more_pools_than_bits_are_no_trouble),
