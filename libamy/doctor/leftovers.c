@@ -62,7 +62,7 @@ on_unit(const char *path, struct amy__span text, void *user)
                         "amy-workers",
                         path, search->site->domain);
         amy__finding_tell(findings, AMY_DOCTOR_WARNING, "gunicorn-unit",
-                          "systemctl disable --now %s", unit);
+                          "systemctl disable --now %s; rm /%s", unit, path);
     }
 }
 

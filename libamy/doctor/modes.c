@@ -62,6 +62,50 @@ look(struct look *look, const char *name, int flags,
     return true;
 }
 
+/* The file that says who gets into a closed site, as the front judges it. */
+static void
+look_at_users(struct look *look)
+{
+    struct amy__findings *findings = &look->doctor->findings;
+    const char *users = look->site->access_users;
+    bool whole = users != NULL && users[0] == '/';
+    struct stat st;
+
+    if (users == NULL) {
+        return;
+    }
+    (void)snprintf(look->path, sizeof(look->path), "%.3800s%s%s%s%s",
+                   whole ? "" : look->doctor->settings->webapps,
+                   whole ? "" : "/", whole ? "" : look->site->domain,
+                   whole ? "" : "/", users);
+    if (fstatat(whole ? look->doctor->root_fd : look->dir_fd,
+                whole ? users + 1 : users, &st, 0) < 0) {
+        if (errno == ENOENT) {
+            amy__finding_is(findings,
+                            "%s is not there: nobody gets in by a password",
+                            look->path);
+            amy__finding_tell(findings, AMY_DOCTOR_ERROR, "access-users",
+                              "htpasswd -B -C 10 -c %s NAME", look->path);
+        }
+        return;
+    }
+    if ((st.st_uid != 0 && st.st_uid != geteuid()) ||
+        (st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
+        amy__finding_is(findings,
+                        "others than root can write %s: it is not read, and "
+                        "nobody gets in by a password",
+                        look->path);
+        amy__finding_tell(findings, AMY_DOCTOR_ERROR, "access-users",
+                          "chown root: %s; chmod 0600 %s", look->path,
+                          look->path);
+    } else if ((st.st_mode & S_IROTH) != 0) {
+        amy__finding_is(findings, "everybody on this host can read %s",
+                        look->path);
+        amy__finding_tell(findings, AMY_DOCTOR_WARNING, "access-users",
+                          "chmod 0600 %s", look->path);
+    }
+}
+
 void
 amy__doctor_modes(struct amy__doctor *doctor, const struct amy__site *site)
 {
@@ -95,4 +139,5 @@ amy__doctor_modes(struct amy__doctor *doctor, const struct amy__site *site)
                             &doctor->findings);
         }
     }
+    look_at_users(&at);
 }

@@ -154,6 +154,38 @@ test_wrong_modes_are_told(void **state)
 }
 
 static void
+test_file_of_users_of_a_closed_site_is_looked_at(void **state)
+{
+    (void)state;
+    (void)snprintf(yaml, sizeof(yaml),
+                   "site: example.org\nuser: %s\naccess: {users: testers}\n",
+                   tree.user);
+    tree_file(&tree, "example.org/site.yaml", yaml);
+    expect(1, "error access-users", "example.org/testers is not there");
+    tree_file(&tree, "example.org/testers", "");
+    assert_int_equal(chmod(tree_path(&tree, "example.org/testers"), 0660), 0);
+    (void)recorded_begin();
+    expect(1, "error access-users", "can write");
+    assert_int_equal(chmod(tree_path(&tree, "example.org/testers"), 0644), 0);
+    (void)recorded_begin();
+    expect(1, "warning access-users", "everybody on this host can read");
+    assert_int_equal(chmod(tree_path(&tree, "example.org/testers"), 0600), 0);
+    (void)recorded_begin();
+    assert_int_equal(amy_doctor_examine(&opts, &err), 0);
+    expect_nothing();
+    /* Anywhere on the host. */
+    (void)snprintf(yaml, sizeof(yaml),
+                   "site: example.org\nuser: %s\n"
+                   "access: {users: /etc/amy/testers}\n",
+                   tree.user);
+    tree_file(&tree, "example.org/site.yaml", yaml);
+    expect(1, "error access-users", "/etc/amy/testers is not there");
+    put("etc/amy", "testers", "");
+    (void)recorded_begin();
+    expect(1, "warning access-users", "read /etc/amy/testers");
+}
+
+static void
 test_leftovers_of_a_site_are_told(void **state)
 {
     char text[512];
@@ -168,7 +200,8 @@ test_leftovers_of_a_site_are_told(void **state)
                    "ExecStart=gunicorn config.wsgi\n",
                    tree.path);
     put("etc/systemd/system", "site.service", text);
-    expect(1, "warning gunicorn-unit", "systemctl disable --now site.service");
+    expect(1, "warning gunicorn-unit",
+           "systemctl disable --now site.service; rm /etc/systemd/system/site");
     opts.skip = HOST_CHECKS ",nginx,gunicorn";
     (void)snprintf(text, sizeof(text),
                    "[program:site]\ndirectory=%s/example.org/repo\n",
@@ -235,6 +268,7 @@ main(void)
         TEST(test_bad_site_yaml_is_told_by_line),
         TEST(test_copy_of_a_site_is_told),
         TEST(test_wrong_modes_are_told),
+        TEST(test_file_of_users_of_a_closed_site_is_looked_at),
         TEST(test_leftovers_of_a_site_are_told),
         TEST(test_leftovers_of_the_host_are_told),
         TEST(test_shared_user_is_told),
