@@ -220,10 +220,20 @@ copy_stage(struct amy_deploy *deploy, struct amy_error *err)
         unpack[6] = deploy->journal.release;
         return rc < 0 ? rc : run(deploy, directory ? copy : unpack, false, err);
     }
-    case 1: {
-        const char *argv[] = {"chmod", "-R", "u+rwX,go+rX,go-w",
-                              "--",    name, NULL};
+    case 1: { /* what is closed to others stays so: a key among the files */
+        const char *argv[] = {"chmod", "-R", "u+rwX,go-w", "--", name, NULL};
 
+        return run(deploy, argv, false, err);
+    }
+    case 2: { /* cp and tar gave it the mode of what they read */
+        const char *argv[] = {"chmod", "755", "--", name, NULL};
+
+        return run(deploy, argv, false, err);
+    }
+    case 3: { /* of no use here, and its config may have a token in it */
+        const char *argv[] = {"rm", "-rf", "--", path, NULL};
+
+        (void)snprintf(path, sizeof(path), "%s/.git", name);
         return run(deploy, argv, false, err);
     }
     default:

@@ -409,6 +409,41 @@ test_what_a_killed_one_left_is_mended(void **state)
     assert_string_equal(link_of(), end.release);
 }
 
+static unsigned
+mode_of(const char *name)
+{
+    struct stat st;
+
+    return lstat(path_of(name), &st) == 0 ? st.st_mode & 07777 : 0;
+}
+
+static void
+test_what_is_closed_to_others_stays_so(void **state)
+{
+    char path[200];
+
+    (void)state;
+    (void)snprintf(path, sizeof(path), "%s/key", source);
+    write_file(path, "secret\n");
+    assert_int_equal(chmod(path, 0600), 0);
+    if (geteuid() == 0) {
+        const struct passwd *user = getpwnam(user_name(true));
+
+        assert_non_null(user);
+        assert_int_equal(chown(path, user->pw_uid, user->pw_gid), 0);
+    }
+    (void)snprintf(path, sizeof(path), "%s/open", source);
+    write_file(path, "x\n");
+    assert_int_equal(chmod(path, 0666), 0);
+    (void)snprintf(path, sizeof(path), "%s/.git", source);
+    assert_int_equal(mkdir(path, 0755), 0);
+    run_all(0);
+    assert_int_equal(mode_of("repo/key"), 0600);
+    assert_int_equal(mode_of("repo/open"), 0644);
+    assert_int_equal(mode_of("repo/.git"), 0);
+    assert_int_equal(mode_of("repo/."), 0755);
+}
+
 /* A letter of two bytes where a line is cut, and one of Latin-1. */
 static void
 test_what_programs_say_is_told_as_utf8(void **state)
@@ -564,6 +599,7 @@ main(void)
         TEST(test_canceled_is_undone),
         TEST(test_a_failing_hook_behind_it_is_only_told),
         TEST(test_what_a_killed_one_left_is_mended),
+        TEST(test_what_is_closed_to_others_stays_so),
         TEST(test_what_programs_say_is_told_as_utf8),
         TEST(test_what_cannot_be_mended_is_forgotten_when_told_to),
         TEST(test_a_journal_that_makes_no_sense_stops_it),
