@@ -188,7 +188,10 @@ amy__deploy_release_make(struct amy_deploy *deploy, struct amy_error *err)
         deploy->release_fd =
             openat(deploy->releases_fd, name,
                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        why = deploy->release_fd < 0 ? errno : 0;
+        /* Whatever root's umask is: the site's user has to get in. */
+        why = deploy->release_fd < 0 || fchmod(deploy->release_fd, 0755) != 0
+                  ? errno
+                  : 0;
     }
     end_as(deploy, &saved);
     /* Somebody's who was quicker, and not ours to remove. */
@@ -277,7 +280,8 @@ write_settings(const struct amy_deploy *deploy, const struct amy__buf *text,
                 : amy__write_all(fd, text->data, text->len, err);
     end_as(deploy, &saved);
     if (rc == 0 && !deploy->as_person &&
-        fchown(fd, (uid_t)-1, deploy->account.gid) != 0) {
+        (fchown(fd, (uid_t)-1, deploy->account.gid) != 0 ||
+         fchmod(fd, 0640) != 0)) {
         rc = amy__err_sys(err, errno, "giving " SETTINGS " to the site");
     }
     return rc;

@@ -165,6 +165,14 @@ def test_each_line_for_programs_is_json(tiny):
     assert events[-1]["event"] == "done" and events[-1]["reason"].endswith("xxx"), events[-1]
 
 
+def test_the_umask_of_whoever_deploys_closes_nothing(tiny):
+    commit = tiny.repository.commit("second")
+    done = subprocess.run(tiny.host.amyctl_argv("deploy", TINY), umask=0o077, capture_output=True, text=True,
+                          timeout=SOON_S, check=False)
+    assert done.returncode == 0 and tiny.link.endswith(commit[:12]), done
+    assert tiny.site.repo.stat().st_mode & 0o777 == 0o755
+
+
 def test_plan_touches_nothing(tiny):
     tree = sorted(os.walk(tiny.site.directory))
     tiny.repository.commit("second")

@@ -444,6 +444,17 @@ test_what_is_closed_to_others_stays_so(void **state)
     assert_int_equal(mode_of("repo/."), 0755);
 }
 
+static void
+test_roots_umask_closes_no_release(void **state)
+{
+    mode_t old = umask(077);
+
+    (void)state;
+    run_all(0);
+    (void)umask(old);
+    assert_int_equal(mode_of("repo/."), 0755);
+}
+
 /* A letter of two bytes where a line is cut, and one of Latin-1. */
 static void
 test_what_programs_say_is_told_as_utf8(void **state)
@@ -600,6 +611,7 @@ main(void)
         TEST(test_a_failing_hook_behind_it_is_only_told),
         TEST(test_what_a_killed_one_left_is_mended),
         TEST(test_what_is_closed_to_others_stays_so),
+        TEST(test_roots_umask_closes_no_release),
         TEST(test_what_programs_say_is_told_as_utf8),
         TEST(test_what_cannot_be_mended_is_forgotten_when_told_to),
         TEST(test_a_journal_that_makes_no_sense_stops_it),
