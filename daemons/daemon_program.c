@@ -15,17 +15,20 @@
 static char *
 from_argument(const char *argv0)
 {
-    char directory[PATH_MAX] = "";
+    char *directory = NULL;
     char *path = NULL;
+    int n = 0;
 
     if (argv0[0] == '/') {
         return strdup(argv0);
     }
-    if (strchr(argv0, '/') == NULL ||
-        getcwd(directory, sizeof(directory)) == NULL) {
+    if (strchr(argv0, '/') == NULL) {
         return NULL;
     }
-    return asprintf(&path, "%s/%s", directory, argv0) < 0 ? NULL : path;
+    directory = getcwd(NULL, 0);
+    n = directory == NULL ? -1 : asprintf(&path, "%s/%s", directory, argv0);
+    free(directory);
+    return n < 0 ? NULL : path;
 }
 
 char *

@@ -44,10 +44,14 @@ amy__enter_find(const char *name, const char *path, char ret[PATH_MAX],
     int code = AMY_ENOTFOUND;
 
     if (strchr(name, '/') != NULL) {
-        int n = snprintf(ret, PATH_MAX, "%s", name);
+        size_t n = strlen(name);
         int rc = n < PATH_MAX ? judge(name) : AMY_ENOTFOUND;
 
-        return rc == 0 ? 0 : refuse(rc, name, err);
+        if (rc != 0) {
+            return refuse(rc, name, err);
+        }
+        memcpy(ret, name, n + 1);
+        return 0;
     }
     while (name[0] != '\0' && amy__span_split(&rest, ':', &dir)) {
         int n = snprintf(ret, PATH_MAX, AMY_SPAN_FMT "%s%s", AMY_SPAN_ARG(dir),
