@@ -12,6 +12,7 @@ import ssl
 import struct
 import subprocess
 import threading
+from pathlib import Path
 
 import pytest
 import websocket
@@ -23,7 +24,8 @@ from hosting.site import copy_file
 from hosting.wait import wait_for
 from releasing import is_whole
 from support import HERE, TINY, TINY_YAML, deploy_tiny
-from upgrading import NEW, OLD, SOON_S, Installed, expect_nothing_leaked, held, upgrade, zombies
+from upgrading import (NEW, OLD, SOON_S, Installed, children, expect_nothing_leaked, held, open_files,
+                       upgrade, zombies)
 
 YAML = TINY_YAML.replace("gate:", """\
   - {{name: scheduler, command: [python, beat.py], replace: stop-first}}
@@ -318,17 +320,26 @@ def test_service_manager_is_told(own):
 # ---- what may not hold it up
 
 
+def waits_for_events(pid):
+    """As a program that has begun, and said so."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return "Name:\tamy-front" in status and "State:\tS" in status and any(
+        "eventpoll" in file for file in open_files(pid))
+
+
 def test_reload_before_the_start_is_over_does_not_bar_it(own):
-    """One front process comes up late, and a reload meanwhile is the first that all serve."""
+    """Both front processes come while the master is busy, and with them a reload: the first
+    set of sites goes to one of them, the second one to both."""
     signs = own.root / "signs"
     signs.mkdir()
     signs.chmod(0o777)  # a front process makes one, too
-    whole, held, go = own.installed.bin / "amy-front.whole", signs / "held", signs / "go"
+    whole, go = own.installed.bin / "amy-front.whole", signs / "go"
     copy_file(own.installed.bin / "amy-front", whole)
     whole.chmod(0o755)
     script = f"""#!/bin/bash
 PATH=/usr/bin:/bin
-if [ "$1" = --front-process ] && mkdir {held} 2>/dev/null; then
+if [ "$1" = --front-process ]; then
+    : >{signs}/held.$$
     until [ -e {go} ]; do sleep 0.02; done
 fi
 exec -a "$0" {whole} "$@"
@@ -336,11 +347,13 @@ exec -a "$0" {whole} "$@"
     own.installed.break_program("amy-front", script.encode())
     own.start_workers()
     own.start_front(ready=False)
-    wait_for(lambda: "ready position=" in own.front.output() and held.exists(), SOON_S,
-             "one serves, one is held up")
-    own.front.send(signal.SIGHUP)
-    wait_for(lambda: "serving bundle=2" in own.front.output(), SOON_S, "the reload is over")
+    wait_for(lambda: len(list(signs.glob("held.*"))) == own.processes, SOON_S, "they are held up")
+    own.front.send(signal.SIGSTOP)
     go.touch()
+    wait_for(lambda: all(map(waits_for_events, children(own.front.pid))), SOON_S, "they have come")
+    own.front.send(signal.SIGHUP)
+    own.front.send(signal.SIGCONT)
+    wait_for(lambda: "serving bundle=2" in own.front.output(), SOON_S, "the reload is over")
     wait_for(own.front_is_ready, SOON_S, "both serve")
     own.installed.install(NEW)
     assert upgrade(own, own.front, "front")["refusal"] == ""
