@@ -194,11 +194,36 @@ checkout_stage(struct amy_deploy *deploy, struct amy_error *err)
     }
 }
 
+/* Somebody has gone on from our last one by hand (git pull): then that is the
+ * one before. */
+static void
+correct_target(struct amy_deploy *deploy)
+{
+    struct amy__deploy_journal *journal = &deploy->journal;
+    const struct amy__deploy_history *history = &deploy->history;
+    const char *last =
+        history->count == 0 ? "" : history->entries[history->count - 1].link;
+
+    if (journal->kind != AMY__DEPLOY_ROLLBACK || deploy->to != NULL ||
+        strncmp(last, "repo@", 5) != 0 ||
+        strcmp(last, journal->previous) == 0) {
+        return;
+    }
+    (void)snprintf(journal->target, sizeof(journal->target), "%s", last);
+    (void)snprintf(journal->commit, sizeof(journal->commit), "%.64s", last + 5);
+    amy__deploy_tell(deploy, AMY_DEPLOY_NOTE,
+                     "%s was not deployed by amyctl: back to %s",
+                     journal->previous, last);
+}
+
 static void
 next_of_checkout(struct amy_deploy *deploy, int rc, struct amy_error *err)
 {
     if (rc == 0 && deploy->stage < 2) {
         rc = take_answer(deploy, err);
+    }
+    if (rc == 0 && deploy->stage == 0) {
+        correct_target(deploy);
     }
     if (rc == 0) {
         deploy->stage++;

@@ -386,6 +386,19 @@ def test_changes_by_hand_are_not_lost_by_going_back(classic):
     assert head(classic) == second and "a hotfix" in (classic.site.repo / "tiny.py").read_text()
 
 
+def test_going_back_from_what_somebody_pulled_goes_to_our_last(classic):
+    classic.repository.append("tiny.py", "\nFIXED = b'second'\n")
+    second = classic.repository.commit("second")
+    classic.deploy()
+    classic.repository.append("tiny.py", "\nFIXED = b'third'\n")
+    classic.repository.commit("third")
+    subprocess.run(as_user(classic.repository.user, ["git", "pull", "--quiet"]), cwd=classic.site.repo,
+                   env=clean_environment(HOME="/"), check=True)
+    classic.run("reload", TINY)
+    assert "not deployed by amyctl" in classic.rollback().stdout
+    assert head(classic) == second and fixed(classic) == b"second"
+
+
 def guide_to_releases(made):
     """What docs/guide/deploying.md says, with this site's names."""
     guide = (HERE.parents[1] / "docs/guide/deploying.md").read_text()
