@@ -16,7 +16,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                          NULL, &users, NULL) < 0) {
         return 0;
     }
-    any = amy__users_any(users);
+    any = amy__users_any(users, AMY_SPAN("nobody"));
     FUZZ_CHECK((any == NULL) == (amy__users_count(users) == 0));
     if (any != NULL) {
         FUZZ_CHECK(any->hash[0] == '$' && strlen(any->hash) < AMY__HASH_MAX);
