@@ -306,6 +306,7 @@ def test_workers_are_killed_meanwhile(site):
     child = begin(site)
     read_until(child, "hold")
     site.host.workers.kill()
+    wait_for(lambda: [line[:6] for _, line in site.processes()].count(b"sleep\0") == 2, SOON_S, "the hook sleeps")
     (pid,) = {pid for pid, line in site.processes() if line.startswith(b"sh\0")}
     os.kill(int(pid), signal.SIGTERM)
     assert child.wait(SOON_S) == 1
