@@ -576,7 +576,7 @@ amy__site_parse(struct amy__span yaml, const char *file,
     if (rc < 0) {
         return rc;
     }
-    site->text = amy__strndup(yaml.p, yaml.n);
+    site->text = amy__strndup(yaml.n == 0 ? "" : yaml.p, yaml.n);
     if (site->text == NULL) {
         return amy__err(err, AMY_ENOMEM, "keeping a site");
     }
