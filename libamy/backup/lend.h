@@ -31,11 +31,6 @@ struct amy__loan {
 };
 void amy__loan_init(struct amy__loan *loan);
 void amy__loan_clear(struct amy__loan *loan);
-static inline void
-amy__loan_clear_p(struct amy__loan *loan)
-{
-    amy__loan_clear(loan);
-}
 
 /* Wait for it. site: whose set it must be; socket_fd is taken over.
  * @return 0; as the lender's job failed, with its words; AMY_ETIMEOUT,
